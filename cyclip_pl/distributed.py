@@ -1,0 +1,67 @@
+"""Collectives with exact gradients; the only user of `torch.distributed` here.
+
+Each differentiable collective returns the same value on every rank and back-propagates the
+gradient of the *sum* of the ranks' losses. When every rank computes the same global loss, the
+mean over ranks that DDP and FSDP take of each parameter's gradient is then exactly the gradient
+that one process would have, learnable scalars included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [
+            torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())
+        ]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        # A sum, then one's own rows: reduce-scatter, in the form that gloo has as well.
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """Elementwise sum of every rank's `x` (any shape, equal on all ranks), differentiable."""
+    return _SumOverRanks.apply(x) if world_size() > 1 else x
+
+
+def gather(x: Tensor) -> Tensor:
+    """Rows of all ranks in rank order: (N, ...) -> (W·N, ...), differentiable.
+
+    Every rank brings the same number of rows.
+    """
+    return _Gather.apply(x) if world_size() > 1 else x

@@ -1,0 +1,81 @@
+"""All that crosses folders: what data gives, what encoders and projectors return.
+
+Shape legend: V image views, U text views, N samples of this rank, C channels, H W pixels,
+L tokens, F feature width, D embedding width, P augmentation parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """One rank's samples.
+
+    Attributes:
+        images: uint8, (V, N, 3, H, W); normalised by the encoder, on the device.
+        texts: int64 tokens, (U, N, L).
+        augmentation: float32, (V, N, P), how each image view was made, or None.
+        skipped: samples left out since the reader's previous batch, by reason.
+    """
+
+    images: Tensor
+    texts: Tensor
+    augmentation: Tensor | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.images.shape[1]
+
+    def _map(self, move: Callable[[Tensor], Tensor]) -> Batch:
+        moved = None if self.augmentation is None else move(self.augmentation)
+        return replace(self, images=move(self.images), texts=move(self.texts), augmentation=moved)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Copy to `device`; the name and the signature are those of `Tensor.to`."""
+        return self._map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """Called by `DataLoader(pin_memory=True)`."""
+        return self._map(Tensor.pin_memory)
+
+
+@dataclass
+class Features:
+    """What the towers return, not normalised: image (V, N, F), text (U, N, F)."""
+
+    image: Tensor
+    text: Tensor
+
+
+@dataclass
+class Embeddings:
+    """What objectives see: unit-norm rows, image (V, N, D), text (U, N, D)."""
+
+    image: Tensor
+    text: Tensor
+
+
+class Model(Protocol):
+    """All that an evaluation may ask of a model, ours or anyone's."""
+
+    preprocess: Callable[[Any], Tensor]
+    """PIL image -> what `encode_image` takes a stack of."""
+    tokenizer: Callable[[Sequence[str]], Tensor]
+    """Strings -> int64 tokens, (K, L)."""
+    scale: float
+    """The multiplier of the similarities, exp(logit_scale)."""
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Preprocessed images (N, 3, H, W) -> unit-norm embeddings (N, D)."""
+        ...
+
+    def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
+        """Strings, or tokens (N, L) -> unit-norm embeddings (N, D)."""
+        ...
