@@ -61,6 +61,10 @@ class Embeddings:
     image: Tensor
     text: Tensor
 
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Every image view with every text view, each (N, D) and (N, D)."""
+        return [(image, text) for image in self.image for text in self.text]
+
 
 class Model(Protocol):
     """All that an evaluation may ask of a model, ours or anyone's."""
