@@ -23,7 +23,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     fabric.launch()
     model = load(config.checkpoint, fabric.device)
     figures: dict[str, float] = {}
-    for name, evaluation in instantiate(config.evaluation).items():
+    for evaluation in instantiate(config.evaluation).values():
         figures |= evaluation(model)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)

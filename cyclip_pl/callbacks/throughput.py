@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 
-from cyclip_pl.data.loader import TimedLoader
+from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.types import Batch
 
 
@@ -51,7 +51,7 @@ class Throughput(L.Callback):
     ) -> None:
         self._steps += time.perf_counter() - self._start
         loader = trainer.train_dataloader
-        self._waited = loader.seconds_waited if isinstance(loader, TimedLoader) else 0.0
+        self._waited = loader.seconds_waited if isinstance(loader, BatchLoader) else 0.0
         self.samples += len(batch) * trainer.world_size
         self.skipped.update(batch.skipped)
         if trainer.global_step % trainer.log_every_n_steps == 0:

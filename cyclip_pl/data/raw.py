@@ -1,0 +1,107 @@
+"""Undecoded samples of one shard, read by WebDataset."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+from webdataset.gopen import Pipe
+from webdataset.tariterators import group_by_keys, tar_file_expander, url_opener
+
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+
+
+class RawSample(NamedTuple):
+    """What travels through the shuffle buffer.
+
+    Attributes:
+        name: the shard's file name and the sample's key.
+        url: the shard.
+        image, caption: the members' bytes, None where absent.
+        members: the extensions of all its members.
+        draw: tells apart the times that an epoch reads this sample.
+    """
+
+    name: str
+    url: str
+    image: bytes | None
+    caption: bytes | None
+    members: tuple[str, ...]
+    draw: str = ""
+
+
+class BrokenShard(Exception):
+    """A shard that cannot be opened, or cannot be read any further; the text says why."""
+
+
+class ShardReader:
+    """Reads shards, one reader a process.
+
+    Args:
+        caption_extension: the member that holds the caption, "txt" or "json".
+        keep: remember what was read. Of small pictures the tar costs as much as the decoding, and a
+            small set passes many times.
+    """
+
+    def __init__(self, caption_extension: str, keep: bool = False) -> None:
+        self.caption_extension = caption_extension
+        self.keep = keep
+        self._kept: dict[str, list[RawSample]] = {}
+
+    def __call__(self, url: str, draw: str) -> Generator[RawSample]:
+        """All samples of a shard, in its order.
+
+        Raises:
+            BrokenShard: the samples before the break have been given, a sample cut by it has not.
+        """
+        if url in self._kept:
+            for sample in self._kept[url]:
+                yield sample._replace(draw=draw)
+            return
+        samples = []
+        with contextlib.closing(_read(url, self.caption_extension)) as stream:
+            for sample in stream:
+                if self.keep:
+                    samples.append(sample)
+                yield sample._replace(draw=draw)
+        if self.keep:
+            self._kept[url] = samples
+
+
+def _read(url: str, caption_extension: str) -> Generator[RawSample]:
+    shard = os.path.basename(url)
+    with contextlib.ExitStack() as stack:
+        try:
+            source = next(iter(url_opener([{"url": url}])))
+            stack.callback(_close, source["stream"])
+            # A member named twice is taken once.
+            for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):
+                yield _raw_sample(sample, shard, caption_extension)
+        except Exception as error:  # strangers' bytes: tarfile and the decompressors raise anything
+            raise BrokenShard(_reason(error)) from error
+
+
+def _raw_sample(sample: dict[str, Any], shard: str, caption: str) -> RawSample:
+    members = tuple(name for name in sample if not name.startswith("__"))
+    image = next((sample[ext] for ext in IMAGE_EXTENSIONS if ext in sample), None)
+    name = f"{shard}/{sample['__key__']}"
+    return RawSample(name, sample["__url__"], image, sample.get(caption), members)
+
+
+def _reason(error: Exception) -> str:
+    # WebDataset appends its stream to the arguments: the first is the message, if it is text.
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error.args[0]) if error.args else ""
+    return re.sub(r" @ <.*", "", text) or type(error).__name__
+
+
+def _close(stream: Any) -> None:
+    if isinstance(stream, Pipe):
+        # Left early, the command may never end by itself, and its status means nothing.
+        stream.proc.kill()
+    with contextlib.suppress(OSError):
+        stream.close()

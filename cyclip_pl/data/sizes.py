@@ -1,0 +1,108 @@
+"""How many samples each shard holds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+from webdataset.tariterators import base_plus_ext, meta_prefix, meta_suffix
+
+from cyclip_pl.data.tar_names import member_names
+from cyclip_pl.data.urls import local_path
+
+log = logging.getLogger(__name__)
+
+_META = re.compile(r"__[^/]*__($|/)")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Attributes: samples, None where unknown (not local); problem, why the shard is unreadable."""
+
+    samples: int | None
+    problem: str | None = None
+
+
+def shard_sizes(urls: Sequence[str]) -> list[Size]:
+    """Sizes of local shards: from `sizes.json` beside them ({"00000.tar": n, ...}), from
+    img2dataset's `00000_stats.json`, else from the headers of the tar.
+
+    Raises:
+        ValueError: a `sizes.json` that is not such a table.
+    """
+    listed = cache(_listed)  # one reading a folder
+    sizes: list[Size | None] = []
+    for url in urls:
+        path = local_path(url)
+        if path is None:
+            sizes.append(Size(None))
+            continue
+        known = listed(os.path.dirname(path)).get(os.path.basename(path))
+        known = _from_stats(path) if known is None else known
+        sizes.append(None if known is None else Size(known))
+    todo = [index for index, size in enumerate(sizes) if size is None]
+    if todo:
+        log.info("counting the samples of %d shards (a sizes.json beside them saves it)", len(todo))
+        with ThreadPoolExecutor(8) as pool:  # mostly waiting for disks
+            scanned = pool.map(_scanned, [local_path(urls[index]) or "" for index in todo])
+            for index, size in zip(todo, scanned, strict=True):
+                sizes[index] = size
+    return [size for size in sizes if size is not None]
+
+
+def _listed(folder: str) -> dict[str, int]:
+    path = os.path.join(folder, "sizes.json")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            table = json.load(stream)
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(table, dict) or not all(_is_count(value) for value in table.values()):
+        raise ValueError(f'{path}: expected counts by file name, {{"00000.tar": 1000, ...}}')
+    return table
+
+
+def _from_stats(path: str) -> int | None:
+    try:
+        with open(f"{os.path.splitext(path)[0]}_stats.json", encoding="utf-8") as stream:
+            stats = json.load(stream)
+    except (OSError, ValueError, RecursionError):
+        return None
+    count = stats.get("successes") if isinstance(stats, dict) else None
+    return count if _is_count(count) else None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _scanned(path: str) -> Size:
+    names: list[str] = []
+    try:
+        for name in member_names(path):
+            names.append(name)
+    except Exception as error:  # tarfile and the decompressors raise many kinds
+        # A shard cut short still gives the samples before the cut.
+        counted = count_samples(names)
+        return Size(counted) if counted else Size(0, str(error) or type(error).__name__)
+    return Size(count_samples(names))
+
+
+def count_samples(names: Iterable[str]) -> int:
+    """Members in a row with one name up to the first dot are a sample, as in WebDataset."""
+    count, previous = 0, None
+    for name in names:
+        if _META.match(name) or (name.startswith(meta_prefix) and name.endswith(meta_suffix)):
+            continue
+        key, _ = base_plus_ext(name)
+        if key is not None and key != previous:
+            count, previous = count + 1, key
+    return count

@@ -1,0 +1,101 @@
+"""Colour augmentations as one affine map of RGB."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from cyclip_pl.data.views.checks import check_probability
+
+LUMA = (0.299, 0.587, 0.114)
+Matrix = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RandomColour:
+    """Jitter of brightness, contrast, saturation and hue, and grey pictures.
+
+    Attributes:
+        brightness, contrast, saturation: the factor is uniform in 1 ± this, never negative.
+        hue: the turn about the grey axis is uniform in ± this, as a share of the full circle.
+        jitter: probability of these four.
+        grayscale: probability of a grey picture.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    jitter: float
+    grayscale: float
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"views.{name} is 0 or more, not {getattr(self, name)!r}")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"views.hue is a share of the circle from 0 to 0.5, not {self.hue!r}")
+        check_probability("views.jitter", self.jitter)
+        check_probability("views.grayscale", self.grayscale)
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """RGB -> RGB."""
+        jitters, greys, *draws = rng.random(6).tolist()
+        jittered, grey = jitters < self.jitter, greys < self.grayscale
+        if not (jittered or grey):
+            return image
+        brightness = contrast = saturation = 1.0
+        hue = 0.0
+        if jittered:
+            brightness, contrast, saturation = (
+                max(0.0, 1 + (2 * draw - 1) * strength)
+                for draw, strength in zip(
+                    draws, (self.brightness, self.contrast, self.saturation), strict=False
+                )
+            )
+            hue = (2 * draws[3] - 1) * self.hue
+        # The mean colour; one pixel by a box filter costs a tenth of numpy's mean.
+        mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+        assert isinstance(mean, tuple)
+        matrix = colour_matrix(mean, brightness, contrast, saturation, hue, grey)
+        return image.convert("RGB", matrix)
+
+
+def colour_matrix(
+    mean: tuple[float, ...],
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    hue: float,
+    grayscale: bool,
+) -> Matrix:
+    """The 3x4 matrix, row by row, of the adjustments in this order, values not clipped between.
+
+    With l the luma weights, m the luma of the picture's mean colour and R(h) the rotation about the
+    grey axis: brightness x -> b x, contrast x -> c x + (1 - c) m 1, saturation
+    x -> s x + (1 - s) (l·x) 1, hue x -> R x, grey x -> (l·x) 1, as torchvision defines them except
+    for the hue, which it turns in HSV. Rows of R and weights l sum to one, so that in all
+
+        x -> c b [s R + (1 - s) 1 lᵀ] x + (1 - c) b m 1.
+    """
+    cos, sin = math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)
+    same, swing = (1 - cos) / 3, sin / math.sqrt(3)
+    # The rotation is circulant: row i is (p, q, r) shifted i places.
+    p, q, r = cos + same, same - swing, same + swing
+    gain = contrast * brightness
+    grey = [gain * (1 - saturation) * weight for weight in LUMA]
+    p, q, r = (gain * saturation * entry for entry in (p, q, r))
+    rows = [
+        [p + grey[0], q + grey[1], r + grey[2]],
+        [r + grey[0], p + grey[1], q + grey[2]],
+        [q + grey[0], r + grey[1], p + grey[2]],
+    ]
+    if grayscale:
+        luma = [sum(LUMA[i] * rows[i][j] for i in range(3)) for j in range(3)]
+        rows = [luma] * 3
+    level = sum(weight * channel for weight, channel in zip(LUMA, mean, strict=True))
+    offset = (1 - contrast) * brightness * level
+    return tuple(value for row in rows for value in (*row, offset))
