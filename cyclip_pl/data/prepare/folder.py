@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 META = "meta.json"
 """Written last; a folder without it is not a finished preparation."""
@@ -44,39 +45,50 @@ def _meta(folder: Path) -> dict[str, Any] | None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One preparation at a time; the lock goes with its process, so a kill leaves none behind."""
-    handle: IO[bytes]
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: the rename at the end still keeps the folder whole
+        yield
+        return
     with open(path, "ab") as handle:
         try:
-            import fcntl
-        except ImportError:  # not POSIX: the rename at the end still keeps the folder whole
-            yield
-            return
-        fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another preparation ({path})", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
 def building(output: Path, settings: dict[str, Any], force: bool = False) -> Iterator[Path | None]:
-    """Yield a folder to fill, which becomes `output` at the end; None if `output` is finished.
+    """Yield an empty folder that becomes `output` at the end; None if `output` is finished.
 
-    The caller fills the folder; `meta.json` is added here from `settings` and from what the
-    caller left in `meta.json`. A failure or a kill leaves `output` as it was.
+    Whoever fills the folder calls `write_meta` last. A failure or a kill leaves `output` as it
+    was, and what it had written is removed, at the latest by the next preparation.
+
+    Args:
+        settings: what the content depends on; an `output` made with others is refused.
+        force: make `output` again if it is a preparation; anything else is refused all the same.
 
     Raises:
         ValueError: `output` exists and is something else, or was made with other settings.
     """
-    output = Path(os.path.abspath(output))
+    output = Path(os.path.realpath(output))
+    replace = force and _meta(output) is not None
+    if not replace and finished(output, settings):
+        yield None
+        return
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.parent / f".{output.name}.partial"
     with _locked(output.parent / f".{output.name}.lock"):
-        replace = force and output.exists() and _meta(output) is not None
-        if not replace and finished(output, settings):
+        if not replace and finished(output, settings):  # by the one that was waited for
             yield None
             return
-        shutil.rmtree(partial, ignore_errors=True)  # left by a preparation that was killed
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
             yield partial
+            assert _meta(partial) is not None, "meta.json is written last"
             if replace:
                 shutil.rmtree(output)
             partial.replace(output)
@@ -84,9 +96,10 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_meta(folder: Path, kind: str, settings: dict[str, Any], facts: dict[str, Any]) -> None:
-    """`meta.json`: what was prepared, with which settings, and what came out."""
-    write_json(folder / META, {"prepared": kind, **settings, **facts})
+def write_meta(folder: Path, settings: dict[str, Any], facts: dict[str, Any]) -> None:
+    """`meta.json`: what was prepared (`settings["prepared"]`), how, and what came out."""
+    assert "prepared" in settings
+    write_json(folder / META, {**settings, **facts})
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -25,15 +25,54 @@ def order(keys: Iterable[str], salt: str) -> list[str]:
     return sorted(keys, key=lambda key: hashlib.sha256(f"{salt}/{key}".encode()).digest())
 
 
+def _add(tar: tarfile.TarFile, key: str, members: Sample) -> None:
+    """Members `<key>.<extension>`, those of a sample side by side, no clock and no user in it."""
+    assert "." not in key, f"{key}: readers take the extension from the first dot"
+    for extension, content in members.items():
+        member = tarfile.TarInfo(f"{key}.{extension}")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+
+
 def write_tar(path: Path, samples: Mapping[str, Sample]) -> None:
-    """One shard: members `<key>.<extension>`, those of a sample side by side, no clock in it."""
+    """One shard."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for key, members in samples.items():
-            assert "." not in key, f"{key}: readers take the extension from the first dot"
-            for extension, content in members.items():
-                member = tarfile.TarInfo(f"{key}.{extension}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+            _add(tar, key, members)
+
+
+class ShardWriter:
+    """`00000.tar`, `00001.tar`… of `shard_size` samples each, the last with what remains.
+
+    A context manager; `sizes` has the samples of each shard by file name.
+    """
+
+    def __init__(self, folder: Path, shard_size: int) -> None:
+        self.sizes: dict[str, int] = {}
+        self._folder, self._shard_size = folder, shard_size
+        self._tar: tarfile.TarFile | None = None
+        self._name = ""
+
+    def add(self, key: str, members: Sample) -> None:
+        if self._tar is None or self.sizes[self._name] == self._shard_size:
+            self._close()
+            self._name = f"{len(self.sizes):05d}.tar"
+            self.sizes[self._name] = 0
+            path = self._folder / self._name
+            self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        _add(self._tar, key, members)
+        self.sizes[self._name] += 1
+
+    def _close(self) -> None:
+        if self._tar is not None:
+            self._tar.close()
+            self._tar = None
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
 
 def _deal(samples: Mapping[str, Sample], shards: int, salt: str) -> list[dict[str, Sample]]:
@@ -55,9 +94,7 @@ def write_training_shards(
     return sizes
 
 
-def _write_test_split(
-    folder: Path, samples: Mapping[str, Sample], shards: int, salt: str
-) -> None:
+def _write_test_split(folder: Path, samples: Mapping[str, Sample], shards: int, salt: str) -> None:
     (folder / "test").mkdir(parents=True)
     parts = [part for part in _deal(samples, shards, salt) if part]
     for number, part in enumerate(parts):
@@ -106,8 +143,7 @@ def write_retrieval_set(
 ) -> int:
     """A retrieval set in the layout that `clip_benchmark` reads: a caption a line in `txt`."""
     samples = {
-        key: {"png": png, "txt": "\n".join(captions[key]).encode()}
-        for key, png in pictures.items()
+        key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in pictures.items()
     }
     _write_test_split(folder, samples, shards, salt)
     _write_lines(folder / "dataset_type.txt", ["retrieval"])
