@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cyclip_pl.data.prepare.folder import building, write_json, write_meta
 
-TEMPLATES = (
-    "{c}",
-    "an emoji of {c}",
-    "a picture of {c}",
-    "a drawing of {c}",
-    "an icon of {c}",
-)
-"""Captions of the training pictures and prompts of the zero-shot sets; the first is plain."""
-
 LAYOUT = 1
 """Goes up when a folder made before no longer serves."""
-
-TRAINING_SHARDS = 16
-SMALL = 100
 
 SOURCES = """\
 Pictures of emoji, rendered on white, for training and evaluation. Made by
@@ -104,133 +88,37 @@ def prepare(
 
 
 def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
-    from cyclip_pl.data.prepare import emoji_names, emoji_pictures, shards
-    from cyclip_pl.data.prepare.emoji_splits import split, spread
+    """Fill `folder`; what came out, for `meta.json`."""
+    from cyclip_pl.data.prepare import emoji_sets
+    from cyclip_pl.data.prepare.emoji_names import concept, grouped, package_versions
+    from cyclip_pl.data.prepare.emoji_splits import parts_of_others, split
 
-    versions = emoji_names.package_versions()
-    table = {emoji.key: emoji for emoji in emoji_names.base_emoji()}
-    vendors = {"openmoji": emoji_pictures.openmoji, "twemoji": emoji_pictures.twemoji}
-    shifts = {"line": emoji_pictures.openmoji_line, "mono": emoji_pictures.noto_mono}
-    drawn = {
-        style: emoji_pictures.draw_all(make(size), table, workers)
-        for style, make in {**vendors, **shifts}.items()
+    versions = package_versions()
+    art = emoji_sets.draw(size, workers)
+    names = {key: emoji.name for key, emoji in art.emoji.items()}
+    group = grouped(
+        art.emoji,
+        {key: concept(name) for key, name in names.items()},
+        *(art.fingerprints(style) for style in emoji_sets.VENDORS),
+    )
+    splits = split(group, emoji_sets.VENDORS, seed, always_known=parts_of_others(names))
+
+    samples = {
+        **emoji_sets.write_training(folder, art, splits, seed),
+        **emoji_sets.write_unseen_pictures(folder, art, splits, seed),
+        **emoji_sets.write_style_shifts(folder, art, splits, seed),
+        **emoji_sets.write_unseen_names(folder, art, splits, seed),
     }
-    table = {k: e for k, e in table.items() if all(k in drawn[style] for style in vendors)}
-
-    group = emoji_names.grouped(
-        table,
-        {key: emoji_names.concept(emoji.name) for key, emoji in table.items()},
-        *({key: pixels(png) for key, png in drawn[style].items()} for style in vendors),
-    )
-    splits = split(group, list(vendors), seed)
-    name = {key: emoji.name for key, emoji in table.items()}
-    known = {key: table[key] for key in splits.known}
-    classes = sorted(emoji.name for emoji in known.values())
-
-    def keyed(style: str, keys: Iterable[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-        """Pictures and names of a style by sample key."""
-        pictures = {f"{key}__{style}": drawn[style][key] for key in keys if key in drawn[style]}
-        return pictures, {f"{key}__{style}": name[key] for key in keys}
-
-    training = {}
-    for style in vendors:
-        held_out = set(splits.held_out[style])
-        for key, emoji in known.items():
-            if key not in held_out:
-                training[f"{key}__{style}"] = _sample(emoji, style, drawn[style][key])
-    sizes = shards.write_training_shards(
-        folder / "train", training, TRAINING_SHARDS, f"{seed}/train"
-    )
-
-    sets: dict[str, int] = {}
-
-    def classification(
-        title: str, pictures: Mapping[str, bytes], labels: Mapping[str, str], names: list[str]
-    ) -> None:
-        kept = {key: png for key, png in pictures.items() if labels[key] in set(names)}
-        sets[title] = shards.write_classification_set(
-            folder / title, kept, labels, names, TEMPLATES, salt=f"{seed}/{title}"
-        )
-
-    pictures, labels = {}, {}
-    for style in vendors:
-        some, their = keyed(style, splits.held_out[style])
-        pictures, labels = pictures | some, labels | their
-    classification("emoji_unseen_pictures", pictures, labels, classes)
-    shown = [known[key] for keys in splits.held_out.values() for key in keys]
-    few = [emoji.name for emoji in spread(shown, SMALL, seed)]
-    classification(f"emoji_unseen_pictures_{SMALL}", pictures, labels, few)
-
-    clear = {style: unambiguous(drawn[style]) for style in shifts}
-    both = [emoji for key, emoji in known.items() if all(key in clear[s] for s in shifts)]
-    few = [emoji.name for emoji in spread(both, SMALL, seed)]
-    for style in shifts:
-        pictures, labels = keyed(style, [key for key in known if key in clear[style]])
-        classification(f"emoji_{style}", pictures, labels, classes)
-        classification(f"emoji_{style}_{SMALL}", pictures, labels, few)
-
-    # One drawing a name, the vendors in turn: captions are then unique, and a hit is a hit.
-    pictures, captions = {}, {}
-    for i, key in enumerate(shards.order(splits.unseen, f"{seed}/unseen")):
-        style = list(vendors)[i % len(vendors)]
-        pictures[f"{key}__{style}"] = drawn[style][key]
-        captions[f"{key}__{style}"] = [name[key]]
-    sets["emoji_unseen_names"] = shards.write_retrieval_set(
-        folder / "emoji_unseen_names", pictures, captions, salt=f"{seed}/unseen"
-    )
-    pictures, labels = {}, {}
-    for style in vendors:
-        some, their = keyed(style, splits.unseen)
-        pictures, labels = pictures | some, labels | their
-    unseen_classes = sorted(name[key] for key in splits.unseen)
-    classification("emoji_unseen_names_classes", pictures, labels, unseen_classes)
-
-    write_json(
-        folder / "hierarchy.json",
-        {e.name: {"subcategory": e.subcategory, "category": e.category} for e in table.values()},
-    )
+    hierarchy = {
+        emoji.name: {"subcategory": emoji.subcategory, "category": emoji.category}
+        for emoji in art.emoji.values()
+    }
+    write_json(folder / "hierarchy.json", hierarchy)
     (folder / "README.txt").write_text(SOURCES.format_map(versions), encoding="utf-8")
     return {
         "versions": versions,
-        "templates": list(TEMPLATES),
+        "templates": list(emoji_sets.TEMPLATES),
         "names": {"known": len(splits.known), "unseen": len(splits.unseen)},
         "held_out_pictures": {style: len(keys) for style, keys in splits.held_out.items()},
-        "samples": {"train": sum(sizes.values()), **sets},
+        "samples": samples,
     }
-
-
-def _sample(emoji: Any, style: str, png: bytes) -> dict[str, bytes]:
-    from cyclip_pl.data.prepare.shards import json_bytes
-
-    captions = [template.replace("{c}", emoji.name) for template in TEMPLATES]
-    description = {
-        "name": emoji.name,
-        "category": emoji.category,
-        "subcategory": emoji.subcategory,
-        "style": style,
-        "captions": captions,
-    }
-    return {"png": png, "txt": captions[0].encode(), "json": json_bytes(description)}
-
-
-def pixels(png: bytes) -> str:
-    """A fingerprint of the decoded picture, whatever its compression."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
-
-
-def unambiguous(pictures: Mapping[str, bytes]) -> set[str]:
-    """Keys whose picture is not blank and not that of another key as well."""
-    from PIL import Image
-
-    prints = {key: pixels(png) for key, png in pictures.items()}
-    count = Counter(prints.values())
-    clear = set()
-    for key, png in pictures.items():
-        with Image.open(io.BytesIO(png)) as image:
-            low, high = image.convert("L").getextrema()
-        if count[prints[key]] == 1 and low != high:
-            clear.add(key)
-    return clear

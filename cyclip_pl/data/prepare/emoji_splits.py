@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cyclip_pl.data.prepare.emoji_names import Emoji
@@ -23,6 +24,7 @@ def split(
     group: dict[str, int],
     vendors: Sequence[str],
     seed: int,
+    always_known: Set[str] = frozenset(),
     unseen_names: float = 0.15,
     unseen_pictures: float = 0.15,
 ) -> Splits:
@@ -31,6 +33,8 @@ def split(
     Args:
         group: group number by key; the emoji of a group are nearly the same drawing.
         vendors: colour styles; a held-out drawing is of one vendor, of each equally often.
+        seed: of the choice.
+        always_known: keys that are never unseen, nor is their group.
         unseen_names: share of the keys in no training picture or caption.
         unseen_pictures: share of the known keys with one vendor's drawing held out.
     """
@@ -43,7 +47,8 @@ def split(
     unseen: list[str] = []
     known_groups = []
     for name in order(groups, f"{seed}/names"):
-        if len(unseen) + len(groups[name]) <= round(unseen_names * len(group)):
+        fits = len(unseen) + len(groups[name]) <= round(unseen_names * len(group))
+        if fits and always_known.isdisjoint(groups[name]):
             unseen += groups[name]
         else:
             known_groups.append(name)
@@ -57,6 +62,20 @@ def split(
                 keys += groups[name]
                 break
     return Splits(known, sorted(unseen), {v: sorted(keys) for v, keys in held_out.items()})
+
+
+def parts_of_others(names: Mapping[str, str]) -> set[str]:
+    """Keys whose name is a phrase of another's, as `tiger` is of `tiger face`.
+
+    Unseen, they would be in training captions all the same.
+    """
+    words = re.compile(r"[^\W_]+")
+    phrase = {key: f" {' '.join(words.findall(name.lower()))} " for key, name in names.items()}
+    return {
+        key
+        for key, part in phrase.items()
+        if any(part in whole for other, whole in phrase.items() if other != key)
+    }
 
 
 def spread(emoji: Sequence[Emoji], count: int, seed: int) -> list[Emoji]:

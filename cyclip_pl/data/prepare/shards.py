@@ -115,7 +115,7 @@ def write_classification_set(
 
     Args:
         pictures: PNG bytes by sample key.
-        labels: class name by sample key; keys without a picture are ignored.
+        labels: class name by sample key.
         classes: all class names, which may be more than those with pictures.
         templates: prompts, `{c}` where the class name goes.
 
