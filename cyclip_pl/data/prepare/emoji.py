@@ -45,8 +45,9 @@ A picture here carries the licence of its source.
   meta.json                    settings, versions and counts
 
 Names are those of single code points, without flags and components. Emoji that differ in gender
-alone are on the same side of each split. A line or mono drawing that several names share, or that
-is blank without its colours, has no right answer and is left out.
+alone are on the same side of each split. A line or mono drawing is left out if several names
+share it or it is blank without its colours, for it has no right answer, and if it is the same as
+the colour drawing.
 """
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 from cyclip_pl.data.prepare import emoji_pictures
 from cyclip_pl.data.prepare.emoji_names import Emoji, base_emoji
 from cyclip_pl.data.prepare.emoji_splits import Splits, spread
+from cyclip_pl.data.prepare.pixels import difference, fingerprint, unambiguous
 from cyclip_pl.data.prepare.shards import (
     json_bytes,
     order,
@@ -39,6 +37,9 @@ TRAINING_SHARDS = 16
 SMALL = 100
 """Classes of the small sets."""
 
+LEAST_CHANGE = 0.25
+"""Mean over the picture, in grey levels of 255, below which it is the same drawing to the eye."""
+
 
 @dataclass(frozen=True)
 class Art:
@@ -49,7 +50,7 @@ class Art:
 
     def fingerprints(self, style: str) -> dict[str, str]:
         """A hash of the decoded picture, by key."""
-        return {key: pixels(self.drawn[style][key]) for key in self.emoji}
+        return {key: fingerprint(self.drawn[style][key]) for key in self.emoji}
 
     def samples(self, style: str, keys: Iterable[str]) -> dict[str, tuple[Emoji, bytes]]:
         """By sample key, which tells the style too."""
@@ -111,10 +112,7 @@ def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> 
 
 def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
     """Known names as lines and as glyphs; the 100 classes are the same for both."""
-    clear = {
-        style: unambiguous({k: art.drawn[style][k] for k in splits.known if k in art.drawn[style]})
-        for style in SHIFTS
-    }
+    clear = {style: _clear(art, splits.known, style) for style in SHIFTS}
     in_both = [art.emoji[key] for key in splits.known if all(key in clear[s] for s in SHIFTS)]
     few = spread(in_both, SMALL, seed)
     counts: dict[str, int] = {}
@@ -124,6 +122,20 @@ def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dic
         counts |= _classification(folder, title, samples, _known(art, splits), seed)
         counts |= _classification(folder, f"{title}_{SMALL}", samples, few, seed)
     return counts
+
+
+def _clear(art: Art, keys: Iterable[str], style: str) -> set[str]:
+    """Keys whose drawing in a new style has one right answer and is new.
+
+    OpenMoji draws some emoji (a snowflake, arrows) without colour: their lines are the picture
+    that was trained on.
+    """
+    found = unambiguous({key: art.drawn[style][key] for key in keys if key in art.drawn[style]})
+    return {
+        key
+        for key in found
+        if all(difference(art.drawn[style][key], art.drawn[v][key]) > LEAST_CHANGE for v in VENDORS)
+    }
 
 
 def write_unseen_names(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
@@ -169,26 +181,3 @@ def _classification(
         salt=f"{seed}/{title}",
     )
     return {title: count}
-
-
-def pixels(png: bytes) -> str:
-    """A hash of the decoded picture, whatever its compression."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
-
-
-def unambiguous(pictures: Mapping[str, bytes]) -> set[str]:
-    """Keys whose picture is not blank and not that of another key as well."""
-    from PIL import Image
-
-    prints = {key: pixels(png) for key, png in pictures.items()}
-    count = Counter(prints.values())
-    clear = set()
-    for key, png in pictures.items():
-        with Image.open(io.BytesIO(png)) as image:
-            low, high = image.convert("L").getextrema()
-        if count[prints[key]] == 1 and low != high:
-            clear.add(key)
-    return clear
