@@ -47,12 +47,9 @@ def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
         _check_header(path, _header(path, character), keys)
         return character
     headers = {character: _header(path, character) for character in DELIMITERS.values()}
-    for character, header in headers.items():
-        if set(keys) <= set(header):
-            return character
     character = max(headers, key=lambda c: (len(set(keys) & set(headers[c])), len(headers[c])))
     _check_header(path, headers[character], keys)
-    raise AssertionError("the header has both columns after all")
+    return character
 
 
 def _header(path: Path, delimiter: str) -> list[str]:
