@@ -63,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     for command in (emoji, pairs):
-        command.add_argument("--seed", type=int, default=0, metavar="N", help="of splits and order; 0")
+        command.add_argument(
+            "--seed", type=int, default=0, metavar="N", help="of splits and order; 0"
+        )
         command.add_argument("--workers", type=int, metavar="N", help="threads; as many as cores")
         command.add_argument(
             "--force", action="store_true", help="make again what was prepared before"
