@@ -50,7 +50,7 @@ def train(config: DictConfig) -> dict[str, float]:
 
     # First of all callbacks, so that its clock stops before evaluations start.
     throughput = Throughput()
-    evaluation = EvaluationCallback(instantiate(config.evaluation))
+    evaluation = EvaluationCallback.from_config(OmegaConf.to_container(config.evaluation, resolve=True))
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
