@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -48,15 +48,26 @@ def _evaluate(config: DictConfig) -> None:
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     wants_traceback = os.environ.get(TRACEBACK) == "1"
-    # With this set Hydra raises what it would have printed, and the line below is ours.
+    # With this set Hydra raises what it would have printed, and the line is ours.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
-    try:
-        main(task)()
-    except Exception as error:
+
+    def stop(error: Exception) -> NoReturn:
         if wants_traceback:
-            raise
+            raise error
         from cyclip_pl.errors import one_line
 
         print(f"error: {one_line(error, config_name)}", file=sys.stderr)
         sys.exit(1)
+
+    # Caught inside as well: Hydra adds lines of its own to what leaves a task.
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except Exception as error:
+            stop(error)
+
+    main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
+    try:
+        main(guarded)()
+    except Exception as error:
+        stop(error)

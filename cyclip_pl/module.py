@@ -60,9 +60,7 @@ class ContrastiveModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.objective(self.embed(batch))
         for name, value in {**terms, **self.objective.scalars()}.items():
-            self.log(
-                f"train/{name}", value.detach(), batch_size=len(batch), prog_bar=name == "total"
-            )
+            self.log(f"train/{name}", value.detach(), batch_size=len(batch))
         return terms["total"]
 
     def configure_gradient_clipping(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def train(config: DictConfig) -> dict[str, float]:
         ValueError: settings that cannot work together, or files that cannot be used.
     """
     folder = Path(config.run_dir)
+    _quiet()
     resume = None if config.resume is None else checkpoint_file(config.resume, "resume")
     if resume is not None:
         _check_same_encoder(resume, config)
@@ -46,7 +48,8 @@ def train(config: DictConfig) -> dict[str, float]:
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
     )
-    data = instantiate(config.data, views=views, tokenizer=encoder.tokenizer, seed=config.seed)
+    make_data = instantiate(config.data, _partial_=True)
+    data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
     # First of all callbacks, so that its clock stops before evaluations start.
     throughput = Throughput()
@@ -74,6 +77,16 @@ def train(config: DictConfig) -> dict[str, float]:
         print_table(evaluation.figures)
         print(f"run folder: {folder}")
     return figures
+
+
+def _quiet() -> None:
+    """Lightning announces what the config says already; its warnings stay, but for two."""
+    logging.getLogger("lightning").setLevel(logging.WARNING)
+    for logger in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{logger}").setLevel(logging.WARNING)
+    # Each reader knows its own share, so the length is right; the other is Lightning's own call.
+    warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
+    warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
 
 
 def precision(trainer: DictConfig) -> str:

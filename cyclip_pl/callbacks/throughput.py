@@ -59,7 +59,6 @@ class Throughput(L.Callback):
             self._logged = (self.seconds, self._waited, self.samples)
             rate = (self.samples - samples) / (self.seconds - seconds)
             pl_module.log("train/images_per_second", rate, batch_size=1)
-            pl_module.log("img/s", rate, prog_bar=True, logger=False, batch_size=1)
             pl_module.log(
                 "train/data_wait", (self._waited - waited) / (self.seconds - seconds), batch_size=1
             )

@@ -62,8 +62,8 @@ class DualEncoder(nn.Module):
             raise ValueError(f"encoder.patch_dropout: {name} is a ResNet, it has no patches")
         _check_pretrained(name, pretrained)
         self.config = config
-        self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
         with _quiet_open_clip(), _one_line_errors(name, pretrained):
+            self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
             self.model = open_clip.create_model(
                 name,
                 pretrained=pretrained,
@@ -165,7 +165,7 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
 
 @contextmanager
 def _quiet_open_clip() -> Iterator[None]:
-    """open_clip warns on the root logger of every model that starts from random weights."""
+    """open_clip tells the root logger each of its steps."""
     logging.disable(logging.WARNING)
     try:
         yield
