@@ -259,5 +259,7 @@ def test_names_of_sets(tmp_path: Path) -> None:
 
 def test_a_missing_set_shows_on_opening(tmp_path: Path) -> None:
     evaluation = ZeroShot([str(tmp_path / "absent")])
-    with pytest.raises(ValueError, match="no classification set at"):
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.zero_shot\.datasets: no classification set at"
+    ):
         evaluation.open()
