@@ -34,7 +34,7 @@ class EmbeddingModel(nn.Module):
     @property
     def preprocess(self) -> Callable[[Any], Tensor]:
         """PIL image → uint8 (3, H, W): shorter side resized bicubically, centre crop."""
-        from cyclip_pl.data.views.single import evaluation_transform
+        from cyclip_pl.data.views.evaluation import evaluation_transform
 
         return evaluation_transform(self.encoder.image_size)
 

@@ -11,13 +11,14 @@ decoded.
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from cyclip_pl.evaluation.tar_index import Member, Sample, samples
@@ -66,11 +67,13 @@ class ClassificationSet:
         self.templates = _read_templates(templates) if templates.is_file() else None
 
         self._shards = _shards(folder / split)
+        self._stamps: list[tuple[int, int]] = []
         self._keys: list[str] = []
         places: list[tuple[int, int, int]] = []
         labels: list[int] = []
         for number, shard in enumerate(self._shards):
             with open(shard, "rb") as file:
+                self._stamps.append(_stamp(file))
                 for sample in samples(shard):
                     image = _image_member(sample)
                     if image is None and "cls" not in sample.members:
@@ -97,16 +100,22 @@ class ClassificationSet:
 
         Raises:
             Undecodable: It has none, or its bytes are no image.
+            ValueError: The shard was written anew since the set was opened.
         """
         shard, offset, size = self._places[index].tolist()
         if offset < 0:
             raise Undecodable("no image")
         with open(self._shards[shard], "rb") as file:
+            if _stamp(file) != self._stamps[shard]:
+                # Its places and labels are those of other images by now.
+                raise ValueError(f"{self._shards[shard]} has changed since it was opened")
             file.seek(offset)
             data = file.read(size)
         try:
             with Image.open(BytesIO(data), formats=_FORMATS) as image:
                 return image.convert("RGB")
+        except UnidentifiedImageError as error:
+            raise Undecodable(f"not one of {', '.join(_FORMATS)}") from error
         except Exception as error:  # damaged bytes raise almost anything in the decoders
             raise Undecodable(str(error) or type(error).__name__) from error
 
@@ -170,6 +179,11 @@ def _shards(split: Path) -> list[Path]:
             raise ValueError(f"{shard} is missing: {path} says {text} shards")
         shards.append(shard)
     return shards
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def _image_member(sample: Sample) -> Member | None:

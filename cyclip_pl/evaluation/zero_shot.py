@@ -108,10 +108,17 @@ class ZeroShot:
         self._sets: list[ClassificationSet] | None = None
 
     def open(self) -> None:
-        """Read the names, labels and places of all sets, once; ValueError names a broken file."""
+        """Read the names, labels and places of all sets, once.
+
+        Raises:
+            ValueError: One line that names the setting and the file.
+        """
         if self._sets is not None:
             return
-        sets = [ClassificationSet(path, self.split, name) for name, path in self.folders.items()]
+        try:
+            sets = [ClassificationSet(path, self.split, n) for n, path in self.folders.items()]
+        except ValueError as error:
+            raise ValueError(f"evaluation.{self.name}.datasets: {error}") from error
         for dataset in sets:
             self._prompts(dataset)
             if rank() == 0:

@@ -1,10 +1,10 @@
-"""Several gloo ranks on this machine."""
+"""Run a function on several gloo ranks."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,30 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
-def _rank(rank: int, world: int, folder: str, function: Callable[..., Any], args: tuple) -> None:
+def _rank_main(rank: int, fn: Callable[..., Any], world_size: int, folder: str, args: Any) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=world)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=60),
+    )
     try:
-        torch.save(function(rank, world, *args), os.path.join(folder, f"{rank}.pt"))
+        torch.save(fn(*args), Path(folder) / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
 
 
-def run_distributed(function: Callable[..., Any], world: int, *args: Any) -> list[Any]:
-    """`function(rank, world, *args)` on every rank; what each returned, in rank order.
+def run_distributed(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
+    """`fn(*args)` in `world_size` fresh processes of one group, a thread each.
 
-    `function` is a module's own, so that spawned processes can import it.
+    `fn` is a function of a module; it and the arguments must pickle. Returns the ranks' results,
+    in rank order; the first exception of any rank ends them all and is raised here.
     """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_rank, (world, folder, function, args), nprocs=world)
-        return [torch.load(Path(folder, f"{r}.pt"), weights_only=False) for r in range(world)]
+        mp.spawn(_rank_main, (fn, world_size, folder, args), nprocs=world_size)
+        return [
+            torch.load(Path(folder) / f"{rank}.pt", weights_only=False)
+            for rank in range(world_size)
+        ]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from cyclip_pl import distributed
 from cyclip_pl.losses.consistency import (
     consistency_terms,
     cross_modal_consistency,
@@ -80,7 +81,8 @@ def test_a_wider_dtype_is_used_under_autocast():
         assert relative_error(actual, exact) < 1e-5
 
 
-def _on_rank(rank, world, image, text):
+def _on_rank(image, text):
+    rank, world = distributed.rank(), distributed.world_size()
     mine = slice(rank * len(image) // world, (rank + 1) * len(image) // world)
     return [
         with_gradients(lambda i, t, f=form: consistency_terms(i, t, f), image[mine], text[mine])

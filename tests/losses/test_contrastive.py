@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from cyclip_pl import distributed
 from cyclip_pl.losses.contrastive import contrastive_loss
 from tests.helpers.distributed import run_distributed
 from tests.losses import formulas
@@ -37,7 +38,8 @@ def test_bfloat16_rows_are_scored_in_float32_even_under_autocast():
     assert relative_error(loss, expected) < 1e-5
 
 
-def _on_rank(rank, world, image, text, scale):
+def _on_rank(image, text, scale):
+    rank, world = distributed.rank(), distributed.world_size()
     mine = slice(rank * len(image) // world, (rank + 1) * len(image) // world)
     values, gradients = with_gradients(contrastive_loss, image[mine], text[mine], scale)
     return values[0], gradients
