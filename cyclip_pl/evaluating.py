@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cyclip_pl.checkpoints.load import load
+from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.table import print_table
 from cyclip_pl.training import write_metrics
 
@@ -22,9 +23,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     model = load(config.checkpoint, fabric.device)
-    figures: dict[str, float] = {}
-    for evaluation in instantiate(config.evaluation).values():
-        figures |= evaluation(model)
+    figures = run(build(config.evaluation).values(), model)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)
         write_metrics(folder, figures)

@@ -76,6 +76,11 @@ class Model(Protocol):
     scale: float
     """The multiplier of the similarities, exp(logit_scale)."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
     def encode_image(self, images: Tensor) -> Tensor:
         """Preprocessed images (N, 3, H, W) -> unit-norm embeddings (N, D)."""
         ...
