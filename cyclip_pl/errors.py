@@ -7,7 +7,7 @@ import sys
 from difflib import get_close_matches
 from typing import Any
 
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -43,6 +43,8 @@ def _instantiation(error: InstantiationException, config_name: str) -> str:
 
 def _composition(error: BaseException, config_name: str) -> str:
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read: {text.splitlines()[0]}; quote it for the shell?"
     group = re.search(r"Could not find '([^']+)'", text)
     options = re.search(r"Available options in '([^']+)':(.*)", text, re.DOTALL)
     if group and options:

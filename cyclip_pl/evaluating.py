@@ -23,7 +23,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     model = load(config.checkpoint, fabric.device)
-    figures = run(build(config.evaluation).values(), model)
+    figures = run(build(config.get("evaluation")).values(), model)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)
         write_metrics(folder, figures)

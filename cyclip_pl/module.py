@@ -26,6 +26,7 @@ class ContrastiveModule(L.LightningModule):
         encoder, projector, objective: the three swappable parts.
         optimizer: parameter groups → optimiser.
         scheduler: (optimiser, total steps) → a schedule that advances every step.
+        config: what all of these were made from, plain containers only; travels in checkpoints.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ContrastiveModule(L.LightningModule):
         objective: Objective,
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., Any],
+        config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -42,6 +44,7 @@ class ContrastiveModule(L.LightningModule):
         self.objective = objective
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        self.config = config
         # Now, while parameters have their shapes: FSDP flattens them.
         self.decayed = decayed_names(self)
 
@@ -95,6 +98,9 @@ class ContrastiveModule(L.LightningModule):
                 "interval": "step",
             },
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"] = self.config
 
     def as_model(self) -> EmbeddingModel:
         """The towers as evaluations see them; shared, not copied."""

@@ -13,7 +13,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl.callbacks.config import SaveConfig
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
@@ -30,10 +29,12 @@ def train(config: DictConfig) -> dict[str, float]:
         ValueError: settings that cannot work together, or files that cannot be used.
     """
     folder = Path(config.run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
     _quiet()
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     resume = None if config.resume is None else checkpoint_file(config.resume, "resume")
     if resume is not None:
-        _check_same_encoder(resume, config)
+        _check_same_encoder(resume, plain["encoder"])
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
@@ -47,24 +48,26 @@ def train(config: DictConfig) -> dict[str, float]:
         objective,
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
+        config=plain,
     )
     make_data = instantiate(config.data, _partial_=True)
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
     # First of all callbacks, so that its clock stops before evaluations start.
     throughput = Throughput()
-    evaluation = EvaluationCallback.from_config(config.evaluation)
+    evaluation = EvaluationCallback.from_config(config.get("evaluation"))
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
             throughput,
             evaluation,
-            SaveConfig(OmegaConf.to_container(config, resolve=True)),
-            *instantiate(config.callbacks).values(),
+            *_instances(config, "callbacks"),
         ],
-        logger=list(instantiate(config.logger).values()),
+        logger=_instances(config, "logger"),
         default_root_dir=folder,
     )
+    if trainer.is_global_zero:
+        OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
     figures = {
@@ -77,6 +80,11 @@ def train(config: DictConfig) -> dict[str, float]:
         print_table(evaluation.figures)
         print(f"run folder: {folder}")
     return figures
+
+
+def _instances(config: DictConfig, group: str) -> list[Any]:
+    """What a list of choices names; none of them is a choice as well."""
+    return list(instantiate(config.get(group) or {}).values())
 
 
 def _quiet() -> None:
@@ -107,16 +115,25 @@ def write_metrics(folder: Path, figures: dict[str, float]) -> None:
     partial.replace(folder / "metrics.json")
 
 
-def _check_same_encoder(path: Path, config: DictConfig) -> None:
-    trained: dict[str, Any] = read_checkpoint(path)["config"]["encoder"]
-    wanted = OmegaConf.to_container(config.encoder, resolve=True)
-    assert isinstance(wanted, dict)
-    for key in sorted(trained.keys() | wanted.keys()):
-        # Weights come from the checkpoint; how they are trained on may change.
-        if key in ("architecture", "image_size", "context_length") and trained.get(
-            key
-        ) != wanted.get(key):
+# Of an encoder's settings, those that its weights depend on.
+_SHAPES = ("architecture", "image_size", "context_length")
+
+
+def _check_same_encoder(path: Path, encoder: dict[str, Any]) -> None:
+    trained = _leaves({key: read_checkpoint(path)["config"]["encoder"].get(key) for key in _SHAPES})
+    wanted = _leaves({key: encoder[key] for key in _SHAPES})
+    for key in sorted(trained.keys() | wanted.keys(), key=lambda key: (key.count("."), key)):
+        if trained.get(key) != wanted.get(key):
             raise ValueError(
                 f"resume={path} was trained with encoder.{key}={trained.get(key)},"
                 f" this run has {wanted.get(key)}"
             )
+
+
+def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    if not isinstance(node, dict):
+        return {prefix.rstrip("."): node}
+    return {
+        k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}{key}.").items()
+    }

@@ -21,8 +21,9 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
     for candidate in (path / "checkpoints" / "last.ckpt", path / "last.ckpt"):
         if candidate.is_file():
             return candidate
-    wanted = "a file or a run folder with checkpoints/last.ckpt"
-    raise ValueError(f"{setting}={path}: {'holds no' if path.is_dir() else 'is not'} {wanted}")
+    if path.is_dir():
+        raise ValueError(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
+    raise ValueError(f"{setting}={path}: is not a file or a run folder")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
