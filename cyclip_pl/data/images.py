@@ -37,6 +37,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode -> RGB: transparency on white, 16 bits a channel brought to 8."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
+    if image.mode == "La":  # Pillow converts it to nothing but this
+        image = image.convert("LA")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         flat = Image.new("RGBA", image.size, "white")

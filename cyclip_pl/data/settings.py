@@ -65,6 +65,8 @@ class TrainSource:
         if weighted:
             return sources
         urls = tuple(url for source in sources for url in source.urls)
+        if not urls:
+            raise ValueError("data.train.shards is empty")
         if not self.resampled and len(set(urls)) < len(urls):
             twice = Counter(urls).most_common(1)[0][0]
             raise ValueError(f"data.train.shards: {twice!r} is listed twice")

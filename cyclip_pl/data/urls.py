@@ -45,7 +45,7 @@ def expand(shards: str) -> list[str]:
                 f"data.train.shards: cannot open {url!r}: allowed are local paths, file and "
                 f"{known} (any command that writes a tar serves as 'pipe:COMMAND')"
             )
-    if not urls or "" in urls:
+    if "" in urls:
         raise ValueError("data.train.shards is empty")
     return urls
 
