@@ -28,6 +28,7 @@ class Jittered:
     flip: float = 0.5
     rotation: float = 0.0
     fill: int = 255
+    margin: float = 0.0
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
@@ -44,7 +45,13 @@ class Jittered:
 
     def __post_init__(self) -> None:
         crop = RandomCrop(
-            self.image_size, self.scale, self.ratio, self.flip, self.rotation, self.fill
+            self.image_size,
+            self.scale,
+            self.ratio,
+            self.flip,
+            self.rotation,
+            self.fill,
+            self.margin,
         )
         colour = RandomColour(
             self.brightness,
