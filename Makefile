@@ -11,7 +11,7 @@ EVALUATION ?= zero_shot
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train eval sweep test check lock clean
+.PHONY: help install data demo train need-checkpoint eval sweep test check lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -35,8 +35,10 @@ demo: data ## Train the default configuration, evaluate it, show its figures
 train: data ## Train with ARGS='objective=cyclip encoder=rn50 …'
 	$(BIN)/python train.py $(ARGS)
 
-eval: $(INSTALLED) ## Evaluate CHECKPOINT=… with EVALUATION=zero_shot
-	@test -n "$(CHECKPOINT)" || { echo "make eval needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 2; }
+need-checkpoint:
+	@test -n "$(CHECKPOINT)" || { echo "make eval needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 1; }
+
+eval: need-checkpoint $(INSTALLED) ## Evaluate CHECKPOINT=… with EVALUATION=zero_shot
 	$(BIN)/python eval.py 'checkpoint="$(CHECKPOINT)"' 'evaluation=[$(EVALUATION)]' $(ARGS)
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
