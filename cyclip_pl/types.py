@@ -61,6 +61,10 @@ class Embeddings:
     image: Tensor
     text: Tensor
 
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Every image view with every text view, each (N, D) and (N, D)."""
+        return [(image, text) for image in self.image for text in self.text]
+
 
 class Model(Protocol):
     """All that an evaluation may ask of a model, ours or anyone's."""
@@ -71,6 +75,11 @@ class Model(Protocol):
     """Strings -> int64 tokens, (K, L)."""
     scale: float
     """The multiplier of the similarities, exp(logit_scale)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Preprocessed images (N, 3, H, W) -> unit-norm embeddings (N, D)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import torch
@@ -24,6 +25,9 @@ class BatchLoader:
         pin_memory: in page-locked memory, where there is a GPU to copy to.
         epoch: gives the number of the epoch, asked when its first batch is.
 
+    Attributes:
+        seconds_waited: wall time that the training process has spent waiting for batches.
+
     Raises:
         ValueError: on iteration, when the shards give no usable sample.
     """
@@ -37,6 +41,7 @@ class BatchLoader:
         pin_memory: bool,
         epoch: Callable[[], int],
     ) -> None:
+        self.seconds_waited = 0.0
         self._stream = stream
         self._workers = workers
         self._prefetch = prefetch
@@ -56,7 +61,9 @@ class BatchLoader:
             self._start(epoch)
         self._next = None
         for left in reversed(range(len(self))):
+            start = time.perf_counter()
             item = next(self._items)
+            self.seconds_waited += time.perf_counter() - start
             if isinstance(item, Failure):
                 self.close()
                 raise ValueError(item.message)

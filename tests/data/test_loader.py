@@ -96,6 +96,15 @@ def test_resampled_epochs_have_their_length(tmp_path: Path) -> None:
     assert len(epoch_of(tmp_path, resampled=True)) == 10 // 4
 
 
+def test_waiting_is_counted(tmp_path: Path, monkeypatch) -> None:
+    write_shards(tmp_path, [8])
+    clock = iter(range(100))
+    monkeypatch.setattr("cyclip_pl.data.loader.time.perf_counter", lambda: next(clock))
+    batches = loader(tmp_path)
+    list(batches)
+    assert batches.seconds_waited == 2  # two batches, a tick each
+
+
 def test_more_workers_than_batches(tmp_path: Path) -> None:
     write_shards(tmp_path, [3] * 4)
     batches = loader(tmp_path, batch_size=6, workers=4)

@@ -1,0 +1,62 @@
+# CyCLIP-PL. `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The lock pins what CI used; other Python versions take what pyproject.toml allows.
+LOCK := $(shell $(PYTHON) -c 'import sys; print("-c requirements.lock" if sys.version_info[:2] == (3, 11) else "")')
+INSTALLED := $(VENV)/.installed
+RUN_FOLDER ?= runs/demo
+CHECKPOINT ?=
+EVALUATION ?= zero_shot
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install data demo train eval sweep test check lock clean
+
+help: ## Show this list
+	@echo "Usage: make TARGET [VARIABLE=value]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER,"
+	@echo "  ARGS (further overrides, e.g. ARGS='objective=clip seed=1')"
+
+$(INSTALLED): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(LOCK) -e '.[demo,dev]'
+	@touch $@
+
+install: $(INSTALLED) ## Make .venv with everything
+
+data: $(INSTALLED) ## Prepare the emoji shards (data/emoji)
+	$(BIN)/python -m cyclip_pl.data.prepare emoji
+
+demo: data ## Train the default configuration, evaluate it, show its figures
+	$(BIN)/python train.py hydra.run.dir=$(RUN_FOLDER) $(ARGS)
+
+train: data ## Train with ARGS='objective=cyclip encoder=rn50 …'
+	$(BIN)/python train.py $(ARGS)
+
+eval: $(INSTALLED) ## Evaluate CHECKPOINT=… with EVALUATION=zero_shot
+	@test -n "$(CHECKPOINT)" || { echo "make eval needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 2; }
+	$(BIN)/python eval.py 'checkpoint="$(CHECKPOINT)"' 'evaluation=[$(EVALUATION)]' $(ARGS)
+
+sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
+	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
+
+test: $(INSTALLED) ## Run the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## Lint and type-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: ## Pin the packages of a new environment in requirements.lock
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'
+	{ echo "# Python 3.11, Linux x86-64. Made by \`make lock\`."; \
+	  .venv-lock/bin/python -m pip freeze --exclude-editable; } > requirements.lock
+	rm -rf .venv-lock
+
+clean: ## Remove the environment and caches; data and runs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info

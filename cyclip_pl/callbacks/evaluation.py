@@ -1,0 +1,150 @@
+"""When evaluations run during training, and where their figures go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from cyclip_pl.evaluation.build import CADENCE, build
+from cyclip_pl.evaluation.modes import evaluation_mode
+from cyclip_pl.evaluation.protocol import Evaluation
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When an evaluation runs, besides the end of the training: None for never."""
+
+    every_n_epochs: int | None = 1
+    every_n_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("every_n_epochs", "every_n_steps"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(
+                    f"{name} must be null or a whole number of at least 1; got {value!r}"
+                )
+
+    def due_after_epochs(self, epochs: int) -> bool:
+        return self.every_n_epochs is not None and epochs % self.every_n_epochs == 0
+
+    def due_after_steps(self, steps: int) -> bool:
+        return self.every_n_steps is not None and steps % self.every_n_steps == 0
+
+
+class EvaluationCallback(Callback):
+    """Run evaluations on `pl_module.as_model()`, each at its own cadence and at the end.
+
+    An evaluation runs at most once per optimizer step. Its figures reach every logger at that
+    step, and `trainer.callback_metrics` before a `ModelCheckpoint` looks there, so
+    `monitor="<dataset>/<evaluation>/<figure>"` works. The training goes on as if nothing had
+    happened: modes, random state and gradients are as before.
+
+    Args:
+        evaluations: By name.
+        cadence: By the same names; `Cadence()` for those that are missing.
+
+    Attributes:
+        figures: The last figures of each evaluation, `<dataset>/<evaluation>/<figure>`; kept in
+            checkpoints, so that a finished run that is resumed still has them.
+        seconds: Wall time spent in evaluations since the training began, or was resumed.
+
+    Raises:
+        ValueError: When the training begins: one line that names a missing or broken data set.
+    """
+
+    def __init__(
+        self,
+        evaluations: Mapping[str, Evaluation],
+        cadence: Mapping[str, Cadence] | None = None,
+    ) -> None:
+        self.evaluations = dict(evaluations)
+        self.cadence = {name: (cadence or {}).get(name, Cadence()) for name in self.evaluations}
+        self.figures: dict[str, float] = {}
+        self.seconds = 0.0
+        self._step_of_last = {name: 0 for name in self.evaluations}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | None) -> EvaluationCallback:
+        """From the `evaluation` node, whose entries may have a `cadence` beside their settings.
+
+        Raises:
+            ValueError: One line that names the setting.
+        """
+        evaluations = build(config)
+        cadence = {}
+        for name, entry in (config or {}).items():
+            setting = f"evaluation.{name}.{CADENCE}"
+            try:
+                cadence[name] = Cadence(**(entry.get(CADENCE) or {}))
+            except TypeError as error:
+                raise ValueError(f"{setting} has every_n_epochs and every_n_steps") from error
+            except ValueError as error:
+                raise ValueError(f"{setting}.{error}") from error
+        return cls(evaluations, cadence)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            for evaluation in self.evaluations.values():
+                evaluation.open()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *unused: Any
+    ) -> None:
+        # At the last step already here, before a ModelCheckpoint that counts steps saves.
+        steps = trainer.global_step
+        ends = 0 <= trainer.max_steps <= steps
+        self._run(
+            trainer,
+            pl_module,
+            [n for n, c in self.cadence.items() if ends or c.due_after_steps(steps)],
+        )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epochs = trainer.current_epoch + 1
+        last = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs
+        ends = last or trainer.should_stop
+        self._run(
+            trainer,
+            pl_module,
+            [n for n, c in self.cadence.items() if ends or c.due_after_epochs(epochs)],
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # For what the above cannot foresee: an EarlyStopping of this very epoch.
+        self._run(trainer, pl_module, self.evaluations)
+
+    def _run(self, trainer: Trainer, pl_module: LightningModule, names: Iterable[str]) -> None:
+        steps = trainer.global_step
+        names = [name for name in names if self._step_of_last[name] != steps]
+        if not names:
+            return
+        began = time.perf_counter()
+        figures: dict[str, float] = {}
+        with isolate_rng(), evaluation_mode(pl_module):
+            model = cast(Any, pl_module).as_model()
+            for name in names:
+                figures.update(self.evaluations[name](model))
+                self._step_of_last[name] = steps
+        self.figures.update(figures)
+        self.seconds += time.perf_counter() - began
+        # Not through `log_dict`: between the steps that Lightning logs it would lose figures, and
+        # at the end of the training it is not allowed.
+        trainer.callback_metrics.update({k: torch.tensor(float(v)) for k, v in figures.items()})
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=steps)
+            logger.save()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"figures": self.figures, "step_of_last": self._step_of_last}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.figures = dict(state_dict["figures"])
+        known = {n: s for n, s in state_dict["step_of_last"].items() if n in self.evaluations}
+        self._step_of_last.update(known)

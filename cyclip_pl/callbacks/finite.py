@@ -1,0 +1,35 @@
+"""Stop when the loss is no number any more: nothing after that step is worth its time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+
+from cyclip_pl.types import Batch
+
+
+class StopWhenNotFinite(L.Callback):
+    """Looks at the loss whenever it is logged, so that the device is not waited for each step.
+
+    Raises:
+        ValueError: names the step and what to change.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step % trainer.log_every_n_steps:
+            return
+        loss = outputs["loss"].item()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} at step {trainer.global_step}: lower optimizer.lr,"
+                " raise scheduler.warmup_steps or set trainer.precision=32-true"
+            )

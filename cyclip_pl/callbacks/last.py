@@ -1,0 +1,62 @@
+"""The checkpoint to go on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+
+
+class Last(Checkpoint):
+    """Saves `last.ckpt` every so many steps, at the end, and when the user interrupts.
+
+    Not on other exceptions: weights that have just diverged must not replace good ones.
+
+    Args:
+        dirpath: folder of the checkpoint.
+        every_n_steps: optimiser steps between saves.
+
+    Raises:
+        ValueError: every_n_steps below 1.
+    """
+
+    def __init__(self, dirpath: str | Path, every_n_steps: int) -> None:
+        if every_n_steps < 1:
+            raise ValueError(
+                f"callbacks.last.every_n_steps must be at least 1, got {every_n_steps}"
+            )
+        self.path = Path(dirpath) / "last.ckpt"
+        self.every_n_steps = every_n_steps
+        self._saved_at: int | None = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
+        if trainer.global_step % self.every_n_steps == 0:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        # Saving is a collective: one interrupted rank alone would wait for the others forever.
+        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
+            self._save(trainer)
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # A run counted in steps that stopped at the end of an epoch begins the next one. Lightning
+        # takes every such run for unfinished, and would begin that epoch at its last batch.
+        epoch = checkpoint["loops"]["fit_loop"]
+        if epoch["epoch_loop.batch_progress"]["is_last_batch"]:
+            epoch["epoch_loop.batch_progress"]["current"] = dict.fromkeys(
+                epoch["epoch_loop.batch_progress"]["current"], 0
+            )
+
+    def _save(self, trainer: L.Trainer) -> None:
+        if self._saved_at != trainer.global_step:
+            trainer.save_checkpoint(self.path)
+            self._saved_at = trainer.global_step

@@ -1,0 +1,92 @@
+"""One bar for the whole run, with the figures that matter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cyclip_pl.types import Batch
+
+# Logged name → (what the bar calls it, its format).
+FIGURES = {
+    "train/total": ("loss", ".3f"),
+    "train/scale": ("scale", ".1f"),
+    "train/gradient_norm": ("grad", ".2f"),
+    "train/images_per_second": ("img/s", ".0f"),
+    "train/data_wait": ("wait", ".0%"),
+    "data/skipped": ("skipped", ".0f"),
+}
+
+
+class StepProgress(ProgressBar):
+    """A bar over steps, not epochs: an epoch may be seconds or days.
+
+    Where the output is no terminal, a line every `lines_every` × `log_every_n_steps` steps.
+
+    Args:
+        lines_every: see above.
+    """
+
+    def __init__(self, lines_every: int = 10) -> None:
+        super().__init__()
+        self.lines_every = lines_every
+        self._console = Console()
+        self._enabled = True
+        self._bar: Progress | None = None
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not self._enabled or not self._console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("[bold]train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=self._console,
+        )
+        steps = trainer.estimated_stepping_batches
+        total = None if steps == float("inf") else int(steps)
+        self._task = self._bar.add_task("", total=total, completed=trainer.global_step, figures="")
+        self._bar.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        # Reading a figure waits for the device, so no more often than they are logged anyway.
+        step = trainer.global_step
+        if not self._enabled or step % trainer.log_every_n_steps:
+            return
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, figures=_figures(trainer))
+        elif step % (self.lines_every * trainer.log_every_n_steps) == 0:
+            self._console.print(f"step {step}  {_figures(trainer)}", highlight=False)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _figures(trainer: L.Trainer) -> str:
+    metrics = trainer.callback_metrics
+    return "  ".join(
+        f"{name} {metrics[key].item():{form}}"
+        for key, (name, form) in FIGURES.items()
+        if key in metrics and (key != "data/skipped" or metrics[key])
+    )

@@ -1,0 +1,65 @@
+"""Images per second, the share of time spent waiting for data, samples that were skipped."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import lightning as L
+
+from cyclip_pl.data.loader import BatchLoader
+from cyclip_pl.types import Batch
+
+
+class Throughput(L.Callback):
+    """Logs `train/images_per_second` (all ranks), `train/data_wait` (0…1) and `data/skipped`.
+
+    Rates are means over the steps since they were last logged. Time is the steps' own and that of
+    waiting for batches; evaluations and checkpoints do not count, so this callback comes first.
+    On a GPU the host may run ahead of the device; over many steps both take the same time.
+
+    Attributes:
+        samples: image-text pairs of this run so far, over all ranks.
+        seconds: wall time of the steps and of waiting for their batches.
+        skipped: samples that this rank left out, by reason.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.skipped: Counter[str] = Counter()
+        self._steps = self._waited = 0.0
+        self._start = 0.0
+        self._logged = (0.0, 0.0, 0)
+
+    @property
+    def seconds(self) -> float:
+        return self._steps + self._waited
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        self._steps += time.perf_counter() - self._start
+        loader = trainer.train_dataloader
+        self._waited = loader.seconds_waited if isinstance(loader, BatchLoader) else 0.0
+        self.samples += len(batch) * trainer.world_size
+        self.skipped.update(batch.skipped)
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            seconds, waited, samples = self._logged
+            self._logged = (self.seconds, self._waited, self.samples)
+            rate = (self.samples - samples) / (self.seconds - seconds)
+            pl_module.log("train/images_per_second", rate, batch_size=1)
+            pl_module.log(
+                "train/data_wait", (self._waited - waited) / (self.seconds - seconds), batch_size=1
+            )
+            pl_module.log("data/skipped", float(self.skipped.total()), batch_size=1)

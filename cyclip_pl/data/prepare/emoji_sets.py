@@ -1,0 +1,183 @@
+"""What of the drawings goes into which set; every writer returns samples by folder name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclip_pl.data.prepare import emoji_pictures
+from cyclip_pl.data.prepare.emoji_names import Emoji, base_emoji
+from cyclip_pl.data.prepare.emoji_splits import Splits, spread
+from cyclip_pl.data.prepare.pixels import difference, fingerprint, unambiguous
+from cyclip_pl.data.prepare.shards import (
+    json_bytes,
+    order,
+    write_classification_set,
+    write_retrieval_set,
+    write_training_shards,
+)
+
+TEMPLATES = (
+    "{c}",
+    "an emoji of {c}",
+    "a picture of {c}",
+    "a drawing of {c}",
+    "an icon of {c}",
+)
+"""Captions of the training pictures and prompts of the zero-shot sets; the first is plain."""
+
+VENDORS = ("openmoji", "twemoji")
+"""The colour styles, trained on."""
+
+SHIFTS = ("line", "mono")
+"""The styles never trained on."""
+
+TRAINING_SHARDS = 16
+SMALL = 100
+"""Classes of the small sets."""
+
+LEAST_CHANGE = 0.25
+"""Mean over the picture, in grey levels of 255, below which it is the same drawing to the eye."""
+
+
+@dataclass(frozen=True)
+class Art:
+    """Emoji by key, and PNG bytes by style and key; both vendors have a drawing of each."""
+
+    emoji: Mapping[str, Emoji]
+    drawn: Mapping[str, Mapping[str, bytes]]
+
+    def fingerprints(self, style: str) -> dict[str, str]:
+        """A hash of the decoded picture, by key."""
+        return {key: fingerprint(self.drawn[style][key]) for key in self.emoji}
+
+    def samples(self, style: str, keys: Iterable[str]) -> dict[str, tuple[Emoji, bytes]]:
+        """By sample key, which tells the style too."""
+        return {f"{key}__{style}": (self.emoji[key], self.drawn[style][key]) for key in keys}
+
+
+def draw(size: int, workers: int) -> Art:
+    """Every style, `size` pixels a side."""
+    emoji = {one.key: one for one in base_emoji()}
+    styles = {
+        "openmoji": emoji_pictures.openmoji,
+        "twemoji": emoji_pictures.twemoji,
+        "line": emoji_pictures.openmoji_line,
+        "mono": emoji_pictures.noto_mono,
+    }
+    assert set(styles) == {*VENDORS, *SHIFTS}
+    drawn = {
+        style: emoji_pictures.draw_all(make(size), emoji, workers) for style, make in styles.items()
+    }
+    in_all = {key: one for key, one in emoji.items() if all(key in drawn[v] for v in VENDORS)}
+    return Art(in_all, drawn)
+
+
+def write_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """Both vendors' drawings of the known names, without the held-out ones."""
+    samples = {}
+    for style in VENDORS:
+        keys = sorted(set(splits.known) - set(splits.held_out[style]))
+        for sample, (emoji, png) in art.samples(style, keys).items():
+            samples[sample] = _with_captions(emoji, style, png)
+    sizes = write_training_shards(folder / "train", samples, TRAINING_SHARDS, f"{seed}/train")
+    return {"train": sum(sizes.values())}
+
+
+def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
+    captions = [template.replace("{c}", emoji.name) for template in TEMPLATES]
+    description = {
+        "name": emoji.name,
+        "category": emoji.category,
+        "subcategory": emoji.subcategory,
+        "style": style,
+        "captions": captions,
+    }
+    return {"png": png, "txt": captions[0].encode(), "json": json_bytes(description)}
+
+
+def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """The held-out drawings among all known classes, and among 100 that have one."""
+    samples: dict[str, tuple[Emoji, bytes]] = {}
+    for style in VENDORS:
+        samples |= art.samples(style, splits.held_out[style])
+    few = spread([emoji for emoji, _ in samples.values()], SMALL, seed)
+    title = "emoji_unseen_pictures"
+    return {
+        **_classification(folder, title, samples, _known(art, splits), seed),
+        **_classification(folder, f"{title}_{SMALL}", samples, few, seed),
+    }
+
+
+def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """Known names as lines and as glyphs; the 100 classes are the same for both."""
+    clear = {style: _clear(art, splits.known, style) for style in SHIFTS}
+    in_both = [art.emoji[key] for key in splits.known if all(key in clear[s] for s in SHIFTS)]
+    few = spread(in_both, SMALL, seed)
+    counts: dict[str, int] = {}
+    for style in SHIFTS:
+        samples = art.samples(style, sorted(clear[style]))
+        title = f"emoji_{style}"
+        counts |= _classification(folder, title, samples, _known(art, splits), seed)
+        counts |= _classification(folder, f"{title}_{SMALL}", samples, few, seed)
+    return counts
+
+
+def _clear(art: Art, keys: Iterable[str], style: str) -> set[str]:
+    """Keys whose drawing in a new style has one right answer and is new.
+
+    OpenMoji draws some emoji (a snowflake, arrows) without colour: their lines are the picture
+    that was trained on.
+    """
+    found = unambiguous({key: art.drawn[style][key] for key in keys if key in art.drawn[style]})
+    return {
+        key
+        for key in found
+        if all(difference(art.drawn[style][key], art.drawn[v][key]) > LEAST_CHANGE for v in VENDORS)
+    }
+
+
+def write_unseen_names(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """For retrieval, and as a classification set over the unseen names alone."""
+    title = "emoji_unseen_names"
+    # One drawing a name, the vendors in turn: with both, a right hit would count as wrong.
+    one_each: dict[str, tuple[Emoji, bytes]] = {}
+    for i, key in enumerate(order(splits.unseen, f"{seed}/{title}")):
+        one_each |= art.samples(VENDORS[i % len(VENDORS)], [key])
+    pairs = write_retrieval_set(
+        folder / title,
+        {sample: png for sample, (_, png) in one_each.items()},
+        {sample: [emoji.name] for sample, (emoji, _) in one_each.items()},
+        salt=f"{seed}/{title}",
+    )
+    both: dict[str, tuple[Emoji, bytes]] = {}
+    for style in VENDORS:
+        both |= art.samples(style, splits.unseen)
+    classes = [art.emoji[key] for key in splits.unseen]
+    return {title: pairs, **_classification(folder, f"{title}_classes", both, classes, seed)}
+
+
+def _known(art: Art, splits: Splits) -> list[Emoji]:
+    return [art.emoji[key] for key in splits.known]
+
+
+def _classification(
+    folder: Path,
+    title: str,
+    samples: Mapping[str, tuple[Emoji, bytes]],
+    classes: Iterable[Emoji],
+    seed: int,
+) -> dict[str, int]:
+    """Those of the samples that are of these classes, which go by name."""
+    names = sorted(emoji.name for emoji in classes)
+    of_these = {s: pair for s, pair in samples.items() if pair[0].name in set(names)}
+    count = write_classification_set(
+        folder / title,
+        {sample: png for sample, (_, png) in of_these.items()},
+        {sample: emoji.name for sample, (emoji, _) in of_these.items()},
+        names,
+        TEMPLATES,
+        salt=f"{seed}/{title}",
+    )
+    return {title: count}

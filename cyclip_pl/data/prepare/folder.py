@@ -1,0 +1,107 @@
+"""An output folder that is either whole or absent, also after a kill or with two writers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+META = "meta.json"
+"""Written last; a folder without it is not a finished preparation."""
+
+
+def finished(folder: Path, settings: dict[str, Any]) -> bool:
+    """True if `folder` holds a preparation with these settings; False if there is nothing yet.
+
+    Raises ValueError if something else is there: it is never overwritten in silence.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    found = _meta(folder)
+    if found is None:
+        raise ValueError(f"{folder}: exists and is not a prepared folder; choose another --output")
+    for name, wanted in settings.items():
+        if found.get(name) != wanted:
+            raise ValueError(
+                f"{folder}: was prepared with {name}={found.get(name)!r}, not {wanted!r}; "
+                "pass --force to make it again"
+            )
+    return True
+
+
+def _meta(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "prepared" in found else None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One preparation at a time; the lock goes with its process, so a kill leaves none behind."""
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: the rename at the end still keeps the folder whole
+        yield
+        return
+    with open(path, "ab") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another preparation ({path})", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def building(output: Path, settings: dict[str, Any], force: bool = False) -> Iterator[Path | None]:
+    """Yield an empty folder that becomes `output` at the end; None if `output` is finished.
+
+    Whoever fills the folder calls `write_meta` last. A failure or a kill leaves `output` as it
+    was, and what it had written is removed, at the latest by the next preparation.
+
+    Args:
+        settings: what the content depends on; an `output` made with others is refused.
+        force: make `output` again if it is a preparation; anything else is refused all the same.
+
+    Raises:
+        ValueError: `output` exists and is something else, or was made with other settings.
+    """
+    output = Path(os.path.realpath(output))
+    replace = force and _meta(output) is not None
+    if not replace and finished(output, settings):
+        yield None
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.parent / f".{output.name}.partial"
+    with _locked(output.parent / f".{output.name}.lock"):
+        if not replace and finished(output, settings):  # by the one that was waited for
+            yield None
+            return
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            assert _meta(partial) is not None, "meta.json is written last"
+            if replace:
+                shutil.rmtree(output)
+            partial.replace(output)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_meta(folder: Path, settings: dict[str, Any], facts: dict[str, Any]) -> None:
+    """`meta.json`: what was prepared (`settings["prepared"]`), how, and what came out."""
+    assert "prepared" in settings
+    write_json(folder / META, {**settings, **facts})
+
+
+def write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")

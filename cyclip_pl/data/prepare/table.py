@@ -1,0 +1,114 @@
+"""A CSV or TSV of image paths and captions, read a row at a time; bad rows are told apart."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
+
+# A caption may be long; the module's own limit of 131,072 characters is too low for some.
+LONGEST_FIELD = 1 << 24
+
+
+@dataclass(frozen=True)
+class Row:
+    """One caption of one image; `line` is where the row begins, the header being line 1."""
+
+    line: int
+    image: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class BadRow:
+    line: int
+    image: str
+    reason: str
+
+
+def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
+    """The character for `delimiter`, a name in `DELIMITERS`, one character, or `auto`.
+
+    `auto` takes the one that gives a header with both columns.
+
+    Raises:
+        ValueError: no such column; names it and lists the header's.
+    """
+    if delimiter != "auto":
+        character = DELIMITERS.get(delimiter, delimiter.replace("\\t", "\t"))
+        if len(character) != 1:
+            raise ValueError(
+                f"--delimiter {delimiter!r}: auto, {', '.join(DELIMITERS)} or one character"
+            )
+        _check_header(path, _header(path, character), keys)
+        return character
+    headers = {character: _header(path, character) for character in DELIMITERS.values()}
+    character = max(headers, key=lambda c: (len(set(keys) & set(headers[c])), len(headers[c])))
+    _check_header(path, headers[character], keys)
+    return character
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        return next(csv.reader(file, delimiter=delimiter), [])
+
+
+def _check_header(path: Path, header: list[str], keys: tuple[str, str]) -> None:
+    for option, key in zip(("--image-key", "--caption-key"), keys, strict=True):
+        if header.count(key) > 1:
+            raise ValueError(f"{option} {key!r}: {path} has {header.count(key)} such columns")
+        if key not in header:
+            columns = ", ".join(repr(_shown(column)) for column in header) or "none"
+            raise ValueError(f"{option} {key!r}: no such column in {path}; columns: {columns}")
+
+
+def read_rows(
+    path: Path, delimiter: str, image_key: str, caption_key: str
+) -> Iterator[Row | BadRow]:
+    """The rows in order, fields stripped; empty lines are no rows."""
+    csv.field_size_limit(LONGEST_FIELD)
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        header = next(reader)
+        image_column, caption_column = header.index(image_key), header.index(caption_key)
+        while True:
+            line = reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield BadRow(line, "", f"not a row: {error}")
+                continue
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                yield BadRow(line, "", f"{len(fields)} columns, the header has {len(header)}")
+                continue
+            image, caption = fields[image_column].strip(), fields[caption_column].strip()
+            if not image:
+                yield BadRow(line, image, "no image path")
+            elif not caption:
+                yield BadRow(line, _shown(image), "empty caption")
+            elif _shown(caption) != caption:
+                yield BadRow(line, _shown(image), "caption is not UTF-8")
+            else:
+                yield Row(line, image, caption)
+
+
+def _shown(text: str) -> str:
+    """`text`, with what was not UTF-8 replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file's bytes."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+    return found.hexdigest()

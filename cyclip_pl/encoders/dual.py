@@ -1,0 +1,186 @@
+"""An image tower and a text tower of any open_clip architecture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cyclip_pl.types import Batch, Features
+
+
+class DualEncoder(nn.Module):
+    """`Batch` → `Features`: the towers' own outputs, projected by open_clip, not normalised.
+
+    The network is exactly open_clip's, so its weights are open_clip's. `logit_scale` is not here:
+    it belongs to the objective.
+
+    Args:
+        architecture: a name that open_clip knows (`RN50`, `ViT-B-32`, …), or an open_clip config
+            inline (`embed_dim`, `vision_cfg`, `text_cfg`).
+        image_size: side of the square input in pixels.
+        context_length: tokens a text, None for the architecture's own.
+        pretrained: an open_clip tag of that architecture, or a file that open_clip can load.
+        gradient_checkpointing: recompute activations backward, for memory.
+        lock_image, lock_text: freeze a tower (LiT), its BatchNorm statistics too.
+        patch_dropout: share of patches dropped in training, Vision Transformers only.
+        channels_last: memory format of the image tower and its input.
+
+    Raises:
+        ValueError: an unknown architecture, tag or file, weights that do not fit, patch dropout
+            without patches.
+    """
+
+    def __init__(
+        self,
+        architecture: str | Mapping[str, Any],
+        image_size: int,
+        context_length: int | None = None,
+        pretrained: str | None = None,
+        gradient_checkpointing: bool = False,
+        lock_image: bool = False,
+        lock_text: bool = False,
+        patch_dropout: float = 0.0,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        # Here and not above: open_clip takes seconds, and only a model needs it.
+        import open_clip
+
+        name = _registered_name(architecture)
+        config = open_clip.get_model_config(name)
+        if patch_dropout and isinstance(config["vision_cfg"].get("layers"), list):
+            raise ValueError(f"encoder.patch_dropout: {name} is a ResNet, it has no patches")
+        _check_pretrained(name, pretrained)
+        self.config = config
+        with _quiet_open_clip(), _one_line_errors(name, pretrained):
+            self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
+            self.model = open_clip.create_model(
+                name,
+                pretrained=pretrained,
+                force_image_size=image_size,
+                force_context_length=context_length,
+                force_patch_dropout=patch_dropout or None,
+                pretrained_image=False,
+            )
+        del self.model.logit_scale
+        if getattr(self.model, "logit_bias", None) is not None:
+            del self.model.logit_bias
+        if gradient_checkpointing:
+            self.model.set_grad_checkpointing()
+        if lock_image:
+            self.model.lock_image_tower(freeze_bn_stats=True)
+        if lock_text:
+            self.model.lock_text_tower()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model.visual.to(memory_format=self.memory_format)
+
+        self.image_size = image_size
+        self.embed_dim: int = config["embed_dim"]
+        preprocess = self.model.visual.preprocess_cfg
+        for key in ("mean", "std"):
+            pixels = 255 * torch.tensor(preprocess[key]).view(3, 1, 1)
+            self.register_buffer(key, pixels, persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, batch: Batch) -> Features:
+        """Images (V, N, 3, H, W) and tokens (U, N, L) → features (V, N, F) and (U, N, F)."""
+        return Features(
+            image=self._over_views(self.encode_image, batch.images),
+            text=self._over_views(self.encode_text, batch.texts),
+        )
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) → (N, F); uint8 is normalised here, floats are taken as normalised."""
+        if images.dtype == torch.uint8:
+            images = (images - self.mean) / self.std
+        return self.model.encode_image(images.contiguous(memory_format=self.memory_format))
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """(N, L) int64 → (N, F)."""
+        return self.model.encode_text(tokens)
+
+    @staticmethod
+    def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
+        # One forward for all views, so that BatchNorm sees them together.
+        return encode(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+
+
+def _registered_name(architecture: str | Mapping[str, Any]) -> str:
+    """A name that open_clip resolves; an inline config is registered under its own hash."""
+    import open_clip
+
+    if isinstance(architecture, str):
+        if architecture not in open_clip.list_models():
+            raise ValueError(
+                f"encoder.architecture: open_clip has no {architecture!r}"
+                f"{_suggestion(architecture, open_clip.list_models())}"
+            )
+        return architecture
+    config = deepcopy(dict(architecture))
+    missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
+    if missing:
+        raise ValueError(
+            f"encoder.architecture: an inline config needs {', '.join(sorted(missing))}"
+        )
+    text = json.dumps(config, sort_keys=True)
+    name = f"inline-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if name not in open_clip.list_models():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.json"
+            path.write_text(text)
+            open_clip.add_model_config(path)
+    return name
+
+
+def _check_pretrained(name: str, pretrained: str | None) -> None:
+    import open_clip
+
+    if pretrained is None or Path(pretrained).is_file():
+        return
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in tags:
+        raise ValueError(
+            f"encoder.pretrained={pretrained} is neither a file nor a tag of {name}"
+            f" (tags: {', '.join(tags) or 'none'})"
+        )
+
+
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=3)
+    return f"; did you mean {', '.join(close)}?" if close else f" ({len(known)} are known)"
+
+
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    """open_clip tells the root logger each of its steps."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def _one_line_errors(name: str, pretrained: str | None) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever timm, open_clip or an unpickler raises
+        reason = " ".join(str(error).split())[:200]
+        if pretrained is None:
+            raise ValueError(f"encoder.architecture: {name} cannot be built: {reason}") from error
+        raise ValueError(
+            f"encoder.pretrained={pretrained} does not fit {name}: {reason}"
+        ) from error

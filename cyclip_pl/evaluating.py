@@ -1,0 +1,32 @@
+"""One evaluation run of a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+from omegaconf import DictConfig
+
+from cyclip_pl.checkpoints.load import load
+from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.protocol import run
+from cyclip_pl.evaluation.table import print_table
+from cyclip_pl.training import write_metrics
+
+
+def evaluate(config: DictConfig) -> dict[str, float]:
+    """Run what `conf/eval.yaml` describes; returns the figures of `metrics.json`.
+
+    Raises:
+        ValueError: no usable checkpoint or data set.
+    """
+    fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
+    fabric.launch()
+    model = load(config.checkpoint, fabric.device)
+    figures = run(build(config.get("evaluation")).values(), model)
+    if fabric.is_global_zero:
+        folder = Path(config.run_dir)
+        write_metrics(folder, figures)
+        print_table(figures)
+        print(f"run folder: {folder}")
+    return figures

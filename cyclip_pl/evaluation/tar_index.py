@@ -1,0 +1,80 @@
+"""Where each sample of a tar shard lies, so that any image can be read alone.
+
+A shard is walked once, header by header, without reading its images. Grouping follows WebDataset:
+a sample is a run of consecutive members whose names agree up to the first dot of the last part.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_KEY_AND_SUFFIX = re.compile(r"((?:.*/|)[^./]+)[.]([^/]*)", re.DOTALL)
+_METADATA = re.compile(r"__[^/]*__($|/)")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file inside a shard: `size` bytes from byte `offset`."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A key and its members by lower-case suffix (`png`, `cls`, ...)."""
+
+    key: str
+    members: dict[str, Member]
+
+
+def _files(shard: Path) -> Iterator[tuple[str, Member]]:
+    with tarfile.open(shard, "r:") as tar:
+        last = -1
+        while (info := tar.next()) is not None:
+            if info.offset <= last:  # a negative size: without this, round and round
+                raise tarfile.ReadError(f"damaged at byte {last}")
+            last = info.offset
+            tar.members = []  # type: ignore[attr-defined]  # or it keeps every header
+            if info.isreg() and not info.issparse() and not _METADATA.match(info.name):
+                yield info.name, Member(info.offset_data, info.size)
+        end = tar.offset
+    # tarfile takes a damaged header in the middle for the end: the set would silently shrink.
+    with open(shard, "rb") as file:
+        file.seek(end)
+        mark = file.read(tarfile.BLOCKSIZE)
+    if len(mark) < tarfile.BLOCKSIZE or any(mark):
+        raise tarfile.ReadError(f"damaged or cut short at byte {end}")
+
+
+def samples(shard: Path) -> Iterator[Sample]:
+    """The samples of an uncompressed tar, in its order.
+
+    Raises:
+        ValueError: the shard is missing, not a tar, damaged or cut short, or repeats a member.
+    """
+    if not shard.is_file():
+        raise ValueError(f"{shard} is missing")
+    key: str | None = None
+    members: dict[str, Member] = {}
+    try:
+        for name, member in _files(shard):
+            match = _KEY_AND_SUFFIX.fullmatch(name)
+            if match is None:
+                continue
+            suffix = match[2].lower()
+            if match[1] != key:
+                if key is not None:
+                    yield Sample(key, members)
+                key, members = match[1], {}
+            if suffix in members:
+                raise tarfile.ReadError(f"it holds {name} twice")
+            members[suffix] = member
+    except (tarfile.TarError, EOFError, OverflowError) as error:
+        raise ValueError(f"{shard} is no readable tar: {error}") from error
+    if key is not None:
+        yield Sample(key, members)

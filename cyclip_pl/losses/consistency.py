@@ -1,0 +1,97 @@
+"""CyCLIP's cyclic consistency (arXiv 2205.14459, eq. 2 and 3) in two exact forms.
+
+in-modal    (1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)²
+cross-modal (1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)²
+
+Let S = I + T and E = I − T, rows of (N, D), and G = S·Eᵀ. Then
+⟨I_j,I_k⟩ − ⟨T_j,T_k⟩ = ½(G_jk + G_kj) and ⟨I_j,T_k⟩ − ⟨I_k,T_j⟩ = ½(G_kj − G_jk), so
+
+in-modal = (‖G‖² + ⟨G,Gᵀ⟩) / 2N        cross-modal = (‖G‖² − ⟨G,Gᵀ⟩) / 2N.
+
+The direct form computes G, one N×N product in place of the definition's three. The Gram form needs
+no N×N: with P = SᵀS, Q = EᵀE and R = EᵀS, each D×D and a sum over samples,
+‖G‖² = ⟨P,Q⟩ and ⟨G,Gᵀ⟩ = ⟨R,Rᵀ⟩.
+
+Both keep their digits as the modalities align, since E itself vanishes; differences of IᵀI and
+TᵀT, or of the similarity matrices, would be small differences of large numbers there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.distributed import gather, sum_over_ranks, world_size
+from cyclip_pl.losses.contrastive import check_pair
+from cyclip_pl.losses.precision import full_precision
+
+Form = Literal["gram", "direct"]
+
+
+@full_precision
+def consistency_terms(
+    image: Tensor, text: Tensor, form: Form | None = None
+) -> tuple[Tensor, Tensor]:
+    """Both terms, unweighted, from products computed once.
+
+    Args:
+        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
+        text: (n, D) likewise.
+        form: "gram" costs 3·n·D² and O(D²) memory, and one sum of 3·D² numbers over the ranks;
+            "direct" costs N²·D and O(n·N) memory; None takes the cheaper by shape.
+
+    Returns:
+        (in-modal, cross-modal), global scalars, equal on every rank.
+
+    Raises:
+        ValueError: an unknown form, or shapes that differ.
+    """
+    check_pair(image, text)
+    rows = image.shape[0] * world_size()
+    square, crossed = _FORMS[_choose(form, rows, image.shape[1])](image + text, image - text)
+    return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
+
+
+def in_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
+    """(1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)² alone; arguments and errors of `consistency_terms`."""
+    return consistency_terms(image, text, form)[0]
+
+
+def cross_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
+    """(1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)² alone; arguments and errors of `consistency_terms`."""
+    return consistency_terms(image, text, form)[1]
+
+
+def _choose(form: Form | None, rows: int, width: int) -> Form:
+    if form is None:
+        # Where their times cross on a CPU, D = 256…1,024: 3·N·D² against N²·D, backward too.
+        return "direct" if rows < 2 * width else "gram"
+    if form not in _FORMS:
+        raise ValueError(f'form must be "gram", "direct" or None, got {form!r}')
+    return form
+
+
+def _gram(total: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+    """‖G‖² and ⟨G,Gᵀ⟩ from sums over samples; no rank needs another's rows."""
+    products = torch.stack([total.T @ total, error.T @ error, error.T @ total])
+    p, q, r = sum_over_ranks(products)
+    return (p * q).sum(), (r * r.T).sum()
+
+
+def _direct(total: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+    """‖G‖² and ⟨G,Gᵀ⟩ from G itself, each rank its own rows of it."""
+    errors = gather(error)
+    g = total @ errors.T
+    # One process has Gᵀ at hand; a rank computes its rows of it.
+    g_T = g.T if world_size() == 1 else error @ gather(total).T
+    square, crossed = sum_over_ranks(torch.stack([g.square().sum(), (g * g_T).sum()]))
+    return square, crossed
+
+
+_FORMS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "gram": _gram,
+    "direct": _direct,
+}

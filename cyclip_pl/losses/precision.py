@@ -1,0 +1,31 @@
+"""Losses in float32, whatever precision the towers run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _widen(x: Any) -> Any:
+    if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16):
+        return x.float()
+    return x
+
+
+def full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run `function` outside autocast with half-precision tensor arguments widened to float32.
+
+    float32 and float64 arguments pass as they are.
+    """
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        device = next((x.device.type for x in args if isinstance(x, Tensor)), "cpu")
+        with torch.autocast(device_type=device, enabled=False):
+            return function(*(_widen(x) for x in args), **{k: _widen(v) for k, v in kwargs.items()})
+
+    return wrapped

@@ -1,0 +1,48 @@
+"""The trained towers as evaluations, users and exports see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.projectors.base import Projector
+
+
+class EmbeddingModel(nn.Module):
+    """An encoder and a projector behind the `Model` protocol of `cyclip_pl.types`.
+
+    Args:
+        encoder, projector: trained together; shared, not copied.
+        scale: the multiplier of the similarities, exp(logit_scale).
+    """
+
+    def __init__(self, encoder: DualEncoder, projector: Projector, scale: float = 1.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+        self.scale = scale
+        self.tokenizer: Callable[[Sequence[str]], Tensor] = encoder.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def preprocess(self) -> Callable[[Any], Tensor]:
+        """PIL image → uint8 (3, H, W): shorter side resized bicubically, centre crop."""
+        from cyclip_pl.data.views.evaluation import evaluation_transform
+
+        return evaluation_transform(self.encoder.image_size)
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W), or floats already normalised → unit-norm (N, D)."""
+        return self.projector.project_image(self.encoder.encode_image(images.to(self.device)))
+
+    def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
+        """Strings, or tokens (N, L) → unit-norm (N, D)."""
+        tokens = texts if isinstance(texts, Tensor) else self.tokenizer(list(texts))
+        return self.projector.project_text(self.encoder.encode_text(tokens.to(self.device)))

@@ -1,0 +1,108 @@
+"""The LightningModule: wiring only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.model import EmbeddingModel
+from cyclip_pl.objectives.base import Objective
+from cyclip_pl.optimization import decayed_names, parameter_groups
+from cyclip_pl.projectors.base import Projector
+from cyclip_pl.types import Batch, Embeddings
+
+
+class ContrastiveModule(L.LightningModule):
+    """Batch → encoder → projector → objective → named terms → optimiser.
+
+    Args:
+        encoder, projector, objective: the three swappable parts.
+        optimizer: parameter groups → optimiser.
+        scheduler: (optimiser, total steps) → a schedule that advances every step.
+        config: what all of these were made from, plain containers only; travels in checkpoints.
+    """
+
+    def __init__(
+        self,
+        encoder: DualEncoder,
+        projector: Projector,
+        objective: Objective,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., Any],
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+        self.objective = objective
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.config = config
+        # Now, while parameters have their shapes: FSDP flattens them.
+        self.decayed = decayed_names(self)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.trainer.accumulate_grad_batches != 1:
+            raise ValueError(
+                "trainer.accumulate_grad_batches must be 1: the negatives of an in-batch objective"
+                " are the batch's, so accumulated small batches are not the large one;"
+                " raise data.batch_size instead"
+            )
+
+    def embed(self, batch: Batch) -> Embeddings:
+        """Pixels and tokens → embeddings; the objective never sees the former."""
+        return self.projector(self.encoder(batch), batch.augmentation)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        terms = self.objective(self.embed(batch))
+        for name, value in {**terms, **self.objective.scalars()}.items():
+            self.log(f"train/{name}", value.detach(), batch_size=len(batch))
+        return terms["total"]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by global norm, and log that norm whether it clips or not."""
+        max_norm = gradient_clip_val or math.inf
+        # Under FSDP a rank holds shards of the gradients; only the wrapper knows their norm.
+        clip = getattr(self.trainer.model, "clip_grad_norm_", None)
+        if clip is None:
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters(), max_norm)
+        else:
+            norm = clip(max_norm)
+        self.log("train/gradient_norm", norm)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.objective.clamp_()
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(parameter_groups(self, self.decayed))
+        # A fused optimiser would unscale fp16 gradients itself, after they were clipped.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        total = self.trainer.estimated_stepping_batches
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": self.make_scheduler(optimizer, total),
+                "interval": "step",
+            },
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"] = self.config
+
+    def as_model(self) -> EmbeddingModel:
+        """The towers as evaluations see them; shared, not copied."""
+        scale = self.objective.scalars().get("scale")
+        return EmbeddingModel(self.encoder, self.projector, 1.0 if scale is None else scale.item())

@@ -1,0 +1,1 @@
+"""One objective a file: `Embeddings` → named terms, `total` among them."""

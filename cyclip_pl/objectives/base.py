@@ -1,0 +1,83 @@
+"""What every objective is: a module that turns `Embeddings` into named terms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cyclip_pl.types import Embeddings
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective asks of the views: how many of each modality, at least."""
+
+    image_views: int = 1
+    text_views: int = 1
+
+    def check(self, views: Any) -> None:
+        """Raise ValueError unless `views` (a config group's object) gives what is needed."""
+        for name in ("image_views", "text_views"):
+            wanted, given = getattr(self, name), getattr(views, name)
+            if given < wanted:
+                raise ValueError(
+                    f"the objective needs {wanted} {name.replace('_', ' ')}, views gives {given}:"
+                    " choose another views=…"
+                )
+
+
+class Objective(nn.Module):
+    """Base class; a subclass implements `forward` and may override `needs` and `clamp_`."""
+
+    needs: Needs = Needs()
+
+    def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """Named scalar terms, global over the ranks; `total` is what training minimises."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def scalars(self) -> dict[str, Tensor]:
+        """Learnable scalars worth a curve, by name."""
+        return {}
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Bring learnable scalars back into their range; called after each optimiser step."""
+
+
+class ScaledObjective(Objective):
+    """An objective with CLIP's learnable similarity multiplier.
+
+    Args:
+        init_scale: first value of s = exp(logit_scale).
+        max_scale: upper bound of s; the lower bound is 1 (logit_scale in [0, ln max_scale]).
+
+    Raises:
+        ValueError: init_scale outside [1, max_scale].
+    """
+
+    def __init__(self, init_scale: float = 1 / 0.07, max_scale: float = 100.0) -> None:
+        super().__init__()
+        if not 1 <= init_scale <= max_scale:
+            raise ValueError(
+                f"objective.init_scale must lie in [1, objective.max_scale={max_scale}], "
+                f"got {init_scale}"
+            )
+        self.max_log_scale = math.log(max_scale)
+        # One element and not zero dimensions: FSDP shards no scalars.
+        self.logit_scale = nn.Parameter(torch.tensor([math.log(init_scale)]))
+
+    @property
+    def scale(self) -> Tensor:
+        """s, the multiplier, a scalar."""
+        return self.logit_scale.exp().squeeze()
+
+    def scalars(self) -> dict[str, Tensor]:
+        return {"scale": self.scale.detach()}
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        self.logit_scale.clamp_(0, self.max_log_scale)

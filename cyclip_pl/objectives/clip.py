@@ -1,0 +1,23 @@
+"""CLIP: the symmetric contrastive loss alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.losses.contrastive import contrastive_loss
+from cyclip_pl.objectives.base import ScaledObjective
+from cyclip_pl.types import Embeddings
+
+
+class CLIP(ScaledObjective):
+    """Radford et al., arXiv 2103.00020.
+
+    With several views the loss is the mean over the pairs of an image view and a text view.
+    """
+
+    def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """`Embeddings` (V, n, D) and (U, n, D) → {"total", "contrastive"}."""
+        losses = [contrastive_loss(*pair, self.scale) for pair in embeddings.pairs()]
+        contrastive = torch.stack(losses).mean()
+        return {"total": contrastive, "contrastive": contrastive}

@@ -1,0 +1,64 @@
+"""Which parameters decay, and how the learning rate moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+# What wrappers put into the names of the parameters that they wrap.
+_WRAPPERS = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
+
+
+def decayed_names(module: nn.Module) -> set[str]:
+    """Names of the parameters that weight decay is for: matrices and convolutions.
+
+    Norms, biases and learnable scalars have fewer than two dimensions and are left alone.
+    """
+    return {_clean(name) for name, p in module.named_parameters() if p.ndim >= 2}
+
+
+def parameter_groups(module: nn.Module, decayed: Collection[str]) -> list[dict[str, Any]]:
+    """Two groups of the parameters that learn: with the optimiser's weight decay, and with none."""
+    learning = [(_clean(n), p) for n, p in module.named_parameters() if p.requires_grad]
+    return [
+        {"params": [p for n, p in learning if n in decayed]},
+        {"params": [p for n, p in learning if n not in decayed], "weight_decay": 0.0},
+    ]
+
+
+def _clean(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: float, warmup_steps: int, final_fraction: float = 0.0
+) -> LambdaLR:
+    """Linear warm-up, then half a cosine down to `final_fraction` of the learning rate.
+
+    Step k of the warm-up runs at (k + 1) / warmup_steps of the rate, so the first step moves.
+
+    Args:
+        total_steps: optimiser steps of the whole run.
+        warmup_steps: steps, not epochs, of the warm-up.
+        final_fraction: share of the learning rate that is left at the end.
+
+    Raises:
+        ValueError: the run has no known end.
+    """
+    if not 1 <= total_steps < math.inf:
+        raise ValueError("scheduler: a cosine has an end, set trainer.max_steps")
+
+    def fraction(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+        return final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, fraction)

@@ -1,0 +1,139 @@
+"""One training run: what Hydra composed becomes a run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.throughput import Throughput
+from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.evaluation.table import print_table
+from cyclip_pl.module import ContrastiveModule
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig) -> dict[str, float]:
+    """Run what `conf/train.yaml` describes; returns the figures of `metrics.json`.
+
+    Raises:
+        ValueError: settings that cannot work together, or files that cannot be used.
+    """
+    folder = Path(config.run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    _quiet()
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    resume = None if config.resume is None else checkpoint_file(config.resume, "resume")
+    if resume is not None:
+        _check_same_encoder(resume, plain["encoder"])
+    L.seed_everything(config.seed, workers=True, verbose=False)
+
+    encoder = instantiate(config.encoder)
+    projector = instantiate(config.projector)(features=encoder.embed_dim)
+    objective = instantiate(config.objective)
+    views = instantiate(config.views)
+    objective.needs.check(views)
+    module = ContrastiveModule(
+        encoder,
+        projector,
+        objective,
+        optimizer=instantiate(config.optimizer),
+        scheduler=instantiate(config.scheduler),
+        config=plain,
+    )
+    make_data = instantiate(config.data, _partial_=True)
+    data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
+
+    # First of all callbacks, so that its clock stops before evaluations start.
+    throughput = Throughput()
+    evaluation = EvaluationCallback.from_config(config.get("evaluation"))
+    trainer = instantiate(
+        {**config.trainer, "precision": precision(config.trainer)},
+        callbacks=[
+            throughput,
+            evaluation,
+            *_instances(config, "callbacks"),
+        ],
+        logger=_instances(config, "logger"),
+        default_root_dir=folder,
+    )
+    if trainer.is_global_zero:
+        OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
+    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+
+    figures = {
+        **evaluation.figures,
+        "train/seconds": throughput.seconds,
+        "train/samples": float(throughput.samples),
+    }
+    if trainer.is_global_zero:
+        write_metrics(folder, figures)
+        print_table(evaluation.figures)
+        print(f"run folder: {folder}")
+    return figures
+
+
+def _instances(config: DictConfig, group: str) -> list[Any]:
+    """What a list of choices names; none of them is a choice as well."""
+    return list(instantiate(config.get(group) or {}).values())
+
+
+def _quiet() -> None:
+    """Lightning announces what the config says already; its warnings stay, but for two."""
+    logging.getLogger("lightning").setLevel(logging.WARNING)
+    for logger in ("pytorch", "fabric"):
+        logging.getLogger(f"lightning.{logger}").setLevel(logging.WARNING)
+    # Each reader knows its own share, so the length is right; the other is Lightning's own call.
+    warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
+    warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+
+
+def precision(trainer: DictConfig) -> str:
+    """`trainer.precision`, with `auto` as bfloat16 where the device computes in it natively."""
+    if trainer.precision != "auto":
+        return trainer.precision
+    if trainer.accelerator != "cpu" and torch.cuda.is_available():
+        return (
+            "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        )
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
+def write_metrics(folder: Path, figures: dict[str, float]) -> None:
+    """`metrics.json`: flat, sorted, whole or not at all."""
+    partial = folder / "metrics.json.partial"
+    partial.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    partial.replace(folder / "metrics.json")
+
+
+# Of an encoder's settings, those that its weights depend on.
+_SHAPES = ("architecture", "image_size", "context_length")
+
+
+def _check_same_encoder(path: Path, encoder: dict[str, Any]) -> None:
+    trained = _leaves({key: read_checkpoint(path)["config"]["encoder"].get(key) for key in _SHAPES})
+    wanted = _leaves({key: encoder[key] for key in _SHAPES})
+    for key in sorted(trained.keys() | wanted.keys(), key=lambda key: (key.count("."), key)):
+        if trained.get(key) != wanted.get(key):
+            raise ValueError(
+                f"resume={path} was trained with encoder.{key}={trained.get(key)},"
+                f" this run has {wanted.get(key)}"
+            )
+
+
+def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    if not isinstance(node, dict):
+        return {prefix.rstrip("."): node}
+    return {
+        k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}{key}.").items()
+    }

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from cyclip_pl.callbacks.evaluation import Cadence, EvaluationCallback
+from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.types import Model
+from tests.helpers.evaluation_sets import TinyNet, coded_set
+
+
+class Recorder:
+    """An evaluation that notes when it ran, scores by a list, and uses up randomness."""
+
+    def __init__(self, scores: list[float] | None = None) -> None:
+        self.name = "probe"
+        self.scores = scores or []
+        self.ran_at: list[int] = []
+        self.opened = False
+
+    def open(self) -> None:
+        self.opened = True
+
+    def __call__(self, model: Model) -> dict[str, float]:
+        assert self.opened and not torch.is_grad_enabled()
+        assert isinstance(model, Network) and not any(m.training for m in model.modules())
+        torch.rand(3), np.random.rand(2), random.random()
+        model.head(torch.rand(4, 4))
+        self.ran_at.append(model.global_step)
+        run = len(self.ran_at)
+        score = self.scores[run - 1] if self.scores else float(run)
+        return {"s/probe/score": score, "s/probe/samples": 7}
+
+
+class Network(pl.LightningModule):
+    """Dropout, BatchNorm and noise: a step tells whether anything was disturbed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+        self.head[1].eval()
+
+    def as_model(self) -> Any:
+        return self
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss = (self.head(batch) + torch.randn(4)).square().mean()
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(
+    callbacks: list[pl.Callback],
+    folder: Path,
+    module: pl.LightningModule | None = None,
+    ckpt_path: str | None = None,
+    **trainer: Any,
+) -> pl.Trainer:
+    """Epochs of 5 steps."""
+    pl.seed_everything(1, verbose=False)
+    trained = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        default_root_dir=folder,
+        callbacks=callbacks,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"logger": False, "enable_checkpointing": False, "max_epochs": 3, **trainer},
+    )
+    data = DataLoader(torch.linspace(-1, 1, 40).reshape(10, 4).unbind(), batch_size=2, shuffle=True)
+    trained.fit(module or Network(), data, ckpt_path=ckpt_path)
+    return trained
+
+
+def recorded(
+    cadence: Cadence | None, scores: list[float] | None = None
+) -> tuple[EvaluationCallback, Recorder]:
+    probe = Recorder(scores)
+    evaluations: dict[str, Evaluation] = {"probe": probe}
+    return EvaluationCallback(evaluations, {"probe": cadence} if cadence else None), probe
+
+
+@pytest.mark.parametrize(
+    ("cadence", "limits", "steps"),
+    [
+        (None, {}, [5, 10, 15]),
+        (Cadence(every_n_epochs=2), {}, [10, 15]),
+        (Cadence(every_n_epochs=None), {}, [15]),
+        (Cadence(every_n_epochs=None, every_n_steps=4), {}, [4, 8, 12, 15]),
+        (Cadence(every_n_epochs=1, every_n_steps=5), {}, [5, 10, 15]),
+        (Cadence(every_n_epochs=None), {"max_steps": 7}, [7]),
+        (Cadence(), {"max_steps": 7}, [5, 7]),
+        (Cadence(every_n_epochs=None, every_n_steps=1), {"accumulate_grad_batches": 5}, [1, 2, 3]),
+        (Cadence(every_n_epochs=None), {"max_epochs": -1, "max_steps": 3}, [3]),
+    ],
+)
+def test_cadence(tmp_path: Path, cadence: Cadence | None, limits: dict, steps: list[int]) -> None:
+    callback, probe = recorded(cadence)
+    fit([callback], tmp_path, **limits)
+    assert probe.ran_at == steps
+    assert callback.figures == {"s/probe/score": float(len(steps)), "s/probe/samples": 7}
+    assert callback.seconds > 0
+
+
+def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    callback, probe = recorded(Cadence(every_n_steps=1))
+    with_it, without = Network(), Network()
+    fit([callback], tmp_path, with_it)
+    fit([], tmp_path, without)
+    assert len(probe.ran_at) == 15
+    assert without.head[0].weight.isfinite().all()
+    for name, value in without.state_dict().items():
+        assert torch.equal(value, with_it.state_dict()[name]), name
+    assert with_it.head[2].training and not with_it.head[1].training
+
+
+def test_a_checkpoint_can_monitor_a_figure_of_the_same_moment(tmp_path: Path) -> None:
+    # The checkpoint comes first in the list: Lightning must still ask it last.
+    def best(name: str, **every: int) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            tmp_path / name, "{step}", monitor="s/probe/score", mode="max", save_top_k=1, **every
+        )
+
+    by_epoch, by_step = best("epoch", every_n_epochs=1), best("step", every_n_train_steps=5)
+    callback, probe = recorded(Cadence(every_n_steps=5), scores=[0.1, 0.9, 0.5])
+    trainer = fit([by_epoch, by_step, callback], tmp_path, enable_checkpointing=True)
+    assert probe.ran_at == [5, 10, 15]
+    for checkpoint in (by_epoch, by_step):
+        assert Path(checkpoint.best_model_path).name == "step=10.ckpt"
+        assert checkpoint.best_model_score == pytest.approx(0.9)
+    assert trainer.callback_metrics["s/probe/score"] == pytest.approx(0.5)
+
+
+def test_every_logger_gets_every_figure(tmp_path: Path) -> None:
+    callback, _ = recorded(Cadence(every_n_epochs=None, every_n_steps=3))
+    loggers = [CSVLogger(tmp_path / name, name="", version="") for name in ("a", "b")]
+    fit([callback], tmp_path, logger=loggers, log_every_n_steps=100, max_steps=8)
+    for name in ("a", "b"):
+        with open(tmp_path / name / "metrics.csv") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("s/probe/score")]
+        assert [(row["step"], float(row["s/probe/score"])) for row in rows] == [
+            ("3", 1.0),
+            ("6", 2.0),
+            ("8", 3.0),
+        ]
+
+
+def test_an_early_stop_at_the_end_of_an_epoch_is_evaluated(tmp_path: Path) -> None:
+    class Falls(Network):
+        def on_train_epoch_end(self) -> None:
+            self.log("score", -float(self.current_epoch))
+
+    callback, probe = recorded(Cadence(every_n_epochs=None))
+    stop = EarlyStopping("score", mode="max", patience=1, check_on_train_epoch_end=True)
+    fit([callback, stop], tmp_path, Falls(), max_epochs=9)
+    assert probe.ran_at == [10]
+
+
+def test_figures_live_in_the_checkpoint(tmp_path: Path) -> None:
+    callback, _ = recorded(None)
+    saver = ModelCheckpoint(tmp_path, save_last=True)
+    fit([callback, saver], tmp_path, enable_checkpointing=True)
+    again, probe = recorded(None)
+    fit([again], tmp_path, ckpt_path=str(tmp_path / "last.ckpt"))
+    assert probe.ran_at == [] and again.figures == callback.figures == {
+        "s/probe/score": 3.0,
+        "s/probe/samples": 7,
+    }
+    more, probe = recorded(None)
+    fit([more], tmp_path, ckpt_path=str(tmp_path / "last.ckpt"), max_epochs=4)
+    assert probe.ran_at == [20] and more.figures["s/probe/score"] == 1.0
+
+
+class Trained(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = TinyNet()
+
+    def as_model(self) -> Model:
+        return self.net
+
+
+def _config(folder: Path, **cadence: Any) -> Any:
+    entry = {
+        "_target_": "cyclip_pl.evaluation.zero_shot.ZeroShot",
+        "datasets": [str(folder)],
+        "top_k": [1],
+        "cadence": cadence,
+    }
+    return OmegaConf.create({"zero_shot": entry})
+
+
+def test_zero_shot_from_the_configuration_is_what_it_is_outside(tmp_path: Path) -> None:
+    coded_set(tmp_path / "s", [0, 1, 1, 0, 1], ["a", "b"])
+    callback = EvaluationCallback.from_config(_config(tmp_path / "s", every_n_steps=2))
+    assert callback.cadence == {"zero_shot": Cadence(every_n_epochs=1, every_n_steps=2)}
+    module = Trained()
+    fit([callback], tmp_path, module, max_epochs=1)
+    outside = callback.evaluations["zero_shot"](module.as_model())
+    assert callback.figures == outside
+    assert outside["s/zero_shot/samples"] == 5
+
+
+def test_a_missing_set_stops_before_the_first_step(tmp_path: Path) -> None:
+    callback = EvaluationCallback.from_config(_config(tmp_path / "absent"))
+    module = Network()
+    before = module.head[0].weight.detach().clone()
+    with pytest.raises(ValueError, match="no classification set at .*absent"):
+        fit([callback], tmp_path, module)
+    assert torch.equal(before, module.head[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "message"),
+    [
+        ({"every_n_steps": 0}, r"^evaluation\.zero_shot\.cadence\.every_n_steps must be .*got 0$"),
+        ({"every_n_epochs": 0.5}, r"^evaluation\.zero_shot\.cadence\.every_n_epochs must .*0\.5$"),
+        ({"every": 5}, r"^evaluation\.zero_shot\.cadence has every_n_epochs and every_n_steps$"),
+    ],
+)
+def test_a_wrong_cadence_is_one_line(tmp_path: Path, cadence: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EvaluationCallback.from_config(_config(tmp_path, **cadence))
+
+
+def test_without_evaluations_nothing_happens(tmp_path: Path) -> None:
+    callback = EvaluationCallback.from_config(None)
+    fit([callback], tmp_path, max_steps=1)
+    assert callback.figures == {}

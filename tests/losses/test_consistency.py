@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from cyclip_pl import distributed
+from cyclip_pl.losses.consistency import (
+    consistency_terms,
+    cross_modal_consistency,
+    in_modal_consistency,
+)
+from tests.helpers.distributed import run_distributed
+from tests.losses import formulas
+from tests.losses.formulas import relative_error, unit_rows, with_gradients
+
+FORMS = ["gram", "direct", None]
+
+
+def _formulas(image, text):
+    return formulas.in_modal(image, text), formulas.cross_modal(image, text)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 5), (7, 4), (5, 16), (13, 8)])
+@pytest.mark.parametrize("form", FORMS)
+def test_values_and_gradients_are_the_formulas(n, d, form):
+    rows = unit_rows(n, d, seed=10 * n + d)
+    values, gradients = with_gradients(lambda i, t: consistency_terms(i, t, form), *rows)
+    expected, expected_gradients = with_gradients(_formulas, *rows)
+    torch.testing.assert_close(values, expected, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_term_alone_is_the_same_term(form):
+    image, text = unit_rows(6, 4, seed=2)
+    both = consistency_terms(image, text, form)
+    alone = in_modal_consistency(image, text, form), cross_modal_consistency(image, text, form)
+    torch.testing.assert_close(both, alone, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize(("n", "d"), [(64, 128), (512, 64), (1500, 33)])
+def test_forms_agree_to_float32_rounding(n, d, correlation):
+    rows = unit_rows(n, d, seed=5, correlation=correlation)
+    exact, exact_gradients = with_gradients(lambda i, t: consistency_terms(i, t, "direct"), *rows)
+    narrow = [x.float() for x in rows]
+    for form in ("gram", "direct"):
+        values, gradients = with_gradients(lambda i, t, f=form: consistency_terms(i, t, f), *narrow)
+        for actual, expected in zip([*values, *gradients], [*exact, *exact_gradients], strict=True):
+            assert relative_error(actual, expected) < 5e-6, form
+
+
+def test_digits_survive_when_the_modalities_align():
+    # The textbook Gram form subtracts ‖IᵀI‖² + ‖TᵀT‖² − 2‖TᵀI‖² here and keeps no digit.
+    image, noise = unit_rows(512, 64, seed=6, correlation=0.0)
+    text = torch.nn.functional.normalize(image + 1e-4 * noise, dim=1)
+    exact = in_modal_consistency(image, text, "direct")
+    assert relative_error(in_modal_consistency(image.float(), text.float(), "gram"), exact) < 2e-2
+    a, b, m = (x.float() for x in (image.T @ image, text.T @ text, text.T @ image))
+    textbook = (a.square().sum() + b.square().sum() - 2 * m.square().sum()) / 512
+    assert relative_error(textbook, exact) > 0.5
+
+
+def test_form_is_chosen_by_shape(monkeypatch):
+    import cyclip_pl.losses.consistency as module
+
+    calls = []
+    for name, form in list(module._FORMS.items()):
+        spy = lambda *x, name=name, form=form: calls.append(name) or form(*x)  # noqa: E731
+        monkeypatch.setitem(module._FORMS, name, spy)
+    consistency_terms(*unit_rows(15, 8, seed=0))
+    consistency_terms(*unit_rows(16, 8, seed=0))
+    assert calls == ["direct", "gram"]
+
+
+def test_a_wider_dtype_is_used_under_autocast():
+    image, text = (x.bfloat16() for x in unit_rows(64, 32, seed=1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = consistency_terms(image, text)
+    expected = consistency_terms(image.double(), text.double())
+    for actual, exact in zip(terms, expected, strict=True):
+        assert actual.dtype == torch.float32
+        assert relative_error(actual, exact) < 1e-5
+
+
+def _on_rank(image, text):
+    rank, world = distributed.rank(), distributed.world_size()
+    mine = slice(rank * len(image) // world, (rank + 1) * len(image) // world)
+    return [
+        with_gradients(lambda i, t, f=form: consistency_terms(i, t, f), image[mine], text[mine])
+        for form in FORMS
+    ]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_equal_one_process(world):
+    rows = unit_rows(12, 5, seed=3)
+    values, gradients = with_gradients(_formulas, *rows)
+    ranks = run_distributed(_on_rank, world, *rows)
+    for form in range(len(FORMS)):
+        for rank in ranks:
+            torch.testing.assert_close(rank[form][0], values, rtol=1e-11, atol=0)
+        for i in range(2):
+            rank_rows = torch.cat([rank[form][1][i] for rank in ranks]) / world
+            torch.testing.assert_close(rank_rows, gradients[i], rtol=1e-9, atol=1e-12)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match='"gram", "direct" or None'):
+        consistency_terms(*unit_rows(2, 2, seed=0), form="cosine")

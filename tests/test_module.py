@@ -1,0 +1,110 @@
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from cyclip_pl import distributed
+from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.module import ContrastiveModule
+from cyclip_pl.objectives.cyclip import CyCLIP
+from cyclip_pl.projectors.linear import Linear
+from cyclip_pl.types import Batch
+from tests.helpers.architectures import VIT
+from tests.helpers.composed import composed
+from tests.helpers.distributed import run_distributed
+
+
+def _module() -> ContrastiveModule:
+    torch.manual_seed(0)
+    config = composed()
+    encoder = DualEncoder(VIT, image_size=32)
+    return ContrastiveModule(
+        encoder,
+        Linear(features=encoder.embed_dim, dim=8),
+        CyCLIP(),
+        instantiate(config.optimizer),
+        instantiate(config.scheduler),
+    )
+
+
+def _batch(n=8) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (1, n, 3, 32, 32), generator=generator).to(torch.uint8)
+    texts = torch.randint(1, 400, (1, n, 8), generator=generator)
+    texts[..., -1] = 49407
+    return Batch(images, texts)
+
+
+def _gradients(mine: slice) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    module, batch = _module(), _batch()
+    batch = Batch(batch.images[:, mine], batch.texts[:, mine])
+    loss = module.objective(module.embed(batch))["total"]
+    loss.backward()
+    return loss.detach(), {n: p.grad for n, p in module.named_parameters()}
+
+
+def _on_rank():
+    n = 8 // distributed.world_size()
+    return _gradients(slice(distributed.rank() * n, (distributed.rank() + 1) * n))
+
+
+def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process():
+    loss, gradients = _gradients(slice(None))
+    ranks = run_distributed(_on_rank, 2)
+    assert "objective.logit_scale" in gradients
+    for rank_loss, _ in ranks:
+        torch.testing.assert_close(rank_loss, loss)
+    for name, expected in gradients.items():
+        mean = (ranks[0][1][name] + ranks[1][1][name]) / 2
+        torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-5, msg=name)
+
+
+def test_weight_decay_is_for_matrices_alone():
+    from cyclip_pl.optimization import parameter_groups
+
+    module = _module()
+    names = {id(p): n for n, p in module.named_parameters()}
+    decayed, rest = parameter_groups(module, module.decayed)
+    assert rest["weight_decay"] == 0.0
+    assert "weight_decay" not in decayed
+    rest_names = {names[id(p)] for p in rest["params"]}
+    assert "objective.logit_scale" in rest_names
+    assert all(
+        n.split(".")[-1] in ("weight", "bias", "in_proj_bias", "class_embedding", "logit_scale")
+        for n in rest_names
+    )
+    assert "encoder.model.token_embedding.weight" in {names[id(p)] for p in decayed["params"]}
+    assert len(decayed["params"]) + len(rest["params"]) == len(names)
+
+
+def test_names_are_found_behind_wrappers():
+    from cyclip_pl.optimization import decayed_names, parameter_groups
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self._fsdp_wrapped_module = torch.nn.Linear(2, 2)
+
+    inner = torch.nn.Linear(2, 2)
+    decayed, rest = parameter_groups(Wrapper(), decayed_names(inner))
+    assert [p.ndim for p in decayed["params"]] == [2]
+    assert [p.ndim for p in rest["params"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.55), (110, 0.1), (500, 0.1)],
+)
+def test_cosine_with_warmup_in_steps(step, expected):
+    from cyclip_pl.optimization import cosine
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = cosine(optimizer, 110, warmup_steps=10, final_fraction=0.1)
+    assert schedule.lr_lambdas[0](step) == pytest.approx(expected)
+
+
+def test_a_run_without_end_has_no_cosine():
+    from cyclip_pl.optimization import cosine
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match="set trainer.max_steps"):
+        cosine(optimizer, float("inf"), warmup_steps=10)

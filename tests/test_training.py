@@ -1,0 +1,152 @@
+"""The real composed config, shrunk: one process, one seed, resumed, refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+
+from cyclip_pl.checkpoints.load import load
+from cyclip_pl.evaluation.zero_shot import ZeroShot
+from cyclip_pl.training import train
+from tests.helpers.composed import composed
+from tests.helpers.world import SAMPLES, shrunk
+
+
+def _train(world, folder, *overrides):
+    return train(composed(*shrunk(world), *overrides, run_dir=folder))
+
+
+@pytest.fixture(scope="module")
+def run(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return folder, _train(world, folder)
+
+
+def test_the_run_folder_has_what_others_rely_on(run):
+    folder, figures = run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics == figures
+    assert metrics["train/samples"] == 4 * 24
+    assert metrics["train/seconds"] > 0
+    assert metrics["shapes/zero_shot/samples"] == 36
+    assert 0 <= metrics["shapes/zero_shot/top1"] <= metrics["shapes/zero_shot/top5"] <= 1
+    assert (folder / "config.yaml").is_file()
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert (folder / "checkpoints" / "best.ckpt").is_file()
+    assert list((folder / "tensorboard").glob("events.*"))
+
+
+def test_every_term_and_rate_is_logged_by_name(run):
+    folder, _ = run
+    with (folder / "csv" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    logged = {name for row in rows for name, value in row.items() if value}
+    assert logged >= {
+        "train/total",
+        "train/contrastive",
+        "train/in_modal",
+        "train/cross_modal",
+        "train/scale",
+        "train/gradient_norm",
+        "train/images_per_second",
+        "train/data_wait",
+        "data/skipped",
+        "lr-AdamW/pg1",
+        "shapes/zero_shot/top1",
+    }
+    first = next(row for row in rows if row["train/total"])
+    total = float(first["train/contrastive"]) + 0.25 * (
+        float(first["train/in_modal"]) + float(first["train/cross_modal"])
+    )
+    assert float(first["train/total"]) == pytest.approx(total, rel=1e-5)
+    assert float(first["train/scale"]) == pytest.approx(1 / 0.07, rel=1e-2)
+
+
+@pytest.mark.parametrize("path", ["", "checkpoints/last.ckpt", "checkpoints/best.ckpt"])
+def test_what_was_saved_evaluates_as_it_did_in_training(run, world, path):
+    folder, figures = run
+    model = load(folder / path)
+    again = ZeroShot(datasets=[str(world / "shapes")])(model)
+    if path.endswith("best.ckpt"):
+        assert again["shapes/zero_shot/top1"] >= 0
+    else:
+        assert again == {k: v for k, v in figures.items() if k in again}
+    assert model.scale == pytest.approx(1 / 0.07, rel=1e-2)
+
+
+def test_a_loaded_model_embeds_strings_and_pictures(run):
+    from PIL import Image
+
+    model = load(run[0])
+    text = model.encode_text(["a red square", "a blue bar"])
+    image = model.encode_image(torch.stack([model.preprocess(Image.new("RGB", (50, 40)))]))
+    assert text.shape == (2, 256)
+    assert image.shape == (1, 256)
+    torch.testing.assert_close(text.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(model.encode_text(model.tokenizer(["a blue bar"]))[0], text[1])
+
+
+def _weights(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_one_seed_is_one_run_and_another_is_not(run, world, tmp_path):
+    _train(world, tmp_path / "same")
+    _train(world, tmp_path / "other", "seed=1")
+    weights = _weights(run[0])
+    assert all(torch.equal(v, weights[k]) for k, v in _weights(tmp_path / "same").items())
+    assert any(not torch.equal(v, weights[k]) for k, v in _weights(tmp_path / "other").items())
+
+
+def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(run, world, tmp_path):
+    assert SAMPLES == 4 * 24, "an epoch is the four steps of `run`"
+    constant = ["scheduler.warmup_steps=0", "scheduler.final_fraction=1"]
+    _train(world, tmp_path / "first", *constant)
+    _train(world, tmp_path / "rest", *constant, "trainer.max_steps=8", f"resume={tmp_path}/first")
+    _train(world, tmp_path / "whole", *constant, "trainer.max_steps=8")
+    whole = _weights(tmp_path / "whole")
+    assert all(torch.equal(v, whole[k]) for k, v in _weights(tmp_path / "rest").items())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.accumulate_grad_batches=2"], "trainer.accumulate_grad_batches must be 1"),
+        (["data.train.shards='/nowhere/{0..3}.tar'"], r"data.train.shards: '/nowhere/0.tar'"),
+        (["data.batch_size=97"], "lower data.batch_size"),
+        (["data.workers=5"], "4 shards are too few"),
+        (["resume=/nowhere"], "resume=/nowhere: is not a file or a run folder"),
+        (["evaluation.zero_shot.datasets=[/nowhere/set]"], "/nowhere/set"),
+        (["evaluation.zero_shot.templates=opnai"], "openai"),
+        (["objective.lambda_in_modal=-1"], "objective.lambda_in_modal must be at least 0"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, overrides, message):
+    from cyclip_pl.errors import one_line
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Hydra wraps some
+        _train(world, tmp_path, *overrides)
+    line = one_line(caught.value, "train")
+    assert message in line
+    assert "\n" not in line
+    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_checkpoint_of_another_encoder_is_refused(run, world, tmp_path):
+    with pytest.raises(ValueError, match="was trained with encoder.image_size=32, this run has 64"):
+        _train(world, tmp_path, f"resume={run[0]}", "encoder.image_size=64")
+
+
+def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
+    with pytest.raises(ValueError, match="the loss is nan at step .: lower optimizer.lr"):
+        _train(
+            world,
+            tmp_path,
+            "optimizer.lr=1e30",
+            "trainer.gradient_clip_val=null",
+            "scheduler.warmup_steps=0",
+            "trainer.max_steps=8",
+        )
