@@ -128,7 +128,7 @@ class DataModule(LightningDataModule):
         if absent:
             raise ValueError(
                 f"data.train.shards: {absent[0]!r} does not exist "
-                f"({len(absent)} of {len(urls)} shards are missing)"
+                f"({len(absent)} of {len(urls)} missing)"
             )
         sizes = dict(zip(urls, shard_sizes(urls), strict=True))
         shards = [
@@ -147,13 +147,14 @@ class DataModule(LightningDataModule):
             self.stream = self._exact(shards[0])
         self.small = (size_in_bytes(urls) or _SMALL + 1) <= _SMALL
         self.unreadable = tuple((url, s.problem) for url, s in sizes.items() if s.problem)
-        log.info(
-            "%d training shards, %d batches of %d x %d an epoch",
-            len(urls),
-            self.stream.batches(self.ranks),
-            self.ranks,
-            self.batch_size,
-        )
+        if self.rank == 0:
+            log.info(
+                "%d training shards, %d batches of %d x %d an epoch",
+                len(urls),
+                self.stream.batches(self.ranks),
+                self.ranks,
+                self.batch_size,
+            )
 
     def _exact(self, shards: Shards) -> ExactEpochs:
         unknown = _unknown(shards)

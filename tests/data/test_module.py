@@ -26,7 +26,7 @@ def test_missing_shards_name_the_first_and_the_setting(tmp_path: Path) -> None:
     write_shards(tmp_path, [4, 4])
     refused(
         f"{tmp_path}/{{00000..00005}}.tar",
-        r"data.train.shards: '.*00002.tar' does not exist \(4 of 6 shards are missing\)",
+        r"data.train.shards: '.*00002.tar' does not exist \(4 of 6 missing\)",
     )
     refused(tmp_path / "nowhere", "data.train.shards: '.*nowhere' does not exist")
 
