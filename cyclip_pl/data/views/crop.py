@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cyclip_pl.data.views.checks import check_probability, check_range
 
@@ -24,7 +24,9 @@ class RandomCrop:
         ratio: least and greatest width / height of the part.
         flip: probability of a mirror image.
         rotation: greatest angle either way, in degrees; 0 for none.
-        fill: grey value (0 to 255) where a turned part leaves the picture.
+        fill: grey value (0 to 255) of the margin, and where a turned part leaves the picture.
+        margin: blank border put around the picture first, as a share of its shorter side, so that
+            a part can show the picture smaller as well.
     """
 
     image_size: int
@@ -33,6 +35,7 @@ class RandomCrop:
     flip: float
     rotation: float = 0.0
     fill: int = 255
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         check_range("views.scale", self.scale, 0.0, 1.0)
@@ -44,9 +47,13 @@ class RandomCrop:
             )
         if not 0 <= self.fill <= 255:
             raise ValueError(f"views.fill is a grey value of 0 to 255, not {self.fill!r}")
+        if not 0 <= self.margin <= 1:
+            raise ValueError(f"views.margin is a share of 0 to 1, not {self.margin!r}")
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """RGB -> RGB of `image_size` squared."""
+        if border := round(self.margin * min(image.size)):
+            image = ImageOps.expand(image, border, (self.fill,) * 3)
         box = self.box(image.width, image.height, rng)
         mirrored = rng.random() < self.flip
         if self.rotation:

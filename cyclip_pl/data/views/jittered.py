@@ -31,6 +31,7 @@ class Jittered:
         flip: float = 0.5,
         rotation: float = 0.0,
         fill: int = 255,
+        margin: float = 0.0,
         brightness: float = 0.4,
         contrast: float = 0.4,
         saturation: float = 0.4,
@@ -39,7 +40,7 @@ class Jittered:
         grayscale: float = 0.2,
     ) -> None:
         self.image_size = image_size
-        self.crop = RandomCrop(image_size, scale, ratio, flip, rotation, fill)
+        self.crop = RandomCrop(image_size, scale, ratio, flip, rotation, fill, margin)
         self.colour = RandomColour(brightness, contrast, saturation, hue, jitter, grayscale)
 
     def __call__(

@@ -121,3 +121,14 @@ def test_tiny_pictures(shape: tuple[int, int], rotation: float) -> None:
 def test_refusals(settings: dict[str, object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         crop(**settings)
+
+
+def test_a_margin_lets_the_picture_shrink() -> None:
+    image = Image.new("RGB", (40, 40), "black")
+    crop = RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, fill=255, margin=0.25)
+    pixels = np.asarray(crop(image, np.random.default_rng(0)))
+    # 40 of 60 pixels a side: two thirds of 20 are black, the rest is the margin.
+    assert (pixels[9] < 128).all(axis=1).sum() == 13 or (pixels[9] < 128).all(axis=1).sum() == 14
+    assert (pixels[0] == 255).all()
+    with pytest.raises(ValueError, match="views.margin is a share of 0 to 1, not 2"):
+        RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, margin=2)
