@@ -120,7 +120,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
                 try:
                     image, captions = self.decoder(raw)
                 except Unusable as error:
-                    self._tally.add(error.reason, f"{raw.url} {raw.name}", str(error))
+                    self._tally.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
                     found.update(dict.fromkeys(raw.members))
                     if unusable >= _PATIENCE and usable < _LEAST_USABLE * unusable:

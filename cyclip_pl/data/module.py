@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 from lightning import LightningDataModule
 
@@ -85,6 +87,7 @@ class DataModule(LightningDataModule):
         self.prepare = prepare
         self.stream: ExactEpochs | ResampledEpochs | None = None
         self.small = False
+        self._loader: weakref.ref[BatchLoader] | None = None
         self.unreadable: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -97,7 +100,12 @@ class DataModule(LightningDataModule):
 
     def epoch(self) -> int:
         """The epoch whose order the next iteration takes."""
-        return self.trainer.current_epoch if self.trainer else 0
+        # Not `trainer.current_epoch`: resumed from an epoch's end, a run that counts steps is still
+        # told of the epoch before.
+        if not self.trainer:
+            return 0
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        return progress.processed
 
     def prepare_data(self) -> None:
         if self.prepare is not None and self._absent():
@@ -120,7 +128,7 @@ class DataModule(LightningDataModule):
         if absent:
             raise ValueError(
                 f"data.train.shards: {absent[0]!r} does not exist "
-                f"({len(absent)} of {len(urls)} shards are missing)"
+                f"({len(absent)} of {len(urls)} missing)"
             )
         sizes = dict(zip(urls, shard_sizes(urls), strict=True))
         shards = [
@@ -139,13 +147,14 @@ class DataModule(LightningDataModule):
             self.stream = self._exact(shards[0])
         self.small = (size_in_bytes(urls) or _SMALL + 1) <= _SMALL
         self.unreadable = tuple((url, s.problem) for url, s in sizes.items() if s.problem)
-        log.info(
-            "%d training shards, %d batches of %d x %d an epoch",
-            len(urls),
-            self.stream.batches(self.ranks),
-            self.ranks,
-            self.batch_size,
-        )
+        if self.rank == 0:
+            log.info(
+                "%d training shards, %d batches of %d x %d an epoch",
+                len(urls),
+                self.stream.batches(self.ranks),
+                self.ranks,
+                self.batch_size,
+            )
 
     def _exact(self, shards: Shards) -> ExactEpochs:
         unknown = _unknown(shards)
@@ -191,7 +200,8 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         assert self.stream is not None, "setup('fit') comes first"
-        dataset = BatchStream(
+        self.teardown("fit")
+        stream = BatchStream(
             self.stream,
             self.decoder,
             self.views,
@@ -203,13 +213,20 @@ class DataModule(LightningDataModule):
             keep=self.small,
             unreadable=self.unreadable,
         )
-        return BatchLoader(
-            dataset,
+        loader = BatchLoader(
+            stream,
             workers=self.workers,
             prefetch=self.prefetch,
             pin_memory=self.pin_memory,
             epoch=self.epoch,
         )
+        self._loader = weakref.ref(loader)  # it knows this module: see its `close` about cycles
+        return loader
+
+    def teardown(self, stage: str) -> None:
+        loader = self._loader() if self._loader else None
+        if stage == "fit" and loader is not None:
+            loader.close()
 
 
 def _unknown(shards: Shards) -> str | None:

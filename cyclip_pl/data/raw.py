@@ -18,19 +18,24 @@ class RawSample(NamedTuple):
     """What travels through the shuffle buffer.
 
     Attributes:
-        name: the shard's file name and the sample's key.
+        key: the members' common name.
         url: the shard.
         image, caption: the members' bytes, None where absent.
         members: the extensions of all its members.
         draw: tells apart the times that an epoch reads this sample.
     """
 
-    name: str
+    key: str
     url: str
     image: bytes | None
     caption: bytes | None
     members: tuple[str, ...]
     draw: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the sample is called wherever its data set is kept."""
+        return f"{os.path.basename(self.url)}/{self.key}"
 
 
 class BrokenShard(Exception):
@@ -72,23 +77,22 @@ class ShardReader:
 
 
 def _read(url: str, caption_extension: str) -> Generator[RawSample]:
-    shard = os.path.basename(url)
     with contextlib.ExitStack() as stack:
         try:
             source = next(iter(url_opener([{"url": url}])))
             stack.callback(_close, source["stream"])
             # A member named twice is taken once.
             for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):
-                yield _raw_sample(sample, shard, caption_extension)
+                yield _raw_sample(sample, caption_extension)
         except Exception as error:  # strangers' bytes: tarfile and the decompressors raise anything
             raise BrokenShard(_reason(error)) from error
 
 
-def _raw_sample(sample: dict[str, Any], shard: str, caption: str) -> RawSample:
+def _raw_sample(sample: dict[str, Any], caption: str) -> RawSample:
     members = tuple(name for name in sample if not name.startswith("__"))
     image = next((sample[ext] for ext in IMAGE_EXTENSIONS if ext in sample), None)
-    name = f"{shard}/{sample['__key__']}"
-    return RawSample(name, sample["__url__"], image, sample.get(caption), members)
+    key, url = sample["__key__"], sample["__url__"]
+    return RawSample(key, url, image, sample.get(caption), members)
 
 
 def _reason(error: Exception) -> str:

@@ -92,8 +92,12 @@ def _scanned(path: str) -> Size:
     except Exception as error:  # tarfile and the decompressors raise many kinds
         # A shard cut short still gives the samples before the cut.
         counted = count_samples(names)
-        return Size(counted) if counted else Size(0, str(error) or type(error).__name__)
+        return Size(counted) if counted else Size(0, _first_line(error))
     return Size(count_samples(names))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
 
 
 def count_samples(names: Iterable[str]) -> int:

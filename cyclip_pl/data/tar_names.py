@@ -62,7 +62,7 @@ def _plain(path: str) -> Iterator[str]:
                     raise _NotPlain
                 return
             kind, size = header[156:157], _number(header[124:136])
-            if kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+            if kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
                 if size > _LONGEST_EXTENSION:
                     raise _NotPlain
                 body = stream.read(size)
@@ -70,7 +70,7 @@ def _plain(path: str) -> Iterator[str]:
                     pax = _pax(body)
                     long_name = pax.get("path", long_name)
                     long_size = _decimal(pax["size"]) if "size" in pax else long_size
-                else:
+                elif kind == tarfile.GNUTYPE_LONGNAME:
                     long_name = _text(body)
                 offset += _BLOCK + _padded(size)
                 stream.seek(offset)

@@ -78,13 +78,22 @@ def data_module(
         "seed": 0,
     } | settings
     module = DataModule(TrainSource(shards, resampled, samples_per_epoch), **settings)
-    trainer: Any = SimpleNamespace(global_rank=rank, world_size=ranks, current_epoch=epoch)
-    module.trainer = trainer
+    module.trainer = trainer_at(epoch, rank, ranks)
     return module
+
+
+def trainer_at(epoch: int, rank: int = 0, ranks: int = 1) -> Any:
+    """What a module asks of its trainer."""
+    progress = SimpleNamespace(current=SimpleNamespace(processed=epoch))
+    return SimpleNamespace(
+        global_rank=rank, world_size=ranks, fit_loop=SimpleNamespace(epoch_progress=progress)
+    )
 
 
 def epoch_of(shards: Any, **settings: Any) -> list[Batch]:
     """One rank's batches of one epoch."""
     module = data_module(shards, **settings)
     module.setup("fit")
-    return list(module.train_dataloader())
+    batches = list(module.train_dataloader())
+    module.teardown("fit")
+    return batches

@@ -32,7 +32,7 @@ from tests.data.shards import (
 def stream_of(folder: Path, **settings: Any) -> BatchStream:
     module = data_module(folder, **settings)
     module.setup("fit")
-    return module.train_dataloader().dataset
+    return module.train_dataloader()._stream
 
 
 def test_batches(tmp_path: Path) -> None:
@@ -213,7 +213,16 @@ def test_it_can_be_sent_to_a_worker(tmp_path: Path) -> None:
 
 
 def test_the_module_gives_what_the_stream_is_made_of(tmp_path: Path) -> None:
-    write_shards(tmp_path, [8])
+    write_shards(tmp_path, [4, 4])
     stream = stream_of(tmp_path, seed=3, rank=1, ranks=2)
     assert (stream.seed, stream.rank, stream.ranks, stream.batches()) == (3, 1, 2, 1)
     assert stream.tokenizer.tokenizer is number_tokenizer
+
+
+def test_warnings_name_the_shard_and_the_sample(tmp_path: Path, caplog) -> None:
+    write_tar(tmp_path / "0.tar", {"a": sample(1), "b/c": {"txt": b"picture"}})
+    epoch_of(tmp_path, batch_size=1)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"left out, missing image: {tmp_path}/0.tar, sample b/c; any more are only counted"
+    )

@@ -11,7 +11,7 @@ from tests.data.test_images import bomb
 
 
 def raw(image: bytes | None = png(0), caption: bytes | None = b"a cat") -> RawSample:
-    return RawSample("0.tar/a", "0.tar", image, caption, ())
+    return RawSample("a", "0.tar", image, caption, ())
 
 
 def test_text() -> None:

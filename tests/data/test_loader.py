@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from cyclip_pl.data.loader import BatchLoader
-from tests.data.shards import data_module, epoch_of, numbers, write_shards, write_tar
+from tests.data.shards import data_module, epoch_of, numbers, trainer_at, write_shards, write_tar
 
 SIZES = [9, 4, 6, 11, 3, 8, 5, 7]  # 53
 
@@ -96,12 +96,35 @@ def test_resampled_epochs_have_their_length(tmp_path: Path) -> None:
     assert len(epoch_of(tmp_path, resampled=True)) == 10 // 4
 
 
+def test_waiting_is_counted(tmp_path: Path, monkeypatch) -> None:
+    write_shards(tmp_path, [8])
+    clock = iter(range(100))
+    monkeypatch.setattr("cyclip_pl.data.loader.time.perf_counter", lambda: next(clock))
+    batches = loader(tmp_path)
+    list(batches)
+    assert batches.seconds_waited == 2  # two batches, a tick each
+
+
 def test_more_workers_than_batches(tmp_path: Path) -> None:
     write_shards(tmp_path, [3] * 4)
     batches = loader(tmp_path, batch_size=6, workers=4)
     for epoch in range(3):
         set_epoch(batches, epoch)
         assert orders(batches) == orders(epoch_of(tmp_path, batch_size=6, workers=4, epoch=epoch))
+
+
+def test_closing_ends_the_workers_and_not_the_loader(tmp_path: Path) -> None:
+    write_shards(tmp_path, SIZES)
+    module = data_module(tmp_path, batch_size=3, workers=2)
+    module.setup("fit")
+    batches = module.train_dataloader()
+    first = orders(batches)
+    children = multiprocessing.active_children()
+    assert len(children) == 2
+    module.teardown("fit")
+    assert not multiprocessing.active_children()
+    assert orders(batches) == first
+    batches.close()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -124,9 +147,9 @@ def test_spawned_workers(tmp_path: Path) -> None:
     write_shards(tmp_path, [6, 6])
     batches = loader(tmp_path)
     spawned = DataLoader(
-        batches.dataset, batch_size=None, num_workers=1, multiprocessing_context="spawn"
+        batches._stream, batch_size=None, num_workers=1, multiprocessing_context="spawn"
     )
-    batches.dataset.start.fill_(2)
+    batches._stream.start.fill_(2)
     assert orders(islice(spawned, 3)) == orders(epoch_of(tmp_path, epoch=2))
 
 
@@ -134,16 +157,16 @@ def test_settings_reach_the_loader(tmp_path: Path, monkeypatch) -> None:
     write_shards(tmp_path, [6, 6])
     seen: dict[str, Any] = {}
     monkeypatch.setattr(
-        "cyclip_pl.data.loader.DataLoader", lambda dataset, **settings: seen.update(settings)
+        "cyclip_pl.data.loader.DataLoader", lambda stream, **settings: seen.update(settings) or []
     )
     for gpu, workers in ((True, 2), (False, 0)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
-        loader(tmp_path, workers=workers, prefetch=5)
+        loader(tmp_path, workers=workers, prefetch=5)._start(0)
         assert seen["pin_memory"] is gpu and seen["num_workers"] == workers
         assert seen["prefetch_factor"] == (5 if workers else None)
         assert seen["persistent_workers"] == (workers > 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    loader(tmp_path, pin_memory=False)
+    loader(tmp_path, pin_memory=False)._start(0)
     assert seen["pin_memory"] is False
 
 
@@ -163,6 +186,5 @@ def test_the_trainer_tells_the_epoch(tmp_path: Path) -> None:
     module.setup("fit")
     batches = module.train_dataloader()
     for epoch in (0, 1, 5):
-        trainer: Any = SimpleNamespace(global_rank=0, world_size=1, current_epoch=epoch)
-        module.trainer = trainer
+        module.trainer = trainer_at(epoch)
         assert orders(batches) == orders(epoch_of(tmp_path, epoch=epoch))

@@ -13,7 +13,7 @@ from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import TrainSource
 from cyclip_pl.data.views.single import Single
 from cyclip_pl.types import Batch
-from tests.data.shards import data_module, number_tokenizer, numbers, write_shards
+from tests.data.shards import data_module, epoch_of, number_tokenizer, numbers, write_shards
 
 
 def refused(shards: Any, message: str, **settings: Any) -> None:
@@ -26,7 +26,7 @@ def test_missing_shards_name_the_first_and_the_setting(tmp_path: Path) -> None:
     write_shards(tmp_path, [4, 4])
     refused(
         f"{tmp_path}/{{00000..00005}}.tar",
-        r"data.train.shards: '.*00002.tar' does not exist \(4 of 6 shards are missing\)",
+        r"data.train.shards: '.*00002.tar' does not exist \(4 of 6 missing\)",
     )
     refused(tmp_path / "nowhere", "data.train.shards: '.*nowhere' does not exist")
 
@@ -126,17 +126,19 @@ class Recorder(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: list[tuple[int, list[int]]] = []
+        self.seen: list[list[int]] = []
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        self.seen.append((self.current_epoch, numbers(batch)))
+        self.seen.append(numbers(batch))
         return self.weight * batch.images.float().mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(folder: Path, shards: Path, epochs: int, resume: Path | None = None) -> Recorder:
+def fit(
+    folder: Path, shards: Path, resume: Path | None = None, every: int | None = None, **length: int
+) -> Recorder:
     model = Recorder()
     module = DataModule(
         TrainSource(str(shards)),
@@ -148,27 +150,35 @@ def fit(folder: Path, shards: Path, epochs: int, resume: Path | None = None) -> 
     )
     trainer = Trainer(
         accelerator="cpu",
-        max_epochs=epochs,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1)],
+        callbacks=[ModelCheckpoint(folder, "{step}", save_top_k=-1, every_n_train_steps=every)],
+        **length,  # type: ignore[arg-type]
     )
     trainer.fit(model, module, ckpt_path=resume, weights_only=False)
-    assert trainer.estimated_stepping_batches == epochs * trainer.num_training_batches
+    assert trainer.estimated_stepping_batches == trainer.global_step
     return model
 
 
-def test_lightning_trains_and_resumes_at_an_epochs_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_epochs": 3}, {"max_epochs": 3, "every": 7}, {"max_steps": 21, "every": 7}],
+)
+def test_lightning_trains_and_resumes_at_an_epochs_start(
+    tmp_path: Path, settings: dict[str, int]
+) -> None:
     shards = write_shards(tmp_path / "shards", [5, 7, 4, 6])  # seven batches
-    whole = fit(tmp_path / "whole", shards, epochs=3)
-    assert len(whole.seen) == 21 and [epoch for epoch, _ in whole.seen] == sorted([0, 1, 2] * 7)
-    assert len({str(order) for _, order in whole.seen}) == 21
-    rest = fit(tmp_path / "rest", shards, epochs=3, resume=tmp_path / "whole" / "epoch=0.ckpt")
+    whole = fit(tmp_path / "whole", shards, **settings)
+    assert len(whole.seen) == 21 == len({str(order) for order in whole.seen})
+    for epoch in range(3):
+        expected = epoch_of(shards, epoch=epoch, batch_size=3, workers=2)
+        assert whole.seen[7 * epoch : 7 * epoch + 7] == [numbers(batch) for batch in expected]
+    rest = fit(tmp_path / "rest", shards, resume=tmp_path / "whole" / "step=7.ckpt", **settings)
     assert rest.seen == whole.seen[7:]
 
 
 def test_lightning_stops_at_an_error_with_its_line(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", [2])
     with pytest.raises(ValueError, match="^data.train.shards: 1 shards are too few"):
-        fit(tmp_path, shards, epochs=1)
+        fit(tmp_path, shards, max_epochs=1)

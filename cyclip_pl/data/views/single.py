@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 from PIL import Image
 
@@ -13,19 +10,19 @@ from cyclip_pl.data.views.interface import ViewedSample, draw_caption
 from cyclip_pl.data.views.pixels import to_tensor
 
 
-@dataclass(frozen=True)
 class Single:
     """The picture as evaluations see it, and one of its captions.
 
-    Attributes:
+    Args:
         image_size: pixels of a side.
     """
 
-    image_size: int
+    image_views = 1
+    text_views = 1
+    parameters = 0
 
-    image_views: ClassVar[int] = 1
-    text_views: ClassVar[int] = 1
-    parameters: ClassVar[int] = 0
+    def __init__(self, image_size: int) -> None:
+        self.image_size = image_size
 
     def __call__(
         self, image: Image.Image, captions: list[str], rng: np.random.Generator
