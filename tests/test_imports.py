@@ -24,7 +24,7 @@ ALLOWED = {
     "model": BASE | {"encoders", "projectors", "data"},
     "module": BASE | {"encoders", "projectors", "objectives", "optimization", "model"},
     "evaluation": BASE,
-    "checkpoints": BASE | {"model"},
+    "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},
     "training": BASE | {"callbacks", "checkpoints", "evaluation", "module"},
     "evaluating": BASE | {"checkpoints", "evaluation", "training"},

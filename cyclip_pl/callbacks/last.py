@@ -48,13 +48,12 @@ class Last(Checkpoint):
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # A run counted in steps that stopped at the end of an epoch begins the next one. Lightning
-        # takes every such run for unfinished, and would begin that epoch at its last batch.
-        epoch = checkpoint["loops"]["fit_loop"]
-        if epoch["epoch_loop.batch_progress"]["is_last_batch"]:
-            epoch["epoch_loop.batch_progress"]["current"] = dict.fromkeys(
-                epoch["epoch_loop.batch_progress"]["current"], 0
-            )
+        # A run counted in steps that stopped behind the last batch of an epoch begins the next
+        # one. Lightning takes every such run for unfinished, and would begin there at that batch.
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        current = progress["current"]
+        if progress["is_last_batch"] and current["completed"] == current["ready"]:
+            progress["current"] = dict.fromkeys(current, 0)
 
     def _save(self, trainer: L.Trainer) -> None:
         if self._saved_at != trainer.global_step:

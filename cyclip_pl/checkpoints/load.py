@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 
 from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.model import EmbeddingModel
+from cyclip_pl.projectors.base import Projector
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel:
@@ -29,9 +34,12 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
     file = checkpoint_file(path)
     checkpoint = read_checkpoint(file)
     config, state = checkpoint["config"], checkpoint["state_dict"]
-    # The weights are in the checkpoint: what they once started from may be gone.
-    encoder = _build(config, "encoder", file, pretrained=None)
-    projector = _build(config, "projector", file)(features=encoder.embed_dim)
+    try:
+        # The weights are in the checkpoint: what they once started from may be gone.
+        encoder = _class(config, "encoder", DualEncoder, file)(pretrained=None)
+        projector = _class(config, "projector", Projector, file)(features=encoder.embed_dim)
+    except TypeError as error:
+        raise ValueError(f"{file}: {error}") from error
     scale = state.get("objective.logit_scale", torch.zeros(1)).exp().item()
     model = EmbeddingModel(encoder, projector, scale)
     weights = {k: v for k, v in state.items() if k.startswith(("encoder.", "projector."))}
@@ -43,17 +51,16 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
     return model.to(device).eval()
 
 
-def _build(config: dict[str, Any], part: str, file: Path, **overrides: Any) -> Any:
-    target = str(config.get(part, {}).get("_target_"))
-    if not target.startswith(f"cyclip_pl.{part}s."):
+def _class(config: dict[str, Any], part: str, base: type, file: Path) -> Callable[..., Any]:
+    """The class that the config names, with its settings as they are: nothing nested is built."""
+    settings = config.get(part)
+    target = str(settings.get("_target_")) if isinstance(settings, dict) else "missing"
+    module, _, name = target.rpartition(".")
+    found = None
+    if module.startswith(f"cyclip_pl.{part}s."):
+        with suppress(ImportError, AttributeError):
+            found = getattr(import_module(module), name)
+    if not (isinstance(found, type) and issubclass(found, base)):
         raise ValueError(f"{file}: its {part} is {target}, not a class of cyclip_pl.{part}s")
-    nested = [k for k, v in config[part].items() if isinstance(v, dict) and _has_target(v)]
-    if nested:
-        raise ValueError(f"{file}: {part}.{nested[0]} names a _target_, which is not loaded")
-    return instantiate({**config[part], **overrides})
-
-
-def _has_target(node: Any) -> bool:
-    if isinstance(node, dict):
-        return "_target_" in node or any(_has_target(v) for v in node.values())
-    return isinstance(node, list) and any(_has_target(v) for v in node)
+    assert isinstance(settings, dict)
+    return partial(found, **{k: v for k, v in settings.items() if not str(k).startswith("_")})

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from cyclip_pl.data.decode import Decoder, Unusable
 from cyclip_pl.data.plan import batches_of_worker
 from cyclip_pl.data.raw import RawSample, ShardReader
+from cyclip_pl.data.remember import Remember
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.stream import NothingToRead, Reader, Stream
 from cyclip_pl.data.tally import Tally
@@ -45,7 +46,8 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         decoder: bytes -> picture and captions.
         views: picture and captions -> views.
         tokenizer: captions -> tokens.
-        keep: hold the undecoded samples of all shards in each worker's memory.
+        keep: the shards are small: hold their samples, and decoded pictures, in each worker's
+            memory.
         unreadable: shards known to be of no use, with the reason, for the count.
     """
 
@@ -75,6 +77,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         # In shared memory: persistent workers keep their copy of everything else.
         self.start = torch.zeros((), dtype=torch.int64).share_memory_()
         self._tally = Tally()
+        self._decode = Remember(decoder) if keep else decoder
         self._read_shard = ShardReader(decoder.caption_extension, keep)
 
     def batches(self) -> int:
@@ -118,7 +121,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
             found: dict[str, None] = {}
             for raw in self.stream.samples(reader, turn, self._read_shard, self._tally):
                 try:
-                    image, captions = self.decoder(raw)
+                    image, captions = self._decode(raw)
                 except Unusable as error:
                     self._tally.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
