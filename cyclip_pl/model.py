@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl.data.views.evaluation import evaluation_transform
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.projectors.base import Projector
 
@@ -26,17 +27,12 @@ class EmbeddingModel(nn.Module):
         self.projector = projector
         self.scale = scale
         self.tokenizer: Callable[[Sequence[str]], Tensor] = encoder.tokenizer
+        # PIL image → uint8 (3, H, W): shorter side resized bicubically, centre crop.
+        self.preprocess: Callable[[Any], Tensor] = evaluation_transform(encoder.image_size)
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
-
-    @property
-    def preprocess(self) -> Callable[[Any], Tensor]:
-        """PIL image → uint8 (3, H, W): shorter side resized bicubically, centre crop."""
-        from cyclip_pl.data.views.evaluation import evaluation_transform
-
-        return evaluation_transform(self.encoder.image_size)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W), or floats already normalised → unit-norm (N, D)."""

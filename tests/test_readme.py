@@ -42,7 +42,9 @@ def test_it_composes(command):
     script, *arguments = shlex.split(command)[1:]
     # A sweep composes job by job; one job is enough here.
     swept = "-m" in arguments
-    overrides = [re.sub(r"=([^,\[]*),.*", r"=\1", a) if swept else a for a in arguments if a != "-m"]
+    overrides = [
+        re.sub(r"=([^,\[]*),.*", r"=\1", a) if swept else a for a in arguments if a != "-m"
+    ]
     done = run([script, *overrides, "--cfg", "job", "--resolve"])
     assert done.returncode == 0, done.stderr
     assert "run_dir" in done.stdout or "checkpoint" in done.stdout

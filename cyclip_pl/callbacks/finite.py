@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 
+from cyclip_pl.callbacks.cadence import is_logged
 from cyclip_pl.types import Batch
 
 
@@ -25,7 +26,7 @@ class StopWhenNotFinite(L.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        if trainer.global_step % trainer.log_every_n_steps:
+        if not is_logged(trainer):
             return
         loss = outputs["loss"].item()
         if not math.isfinite(loss):

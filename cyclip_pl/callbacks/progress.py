@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cyclip_pl.callbacks.cadence import is_logged
 from cyclip_pl.types import Batch
 
 # Logged name → (what the bar calls it, its format).
@@ -25,10 +26,8 @@ FIGURES = {
 class StepProgress(ProgressBar):
     """A bar over steps, not epochs: an epoch may be seconds or days.
 
-    Where the output is no terminal, a line every `lines_every` × `log_every_n_steps` steps.
-
     Args:
-        lines_every: see above.
+        lines_every: where the output is no terminal, a line for every so many logged steps.
     """
 
     def __init__(self, lines_every: int = 10) -> None:
@@ -36,6 +35,7 @@ class StepProgress(ProgressBar):
         self.lines_every = lines_every
         self._console = Console()
         self._enabled = True
+        self._logged = 0
         self._bar: Progress | None = None
 
     def disable(self) -> None:
@@ -70,11 +70,13 @@ class StepProgress(ProgressBar):
     ) -> None:
         # Reading a figure waits for the device, so no more often than they are logged anyway.
         step = trainer.global_step
-        if not self._enabled or step % trainer.log_every_n_steps:
+        if not (self._enabled and is_logged(trainer)):
             return
         if self._bar is not None:
             self._bar.update(self._task, completed=step, figures=_figures(trainer))
-        elif step % (self.lines_every * trainer.log_every_n_steps) == 0:
+            return
+        self._logged += 1
+        if self._logged % self.lines_every == 0:
             self._console.print(f"step {step}  {_figures(trainer)}", highlight=False)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

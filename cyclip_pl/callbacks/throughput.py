@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 
+from cyclip_pl.callbacks.cadence import is_logged
 from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.types import Batch
 
@@ -54,7 +55,7 @@ class Throughput(L.Callback):
         self._waited = loader.seconds_waited if isinstance(loader, BatchLoader) else 0.0
         self.samples += len(batch) * trainer.world_size
         self.skipped.update(batch.skipped)
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if is_logged(trainer):
             seconds, waited, samples = self._logged
             self._logged = (self.seconds, self._waited, self.samples)
             rate = (self.samples - samples) / (self.seconds - seconds)
