@@ -34,7 +34,7 @@ def train(config: DictConfig) -> dict[str, float]:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     resume = None if config.resume is None else checkpoint_file(config.resume, "resume")
     if resume is not None:
-        _check_same_encoder(resume, plain["encoder"])
+        _check_resumable(resume, plain["encoder"])
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
@@ -116,24 +116,29 @@ def write_metrics(folder: Path, figures: dict[str, float]) -> None:
 
 
 # Of an encoder's settings, those that its weights depend on.
-_SHAPES = ("architecture", "image_size", "context_length")
+_SHAPES = ("image_size", "context_length", "architecture")
 
 
-def _check_same_encoder(path: Path, encoder: dict[str, Any]) -> None:
-    trained = _leaves({key: read_checkpoint(path)["config"]["encoder"].get(key) for key in _SHAPES})
-    wanted = _leaves({key: encoder[key] for key in _SHAPES})
-    for key in sorted(trained.keys() | wanted.keys(), key=lambda key: (key.count("."), key)):
-        if trained.get(key) != wanted.get(key):
-            raise ValueError(
-                f"resume={path} was trained with encoder.{key}={trained.get(key)},"
-                f" this run has {wanted.get(key)}"
-            )
+def _check_resumable(path: Path, encoder: dict[str, Any]) -> None:
+    checkpoint = read_checkpoint(path)
+    if "optimizer_states" not in checkpoint:
+        raise ValueError(f"resume={path}: holds weights alone, as best.ckpt does; take last.ckpt")
+    for setting in _SHAPES:
+        trained = _leaves(checkpoint["config"]["encoder"].get(setting), setting)
+        wanted = _leaves(encoder[setting], setting)
+        for key in sorted(trained.keys() | wanted.keys()):
+            was, now = trained.get(key, "unset"), wanted.get(key, "unset")
+            if was != now:
+                raise ValueError(
+                    f"resume={path} was trained with encoder.{key}={was}, this run has {now}"
+                )
 
 
-def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:
+def _leaves(node: Any, name: str) -> dict[str, Any]:
     """Nested settings by their dotted names."""
     if not isinstance(node, dict):
-        return {prefix.rstrip("."): node}
-    return {
-        k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}{key}.").items()
-    }
+        return {name: node}
+    leaves: dict[str, Any] = {}
+    for key, value in node.items():
+        leaves |= _leaves(value, f"{name}.{key}")
+    return leaves

@@ -143,9 +143,27 @@ def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, over
     assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
 
 
-def test_a_checkpoint_of_another_encoder_is_refused(run, world, tmp_path):
-    with pytest.raises(ValueError, match="was trained with encoder.image_size=32, this run has 64"):
-        _train(world, tmp_path, f"resume={run[0]}", "encoder.image_size=64")
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encoder.image_size=64"], "with encoder.image_size=32, this run has 64"),
+        (["encoder.context_length=8"], "with encoder.context_length=None, this run has 8"),
+        (
+            ["encoder.architecture.text_cfg.layers=2"],
+            "with encoder.architecture.text_cfg.layers=1, this run has 2",
+        ),
+        (["encoder=vit_b_32", "encoder.image_size=32"], "this run has ViT-B-32"),
+    ],
+)
+def test_a_checkpoint_of_another_encoder_is_refused(run, world, tmp_path, overrides, message):
+    with pytest.raises(ValueError, match="was trained") as caught:
+        _train(world, tmp_path, f"resume={run[0]}", *overrides)
+    assert message in str(caught.value)
+
+
+def test_weights_alone_are_no_run_to_go_on_from(run, world, tmp_path):
+    with pytest.raises(ValueError, match="best.ckpt: holds weights alone"):
+        _train(world, tmp_path, f"resume={run[0]}/checkpoints/best.ckpt")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
