@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +31,14 @@ class Needs:
                 )
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """Base class; a subclass implements `forward` and may override `needs` and `clamp_`."""
 
     needs: Needs = Needs()
 
+    @abstractmethod
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """Named scalar terms, global over the ranks; `total` is what training minimises."""
-        raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def scalars(self) -> dict[str, Tensor]:
         """Learnable scalars worth a curve, by name."""

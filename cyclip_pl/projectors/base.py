@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -9,7 +11,7 @@ from torch.nn.functional import normalize
 from cyclip_pl.types import Embeddings, Features
 
 
-class Projector(nn.Module):
+class Projector(nn.Module, ABC):
     """Base class; a subclass implements `image_head` and `text_head`.
 
     Args:
@@ -20,13 +22,13 @@ class Projector(nn.Module):
         super().__init__()
         self.features = features
 
+    @abstractmethod
     def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
         """(..., F), and (..., P) or None for the identity augmentation → (..., D)."""
-        raise NotImplementedError(f"{type(self).__name__} defines no image_head")
 
+    @abstractmethod
     def text_head(self, features: Tensor) -> Tensor:
         """(..., F) → (..., D)."""
-        raise NotImplementedError(f"{type(self).__name__} defines no text_head")
 
     def project_image(self, features: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """(..., F) → (..., D), unit norm, float32 at least."""
