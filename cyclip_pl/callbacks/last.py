@@ -44,6 +44,7 @@ class Last(Checkpoint):
         # Saving is a collective: one interrupted rank alone would wait for the others forever.
         if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
             self._save(trainer)
+            print(f"interrupted at step {trainer.global_step}; go on with resume={self.path}")
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]

@@ -24,13 +24,16 @@ def test_every_so_many_steps_and_once_at_the_end(tmp_path):
     assert trainer.saved == [(2, "last.ckpt"), (4, "last.ckpt"), (5, "last.ckpt")]
 
 
-def test_an_interrupt_is_saved_and_a_failure_is_not(tmp_path):
+def test_an_interrupt_is_saved_and_said_and_a_failure_is_not(tmp_path, capsys):
     trainer, last = _Trainer(), Last(tmp_path, every_n_steps=10)
     trainer.global_step = 3
     last.on_exception(trainer, None, ValueError("the loss is nan"))
     assert trainer.saved == []
     last.on_exception(trainer, None, KeyboardInterrupt())
     assert trainer.saved == [(3, "last.ckpt")]
+    assert capsys.readouterr().out == (
+        f"interrupted at step 3; go on with resume={tmp_path}/last.ckpt\n"
+    )
 
 
 def test_one_interrupted_rank_of_several_does_not_wait_for_the_others(tmp_path):
