@@ -108,3 +108,45 @@ def test_a_run_without_end_has_no_cosine():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match="set trainer.max_steps"):
         cosine(optimizer, float("inf"), warmup_steps=10)
+
+
+class _Loss(torch.nn.Module):
+    """What Lightning's strategies wrap: one forward from batch to loss."""
+
+    def __init__(self, module: ContrastiveModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return self.module.objective(self.module.embed(batch))["total"]
+
+
+def _sharded_on_rank():
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    from cyclip_pl.optimization import parameter_groups
+
+    module, batch = _module(), _batch()
+    n = 8 // distributed.world_size()
+    mine = slice(distributed.rank() * n, (distributed.rank() + 1) * n)
+    wrapped = FullyShardedDataParallel(
+        _Loss(module), use_orig_params=True, device_id=torch.device("cpu")
+    )
+    loss = wrapped(Batch(batch.images[:, mine], batch.texts[:, mine]))
+    loss.backward()
+    groups = parameter_groups(module, module.decayed)
+    return loss.detach(), wrapped.clip_grad_norm_(1e9), [len(g["params"]) for g in groups]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay():
+    from cyclip_pl.optimization import parameter_groups
+
+    module = _module()
+    groups = [len(g["params"]) for g in parameter_groups(module, module.decayed)]
+    loss, gradients = _gradients(slice(None))
+    norm = torch.stack([g.norm() for g in gradients.values()]).norm()
+    for rank_loss, rank_norm, rank_groups in run_distributed(_sharded_on_rank, 2):
+        torch.testing.assert_close(rank_loss, loss, rtol=1e-5, atol=0)
+        torch.testing.assert_close(rank_norm, norm, rtol=1e-4, atol=0)
+        assert rank_groups == groups
