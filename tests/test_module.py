@@ -150,3 +150,15 @@ def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay():
         torch.testing.assert_close(rank_loss, loss, rtol=1e-5, atol=0)
         torch.testing.assert_close(rank_norm, norm, rtol=1e-4, atol=0)
         assert rank_groups == groups
+
+
+def test_learnable_scalars_are_clamped_after_each_step(monkeypatch):
+    import lightning as L
+
+    def step(self, *_):
+        self.objective.logit_scale.data.fill_(9.0)
+
+    monkeypatch.setattr(L.LightningModule, "optimizer_step", step)
+    module = _module()
+    module.optimizer_step()
+    assert module.objective.scale.item() == pytest.approx(100, rel=1e-5)
