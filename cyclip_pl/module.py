@@ -55,6 +55,11 @@ class ContrastiveModule(L.LightningModule):
                 " are the batch's, so accumulated small batches are not the large one;"
                 " raise data.batch_size instead"
             )
+        if stage == "fit" and self.trainer.gradient_clip_algorithm not in (None, "norm"):
+            raise ValueError(
+                "trainer.gradient_clip_algorithm must be norm,"
+                f" got {self.trainer.gradient_clip_algorithm}"
+            )
 
     def embed(self, batch: Batch) -> Embeddings:
         """Pixels and tokens → embeddings; the objective never sees the former."""

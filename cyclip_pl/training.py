@@ -19,8 +19,6 @@ from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
 from cyclip_pl.evaluation.table import print_table
 from cyclip_pl.module import ContrastiveModule
 
-log = logging.getLogger(__name__)
-
 
 def train(config: DictConfig) -> dict[str, float]:
     """Run what `conf/train.yaml` describes; returns the figures of `metrics.json`.

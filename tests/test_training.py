@@ -123,6 +123,7 @@ def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
     ("overrides", "message"),
     [
         (["trainer.accumulate_grad_batches=2"], "trainer.accumulate_grad_batches must be 1"),
+        (["trainer.gradient_clip_algorithm=value"], "gradient_clip_algorithm must be norm"),
         (["data.train.shards='/nowhere/{0..3}.tar'"], r"data.train.shards: '/nowhere/0.tar'"),
         (["data.batch_size=97"], "lower data.batch_size"),
         (["data.workers=5"], "4 shards are too few"),
