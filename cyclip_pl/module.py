@@ -106,8 +106,14 @@ class ContrastiveModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+        checkpoint["scale"] = self.scale
 
     def as_model(self) -> EmbeddingModel:
         """The towers as evaluations see them; shared, not copied."""
+        return EmbeddingModel(self.encoder, self.projector, self.scale)
+
+    @property
+    def scale(self) -> float:
+        """The multiplier of image-text similarities, 1 where the objective has none."""
         scale = self.objective.scalars().get("scale")
-        return EmbeddingModel(self.encoder, self.projector, 1.0 if scale is None else scale.item())
+        return 1.0 if scale is None else scale.item()

@@ -39,7 +39,8 @@ def train(config: DictConfig) -> dict[str, float]:
     projector = instantiate(config.projector)(features=encoder.embed_dim)
     objective = instantiate(config.objective)
     views = instantiate(config.views)
-    objective.needs.check(views)
+    objective.needs.check(views, projector)
+    projector.check(views)
     module = ContrastiveModule(
         encoder,
         projector,

@@ -1,7 +1,8 @@
 """All that crosses folders: what data gives, what encoders and projectors return.
 
 Shape legend: V image views, U text views, N samples of this rank, C channels, H W pixels,
-L tokens, F feature width, D embedding width, P augmentation parameters.
+L tokens, F feature width, D embedding width, K clusters, S width of the self-supervision head,
+P augmentation parameters.
 """
 
 from __future__ import annotations
@@ -56,14 +57,30 @@ class Features:
 
 @dataclass
 class Embeddings:
-    """What objectives see: unit-norm rows, image (V, N, D), text (U, N, D)."""
+    """What objectives see.
+
+    Attributes:
+        image: unit-norm rows of the joint space, (V, N, D).
+        text: likewise, (U, N, D).
+        image_clusters: log-probabilities, (V, N, K), where the projector has the head `clusters`.
+        text_clusters: likewise, (U, N, K).
+        image_views: unit-norm rows, (V, N, S), where the projector has the head `views`.
+    """
 
     image: Tensor
     text: Tensor
+    image_clusters: Tensor | None = None
+    text_clusters: Tensor | None = None
+    image_views: Tensor | None = None
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Every image view with every text view, each (N, D) and (N, D)."""
         return [(image, text) for image in self.image for text in self.text]
+
+    def cluster_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Every image view's log-probabilities with every text view's, each (N, K) and (N, K)."""
+        assert self.image_clusters is not None and self.text_clusters is not None
+        return [(p, q) for p in self.image_clusters for q in self.text_clusters]
 
 
 class Model(Protocol):

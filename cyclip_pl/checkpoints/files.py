@@ -27,7 +27,7 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours: `state_dict` of tensors, `config` of plain containers.
+    """A checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale` a float.
 
     Raises:
         ValueError: not such a file; names it.
@@ -38,4 +38,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot be read as a checkpoint") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "config"} <= checkpoint.keys():
         raise ValueError(f"{path}: not a checkpoint of this project (no state_dict and config)")
+    if not isinstance(checkpoint.get("scale"), float):
+        raise ValueError(f"{path}: not a checkpoint of this project (no scale)")
     return checkpoint

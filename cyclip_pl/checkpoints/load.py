@@ -40,8 +40,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
         projector = _class(config, "projector", Projector, file)(features=encoder.embed_dim)
     except TypeError as error:
         raise ValueError(f"{file}: {error}") from error
-    scale = state.get("objective.logit_scale", torch.zeros(1)).exp().item()
-    model = EmbeddingModel(encoder, projector, scale)
+    model = EmbeddingModel(encoder, projector, checkpoint["scale"])
     weights = {k: v for k, v in state.items() if k.startswith(("encoder.", "projector."))}
     try:
         model.load_state_dict(weights)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import gather, sum_over_ranks, world_size
-from cyclip_pl.losses.contrastive import check_pair
+from cyclip_pl.losses.info_nce import check_pair
 from cyclip_pl.losses.precision import full_precision
 
 Form = Literal["gram", "direct"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from cyclip_pl.distributed import gather, rank, sum_over_ranks, world_size
+from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.losses.info_nce import check_pair, query_losses
 from cyclip_pl.losses.precision import full_precision
 
 
@@ -28,17 +27,5 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor | float) -> Tens
         ValueError: the shapes differ or are not two-dimensional.
     """
     check_pair(image, text)
-    n = image.shape[0]
-    target = torch.arange(n, device=image.device) + rank() * n
-    image_rows = cross_entropy(scale * image @ gather(text).T, target, reduction="sum")
-    text_rows = cross_entropy(scale * text @ gather(image).T, target, reduction="sum")
-    return sum_over_ranks(image_rows + text_rows) / (2 * n * world_size())
-
-
-def check_pair(image: Tensor, text: Tensor) -> None:
-    """Raise ValueError unless both are (n, D) with the same n and D."""
-    if image.ndim != 2 or image.shape != text.shape:
-        raise ValueError(
-            "image and text embeddings must both be (n, D), "
-            f"got {tuple(image.shape)} and {tuple(text.shape)}"
-        )
+    both = query_losses(image, text, scale) + query_losses(text, image, scale)
+    return sum_over_ranks(both) / (2 * len(image) * world_size())

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What an objective asks of the views: how many of each modality, at least."""
-
-    image_views: int = 1
-    text_views: int = 1
-
-    def check(self, views: Any) -> None:
-        """Raise ValueError unless `views` (a config group's object) gives what is needed."""
-        for name in ("image_views", "text_views"):
-            wanted, given = getattr(self, name), getattr(views, name)
-            if given < wanted:
-                raise ValueError(
-                    f"the objective needs {wanted} {name.replace('_', ' ')}, views gives {given}:"
-                    " choose another views=…"
-                )
 
 
 class Objective(nn.Module, ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,18 @@ from cyclip_pl.types import Embeddings, Features
 class Projector(nn.Module, ABC):
     """Base class; a subclass implements `image_head` and `text_head`.
 
+    One with further heads names them in `heads` and adds theirs in `forward`.
+
     Args:
         features: width F of the encoder's features.
+
+    Attributes:
+        heads: what it gives beside the joint space: `clusters`, `views`.
+        parameters_read: P of the augmentation that it is told of, 0 where it looks at none.
     """
+
+    heads: frozenset[str] = frozenset()
+    parameters_read = 0
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -32,11 +42,11 @@ class Projector(nn.Module, ABC):
 
     def project_image(self, features: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """(..., F) → (..., D), unit norm, float32 at least."""
-        return _unit(self.image_head(features, augmentation))
+        return unit(self.image_head(features, augmentation))
 
     def project_text(self, features: Tensor) -> Tensor:
         """(..., F) → (..., D), unit norm, float32 at least."""
-        return _unit(self.text_head(features))
+        return unit(self.text_head(features))
 
     def forward(self, features: Features, augmentation: Tensor | None = None) -> Embeddings:
         """(V, N, F), (U, N, F) and (V, N, P) → (V, N, D) and (U, N, D)."""
@@ -45,7 +55,21 @@ class Projector(nn.Module, ABC):
             text=self.project_text(features.text),
         )
 
+    def check(self, views: Any) -> None:
+        """Raise ValueError unless `views` (the group's object) reports what is read here."""
+        if self.parameters_read and views.parameters != self.parameters_read:
+            raise ValueError(
+                f"{type(self).__name__} reads {self.parameters_read} augmentation parameters, "
+                f"views reports {views.parameters}: choose another views=… or projector=…"
+            )
 
-def _unit(x: Tensor) -> Tensor:
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of unit norm, float32 at least."""
     # bfloat16 holds under three digits: too few for a cosine times a scale of 100.
-    return normalize(x.float() if x.dtype in (torch.float16, torch.bfloat16) else x, dim=-1)
+    return normalize(widened(x), dim=-1)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Half precision as float32, anything else as it is."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

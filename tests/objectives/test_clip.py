@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
-from cyclip_pl.objectives.base import Needs
 from cyclip_pl.objectives.clip import CLIP
+from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
+from tests.helpers.embeddings import embeddings
 from tests.losses import formulas
 from tests.losses.formulas import unit_rows
 
@@ -39,10 +40,8 @@ def test_an_initial_scale_out_of_range_is_refused(scale):
         CLIP(init_scale=scale)
 
 
-def test_views_that_are_missing_are_refused():
-    class One:
-        image_views, text_views = 1, 1
-
-    Needs(1, 1).check(One)
-    with pytest.raises(ValueError, match="needs 3 image views, views gives 1: choose another view"):
-        Needs(image_views=3).check(One)
+def test_views_are_averaged_over_their_pairs():
+    rows = embeddings(Needs(image_views=2, text_views=2))
+    objective = CLIP().double()
+    pairs = [objective(Embeddings(i[None], t[None]))["total"] for i, t in rows.pairs()]
+    torch.testing.assert_close(objective(rows)["total"], sum(pairs) / 4)

@@ -1,17 +1,23 @@
-"""Every objective: composes, states its arguments, has its test, and is exact over ranks."""
+"""Every objective: composes with what it needs, states its arguments, has its test, is exact."""
+
+from __future__ import annotations
 
 import pytest
 import torch
 from hydra.utils import instantiate
 
-from cyclip_pl import distributed
 from cyclip_pl.objectives.base import Objective
-from cyclip_pl.types import Embeddings
 from tests.helpers.composed import choices, composed
 from tests.helpers.contract import assert_has_test, assert_keys_are_arguments
 from tests.helpers.distributed import run_distributed
+from tests.helpers.embeddings import embeddings, mapped, of_rank, run
+from tests.losses.formulas import relative_error
 
 NAMES = choices("objective")
+
+
+def _objective(name: str) -> Objective:
+    return instantiate(composed(f"objective={name}").objective)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,47 +30,65 @@ def test_config(name):
     assert all(p.ndim > 0 for p in objective.parameters()), "FSDP shards no scalars"
 
 
-def _inputs(views: int = 1) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, views, 12, 5, dtype=torch.float64, generator=generator)
-    return list(torch.nn.functional.normalize(x, dim=-1))
-
-
-def _run(name: str, image: torch.Tensor, text: torch.Tensor):
-    objective = instantiate(composed(f"objective={name}").objective).double()
-    image, text = image.clone().requires_grad_(), text.clone().requires_grad_()
-    terms = objective(Embeddings(image, text))
-    terms["total"].backward()
-    scalars = [p.grad for p in objective.parameters()]
-    return {k: v.detach() for k, v in terms.items()}, [image.grad, text.grad], scalars
-
-
-def _on_rank(image, text):
-    n = image.shape[1] // distributed.world_size()
-    mine = slice(distributed.rank() * n, (distributed.rank() + 1) * n)
-    return {name: _run(name, image[:, mine], text[:, mine]) for name in NAMES}
-
-
-def test_two_ranks_are_one_process():
-    inputs = _inputs()
-    ranks = run_distributed(_on_rank, 2, *inputs)
-    for name in NAMES:
-        terms, rows, scalars = _run(name, *inputs)
-        assert torch.isfinite(terms["total"]), name
-        for rank in ranks:
-            torch.testing.assert_close(rank[name][0], terms, rtol=1e-10, atol=1e-12)
-        for i in range(2):
-            gathered = torch.cat([rank[name][1][i] for rank in ranks], dim=1) / 2
-            torch.testing.assert_close(gathered, rows[i], rtol=1e-8, atol=1e-11)
-        for i, expected in enumerate(scalars):
-            mean = sum(rank[name][2][i] for rank in ranks) / 2
-            torch.testing.assert_close(mean, expected, rtol=1e-8, atol=1e-11)
+@pytest.mark.parametrize("name", NAMES)
+def test_its_yaml_picks_what_serves_it(name):
+    config = composed(f"objective={name}")
+    views = instantiate(config.views)
+    projector = instantiate(config.projector)(features=8)
+    instantiate(config.objective).needs.check(views, projector)
+    projector.check(views)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_views_are_averaged_over_their_pairs(name):
-    image, text = _inputs(views=2)
-    both, _, _ = _run(name, image, text)
-    pairs = [_run(name, image[i : i + 1], text[j : j + 1])[0] for i in (0, 1) for j in (0, 1)]
-    for term, value in both.items():
-        torch.testing.assert_close(value, torch.stack([p[term] for p in pairs]).mean())
+def test_what_the_user_types_wins(name):
+    config = composed(f"objective={name}", "projector=linear", "views=single")
+    assert config.projector._target_.endswith(".Linear")
+    assert config.views._target_.endswith(".Single")
+
+
+def _on_rank():
+    results = {}
+    for name in NAMES:
+        objective = _objective(name).double()
+        results[name] = run(objective, of_rank(embeddings(objective.needs)))
+    return results
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_are_one_process(world):
+    ranks = run_distributed(_on_rank, world)
+    for name in NAMES:
+        objective = _objective(name).double()
+        terms, rows, parameters = run(objective, embeddings(objective.needs))
+        assert torch.isfinite(terms["total"]), name
+        assert parameters.keys() == dict(objective.named_parameters()).keys(), name
+        for rank in ranks:
+            torch.testing.assert_close(rank[name][0], terms, rtol=1e-10, atol=1e-12)
+        # Rows belong to one rank each; a parameter's gradient is averaged over the ranks.
+        gathered = {k: torch.cat([r[name][1][k] for r in ranks], dim=1) / world for k in rows}
+        torch.testing.assert_close(gathered, rows, rtol=1e-8, atol=1e-11)
+        mean = {k: sum(r[name][2][k] for r in ranks) / world for k in parameters}
+        torch.testing.assert_close(mean, parameters, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_views_than_it_needs(name):
+    objective = _objective(name)
+    more = type(objective.needs)(objective.needs.image_views + 1, objective.needs.text_views + 1)
+    terms, rows, _ = run(objective.double(), embeddings(more))
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert all(torch.isfinite(gradient).all() for gradient in rows.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", NAMES)
+def test_precision_under_autocast(name, dtype):
+    """Values and gradients against float64: within 1e-5 from float32 rows, 1e-2 from bfloat16."""
+    objective = _objective(name).double()
+    exact = embeddings(objective.needs, n=64, width=32)
+    wide = run(objective, exact)
+    narrow = run(objective.float(), mapped(exact, lambda x: x.to(dtype)), autocast=True)
+    for expected, actual in zip(wide, narrow, strict=True):
+        for key, value in expected.items():
+            error = relative_error(actual[key], value)
+            assert error < (1e-5 if dtype == torch.float32 else 1e-2), (key, error)

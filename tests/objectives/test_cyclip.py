@@ -39,7 +39,8 @@ def test_total_is_the_weighted_sum_of_the_papers_terms(weights, shape):
 
 def test_published_weights_are_the_defaults():
     objective = instantiate(composed("objective=cyclip").objective)
-    assert (objective.lambda_in_modal, objective.lambda_cross_modal) == (0.25, 0.25)
+    weights = objective.consistency
+    assert (weights.lambda_in_modal, weights.lambda_cross_modal) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""Cyclic consistency as a part of any objective."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.losses.consistency import consistency_terms
+
+
+class Consistency:
+    """λ1 · in-modal + λ2 · cross-modal (CyCLIP, arXiv 2205.14459, eq. 2 and 3).
+
+    The temperature cancels in both, so they know nothing of the objective that they are added to.
+
+    Args:
+        lambda_in_modal: λ1.
+        lambda_cross_modal: λ2.
+
+    Raises:
+        ValueError: a negative weight.
+    """
+
+    def __init__(self, lambda_in_modal: float, lambda_cross_modal: float) -> None:
+        for name, value in (
+            ("lambda_in_modal", lambda_in_modal),
+            ("lambda_cross_modal", lambda_cross_modal),
+        ):
+            if value < 0:
+                raise ValueError(f"objective.{name} must be at least 0, got {value}")
+        self.lambda_in_modal = lambda_in_modal
+        self.lambda_cross_modal = lambda_cross_modal
+
+    def __call__(self, total: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """`total` with both terms added, and the two unweighted, each the mean over the pairs.
+
+        Both are computed and named whatever their weights: at zero they are a reading.
+        """
+        terms = torch.stack([torch.stack(consistency_terms(*pair)) for pair in pairs])
+        in_modal, cross_modal = terms.mean(0)
+        total = total + self.lambda_in_modal * in_modal + self.lambda_cross_modal * cross_modal
+        return {"total": total, "in_modal": in_modal, "cross_modal": cross_modal}
