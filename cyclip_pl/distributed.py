@@ -54,6 +54,28 @@ class _Gather(torch.autograd.Function):
         return total.chunk(world_size())[rank()]
 
 
+class _FromNextRank(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _exchange(x, to=rank() - 1, source=rank() + 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return _exchange(grads[0], to=rank() + 1, source=rank() - 1)
+
+
+def _exchange(x: Tensor, to: int, source: int) -> Tensor:
+    x = x.contiguous()
+    received = torch.empty_like(x)
+    transfers = [
+        dist.P2POp(dist.isend, x, to % world_size()),
+        dist.P2POp(dist.irecv, received, source % world_size()),
+    ]
+    for transfer in dist.batch_isend_irecv(transfers):
+        transfer.wait()
+    return received
+
+
 def sum_over_ranks(x: Tensor) -> Tensor:
     """Elementwise sum of every rank's `x` (any shape, equal on all ranks), differentiable."""
     return _SumOverRanks.apply(x) if world_size() > 1 else x
@@ -65,3 +87,12 @@ def gather(x: Tensor) -> Tensor:
     Every rank brings the same number of rows.
     """
     return _Gather.apply(x) if world_size() > 1 else x
+
+
+def from_next_rank(x: Tensor) -> Tensor:
+    """The next rank's `x` (the last one's next is the first), differentiable.
+
+    Called again and again it brings every rank's rows past this one, and no rank ever holds more
+    than its own and one other's.
+    """
+    return _FromNextRank.apply(x) if world_size() > 1 else x

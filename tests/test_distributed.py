@@ -1,0 +1,53 @@
+"""Collectives: values, and gradients of the sum of the ranks' losses."""
+
+import pytest
+import torch
+
+from cyclip_pl import distributed
+from tests.helpers.distributed import run_distributed
+
+COLLECTIVES = (distributed.gather, distributed.sum_over_ranks, distributed.from_next_rank)
+
+
+def _rows(rank: int) -> torch.Tensor:
+    return torch.arange(6.0).view(2, 3) + 10 * rank
+
+
+def _weights(rank: int, like: torch.Tensor) -> torch.Tensor:
+    return (rank + 1) * torch.arange(1.0, like.numel() + 1).view_as(like)
+
+
+def _on_rank():
+    rank, results = distributed.rank(), []
+    for collective in COLLECTIVES:
+        x = _rows(rank).requires_grad_()
+        y = collective(x)
+        (y * _weights(rank, y)).sum().backward()
+        results.append((y.detach(), x.grad))
+    return results
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_collectives(world):
+    inputs = [_rows(r).requires_grad_() for r in range(world)]
+    everything = torch.cat(inputs)
+    results = run_distributed(_on_rank, world)
+    for number, expected in enumerate(
+        (
+            [everything for _ in inputs],
+            [torch.stack(inputs).sum(0) for _ in inputs],
+            [inputs[(r + 1) % world] for r in range(world)],
+        )
+    ):
+        losses = [(y * _weights(r, y)).sum() for r, y in enumerate(expected)]
+        gradients = torch.autograd.grad(sum(losses), inputs, retain_graph=True)
+        for rank in range(world):
+            value, gradient = results[rank][number]
+            assert torch.equal(value, expected[rank])
+            assert torch.equal(gradient, gradients[rank])
+
+
+def test_alone_they_are_the_identity():
+    x = _rows(0)
+    assert all(torch.equal(collective(x), x) for collective in COLLECTIVES)
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
