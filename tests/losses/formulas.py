@@ -61,3 +61,25 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     """‖actual − expected‖ / ‖expected‖."""
     actual, expected = actual.double(), expected.double()
     return ((actual - expected).norm() / expected.norm().clamp(min=math.ulp(0.0))).item()
+
+
+def info_nce(query: Tensor, key: Tensor, scale: Tensor | float) -> Tensor:
+    """CE(s·Q·Kᵀ, diag), row by row."""
+    n = len(query)
+    total = query.new_zeros(())
+    for j in range(n):
+        scores = [scale * torch.dot(query[j], key[k]) for k in range(n)]
+        total = total - scores[j] + torch.logsumexp(torch.stack(scores), 0)
+    return total / n
+
+
+def sigmoid(image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | float) -> Tensor:
+    """−(1/N) Σ_jk log σ(z_jk(s·⟨I_j,T_k⟩ + b)), pair by pair."""
+    n = len(image)
+    total = image.new_zeros(())
+    for j in range(n):
+        for k in range(n):
+            z = 1 if j == k else -1
+            score = scale * image[j].dot(text[k]) + bias
+            total = total + torch.log1p(torch.exp(-z * score))
+    return total / n
