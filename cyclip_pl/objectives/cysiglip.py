@@ -1,0 +1,38 @@
+"""SigLIP made consistent within and across the modalities."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from cyclip_pl.objectives.consistent import Consistency
+from cyclip_pl.objectives.siglip import SigLIP
+from cyclip_pl.types import Embeddings
+
+
+class CySigLIP(SigLIP):
+    """SigLIP with CyCLIP's two terms, which hold for any loss on the same embeddings.
+
+    Args:
+        lambda_in_modal: λ1, weight of the in-modal consistency.
+        lambda_cross_modal: λ2, weight of the cross-modal consistency.
+        init_scale, init_bias, max_scale: see `SigLIP`.
+
+    Raises:
+        ValueError: a negative weight.
+    """
+
+    def __init__(
+        self,
+        lambda_in_modal: float = 0.25,
+        lambda_cross_modal: float = 0.25,
+        init_scale: float = 10.0,
+        init_bias: float = -10.0,
+        max_scale: float = 100.0,
+    ) -> None:
+        super().__init__(init_scale, init_bias, max_scale)
+        self.consistency = Consistency(lambda_in_modal, lambda_cross_modal)
+
+    def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """`Embeddings` (V, n, D) and (U, n, D) → total and its three unweighted terms."""
+        terms = super().forward(embeddings)
+        return {**terms, **self.consistency(terms["total"], embeddings.pairs())}
