@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from cyclip_pl.distributed import from_next_rank, sum_over_ranks, world_size
 from cyclip_pl.losses.info_nce import check_pair
@@ -33,9 +33,9 @@ def sigmoid_loss(
         ValueError: the shapes differ or are not two-dimensional.
     """
     check_pair(image, text)
-    scores = scale * image @ text.T + bias
-    total = softplus(scores * (1 - 2 * torch.eye(len(image), device=image.device))).sum()
+    signs = 2 * torch.eye(len(image), device=image.device) - 1
+    total = -logsigmoid(signs * (scale * image @ text.T + bias)).sum()
     for _ in range(world_size() - 1):
         text = from_next_rank(text)
-        total = total + softplus(scale * image @ text.T + bias).sum()
+        total = total - logsigmoid(-(scale * image @ text.T + bias)).sum()
     return sum_over_ranks(total) / (len(image) * world_size())
