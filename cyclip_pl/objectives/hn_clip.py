@@ -1,0 +1,54 @@
+"""CLIP with hard negatives weighing more."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.losses.hard_negatives import hard_negative_loss
+from cyclip_pl.objectives.base import ScaledObjective
+from cyclip_pl.types import Embeddings
+
+
+class HardNegativeCLIP(ScaledObjective):
+    """HN-NCE of Radenovic et al., arXiv 2301.02280; α = 1 and β = 0 are CLIP.
+
+    With several views the loss is the mean over the pairs of an image view and a text view.
+
+    Args:
+        alpha: α in (0, 1], share of the positive in the denominator.
+        beta: β, how much more the harder negatives weigh.
+        top_k: only so many of a row's negatives, the hardest; None for all.
+        init_scale, max_scale: see `ScaledObjective`.
+
+    Raises:
+        ValueError: alpha outside (0, 1], beta below 0 or top_k below 1.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        beta: float = 0.25,
+        top_k: int | None = None,
+        init_scale: float = 1 / 0.07,
+        max_scale: float = 100.0,
+    ) -> None:
+        super().__init__(init_scale, max_scale)
+        if not 0 < alpha <= 1:
+            raise ValueError(f"objective.alpha must lie in (0, 1], got {alpha}")
+        if beta < 0:
+            raise ValueError(f"objective.beta must be at least 0, got {beta}")
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"objective.top_k must be null or at least 1, got {top_k}")
+        self.alpha = alpha
+        self.beta = beta
+        self.top_k = top_k
+
+    def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """`Embeddings` (V, n, D) and (U, n, D) → {"total", "hard_negative"}."""
+        losses = [
+            hard_negative_loss(*pair, self.scale, self.alpha, self.beta, self.top_k)
+            for pair in embeddings.pairs()
+        ]
+        loss = torch.stack(losses).mean()
+        return {"total": loss, "hard_negative": loss}
