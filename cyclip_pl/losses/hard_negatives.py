@@ -33,7 +33,7 @@ def hard_negative_loss(
         scale: s, the multiplier (not its logarithm).
         alpha: share of the positive in the denominator.
         beta: how much more the harder negatives weigh.
-        top_k: only so many of a row's negatives, the hardest; None, or more than there are, for all.
+        top_k: only so many of a row's negatives, the hardest; None (or more than there are): all.
 
     Returns:
         The global loss, a scalar, equal on every rank.
