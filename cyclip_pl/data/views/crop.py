@@ -56,14 +56,15 @@ class RandomCrop:
         width, height = image.size
         if border := round(self.margin * min(image.size)):
             image = ImageOps.expand(image, border, (self.fill,) * 3)
-        box = self.box(image.width, image.height, rng)
+        framed_width, framed_height = image.size
+        box = self.box(framed_width, framed_height, rng)
         mirrored = rng.random() < self.flip
         angle = (2 * rng.random() - 1) * self.rotation if self.rotation else 0.0
         left, upper, right, lower = box
         drawn = {
             # The margin, the same on all sides, moves no centre.
-            "x": (left + right - image.width) / (2 * width),
-            "y": (upper + lower - image.height) / (2 * height),
+            "x": (left + right - framed_width) / (2 * width),
+            "y": (upper + lower - framed_height) / (2 * height),
             "log_width": math.log((right - left) / width),
             "log_height": math.log((lower - upper) / height),
             "flip": float(mirrored),
