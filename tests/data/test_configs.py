@@ -7,30 +7,62 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from cyclip_pl.data.module import DataModule
+from cyclip_pl.data.seeds import generator
 from tests.data.shards import number_tokenizer, numbers, write_shards
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
-def composed(group: str, name: str) -> DictConfig:
+def composed(group: str, name: str, *overrides: str) -> DictConfig:
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(overrides=[f"+{group}={name}", "+encoder.image_size=8"])
+        config = compose(overrides=[f"+{group}={name}", "+encoder.image_size=8", *overrides])
     return config
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "views").glob("*.yaml")))
 def test_views(name: str) -> None:
     config = composed("views", name)
+    states_all_arguments(config.views)
     views = instantiate(config.views)
-    assert views.image_size == 8 and views.image_views == views.text_views == 1
-    arguments = set(inspect.signature(type(views)).parameters) - {"self"}
-    assert {key for key in config.views if not str(key).startswith("_")} == arguments
+    image = Image.new("RGB", (20, 30), (200, 100, 50))
+    viewed = views(image, ["a red apple", "fruit"], generator("t"))
+    assert viewed.images.shape == (views.image_views, 3, 8, 8)
+    assert len(viewed.texts) == views.text_views and all(viewed.texts)
+    if views.parameters:
+        assert viewed.augmentation.shape == (views.image_views, views.parameters)
+        assert viewed.augmentation.dtype == torch.float32
+    else:
+        assert viewed.augmentation is None
+
+
+def states_all_arguments(config: DictConfig) -> None:
+    """A view's YAML states every argument of its class; views made of named ones name them."""
+    signature = inspect.signature(get_class(config["_target_"])).parameters.values()
+    stated = {key for key in config if not str(key).startswith("_")}
+    arguments = {p.name for p in signature if p.kind is not p.VAR_KEYWORD}
+    assert arguments <= stated
+    blocks = stated - arguments
+    assert bool(blocks) == any(p.kind is p.VAR_KEYWORD for p in signature)
+    for block in blocks:
+        states_all_arguments(config[block])
+
+
+def test_blocks_are_set_each_for_itself() -> None:
+    overrides = ["views.strong.scale=[0.3,1]", "views.weak.scale=[0.9,1]"]
+    views = instantiate(composed("views", "weak_two_strong", *overrides).views)
+    weak, *strong = views.views
+    assert weak.crop.scale == [0.9, 1] and weak.crop.flip == 0
+    assert len(strong) == 2 and all(view.crop.scale == [0.3, 1] for view in strong)
+    fewer = instantiate(composed("views", "weak_two_strong", "views.order=[strong,weak]").views)
+    assert fewer.image_views == 2 and fewer.views[1].crop.scale == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("name", ["webdataset", "emoji"])

@@ -14,7 +14,10 @@ from PIL import Image
 
 from cyclip_pl.data import dataset
 from cyclip_pl.data.dataset import BatchStream, Failure
+from cyclip_pl.data.views.augmented import Augmented
 from cyclip_pl.data.views.interface import ViewedSample
+from cyclip_pl.data.views.parameters import LEGEND
+from cyclip_pl.data.views.several import Several
 from cyclip_pl.data.views.single import Single
 from cyclip_pl.types import Batch
 from tests.data.shards import (
@@ -41,7 +44,8 @@ def test_batches(tmp_path: Path) -> None:
     assert first.images.shape == (1, 4, 3, 8, 8) and first.images.dtype == torch.uint8
     assert first.images.is_contiguous()
     assert first.texts.shape == (1, 4, 1) and first.texts.dtype == torch.int64
-    assert first.augmentation is None and first.skipped == {}
+    assert torch.equal(first.augmentation, torch.zeros(1, 4, len(LEGEND)))
+    assert first.skipped == {}
     for batch in (first, second):
         # Picture and caption of one sample stay together.
         for image, n in zip(batch.images[0], numbers(batch), strict=True):
@@ -75,6 +79,28 @@ def test_views_come_first(tmp_path: Path) -> None:
         assert batch.augmentation is not None and batch.augmentation.shape == (2, 4, 2)
         assert batch.augmentation.dtype == torch.float32
         assert batch.augmentation[1, :, 0].tolist() == [1.0] * 4
+
+
+def test_parameters_line_up_with_their_images(tmp_path: Path) -> None:
+    """A view's brightness is that of the one factor that its vector reports."""
+    only = dict.fromkeys(("contrast", "saturation", "hue", "grayscale", "flip"), 0.0)
+    dim = Augmented(8, scale=(1, 1), brightness=0.5, jitter=1.0, **only)  # type: ignore[arg-type]
+    views = Several(["plain", "dim", "dim"], plain=Single(8), dim=dim)
+    write_shards(tmp_path, [8])
+    first, again, other = (epoch_of(tmp_path, views=views, epoch=epoch) for epoch in (0, 0, 1))
+    for batch, same in zip(first, again, strict=True):
+        assert batch.images.shape == (3, 4, 3, 8, 8)
+        augmentation = batch.augmentation
+        assert augmentation is not None and augmentation.shape == (3, 4, len(LEGEND))
+        assert augmentation.dtype == torch.float32
+        factor = 1 + augmentation[..., LEGEND.index("brightness")]
+        blue = (200 * factor).clamp(max=255)
+        assert (batch.images[:, :, 2].float() - blue[..., None, None]).abs().max() <= 1
+        assert torch.equal(factor[0], torch.ones(4)) and len(factor[1:].unique()) == 8
+        assert torch.equal(same.images, batch.images) and torch.equal(same.texts, batch.texts)
+        assert torch.equal(same.augmentation, augmentation)
+    factors = [torch.cat([batch.augmentation[1] for batch in epoch]) for epoch in (first, other)]
+    assert not torch.isin(factors[0][:, 6], factors[1][:, 6]).any()
 
 
 def drawn(folder: Path, **settings: Any) -> dict[int, float]:

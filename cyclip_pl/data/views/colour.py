@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from cyclip_pl.data.views.checks import check_probability
+from cyclip_pl.data.views.parameters import Drawn
 
 LUMA = (0.299, 0.587, 0.114)
 Matrix = tuple[float, ...]
@@ -41,12 +42,12 @@ class RandomColour:
         check_probability("views.jitter", self.jitter)
         check_probability("views.grayscale", self.grayscale)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """RGB -> RGB."""
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Drawn]:
+        """RGB -> RGB, and what was drawn."""
         jitters, greys, *draws = rng.random(6).tolist()
         jittered, grey = jitters < self.jitter, greys < self.grayscale
         if not (jittered or grey):
-            return image
+            return image, {}
         brightness = contrast = saturation = 1.0
         hue = 0.0
         if jittered:
@@ -61,7 +62,13 @@ class RandomColour:
         mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
         assert isinstance(mean, tuple)
         matrix = colour_matrix(mean, brightness, contrast, saturation, hue, grey)
-        return image.convert("RGB", matrix)
+        return image.convert("RGB", matrix), {
+            "brightness": brightness - 1,
+            "contrast": contrast - 1,
+            "saturation": saturation - 1,
+            "hue": hue,
+            "grayscale": float(grey),
+        }
 
 
 def colour_matrix(

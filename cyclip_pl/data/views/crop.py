@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from cyclip_pl.data.views.checks import check_probability, check_range
+from cyclip_pl.data.views.parameters import Drawn
 
 _TRIES = 10
 
@@ -50,18 +51,30 @@ class RandomCrop:
         if not 0 <= self.margin <= 1:
             raise ValueError(f"views.margin is a share of 0 to 1, not {self.margin!r}")
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """RGB -> RGB of `image_size` squared."""
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Drawn]:
+        """RGB -> RGB of `image_size` squared, and what was drawn."""
+        width, height = image.size
         if border := round(self.margin * min(image.size)):
             image = ImageOps.expand(image, border, (self.fill,) * 3)
-        box = self.box(image.width, image.height, rng)
+        framed_width, framed_height = image.size
+        box = self.box(framed_width, framed_height, rng)
         mirrored = rng.random() < self.flip
+        angle = (2 * rng.random() - 1) * self.rotation if self.rotation else 0.0
+        left, upper, right, lower = box
+        drawn = {
+            # The margin, the same on all sides, moves no centre.
+            "x": (left + right - framed_width) / (2 * width),
+            "y": (upper + lower - framed_height) / (2 * height),
+            "log_width": math.log((right - left) / width),
+            "log_height": math.log((lower - upper) / height),
+            "flip": float(mirrored),
+            "rotation": angle / 180,
+        }
         if self.rotation:
-            angle = (2 * rng.random() - 1) * self.rotation
-            return self._turned(image, box, angle, mirrored)
+            return self._turned(image, box, angle, mirrored), drawn
         size = (self.image_size, self.image_size)
         part = image.resize(size, Image.Resampling.BICUBIC, box=box)
-        return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else part
+        return (part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else part), drawn
 
     def box(
         self, width: int, height: int, rng: np.random.Generator

@@ -17,7 +17,7 @@ class ViewedSample:
     Attributes:
         images: uint8, (V, 3, H, W).
         texts: U captions.
-        augmentation: float32, (V, P), how each image view was made, or None.
+        augmentation: float32, (V, P), how each image view was made (`parameters.LEGEND`), or None.
     """
 
     images: Tensor

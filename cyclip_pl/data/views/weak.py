@@ -6,21 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from cyclip_pl.data.views.crop import RandomCrop
-from cyclip_pl.data.views.interface import ViewedSample, draw_caption
+from cyclip_pl.data.views.one import OneView
+from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
 
 
-class Weak:
+class Weak(OneView):
     """A random part of the picture, perhaps mirrored, and one of its captions.
 
     The arguments are those of `RandomCrop`.
     """
-
-    image_views = 1
-    text_views = 1
-    parameters = 0
 
     def __init__(
         self,
@@ -32,8 +30,6 @@ class Weak:
         self.image_size = image_size
         self.crop = RandomCrop(image_size, scale, ratio, flip)
 
-    def __call__(
-        self, image: Image.Image, captions: list[str], rng: np.random.Generator
-    ) -> ViewedSample:
-        view = to_tensor(self.crop(image, rng))
-        return ViewedSample(view[None], [draw_caption(captions, rng)])
+    def view(self, image: Image.Image, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        part, drawn = self.crop(image, rng)
+        return to_tensor(part), Parameters(**drawn)

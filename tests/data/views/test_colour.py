@@ -78,7 +78,7 @@ def colour(**settings: float) -> RandomColour:
 
 def test_grey() -> None:
     image = muted()
-    grey = np.asarray(colour(grayscale=1.0)(image, generator("t"))).astype(int)
+    grey = np.asarray(colour(grayscale=1.0)(image, generator("t"))[0]).astype(int)
     assert (grey == grey[..., :1]).all()
     assert np.abs(grey[..., 0] - np.asarray(image.convert("L"))).max() <= 1
 
@@ -86,26 +86,45 @@ def test_grey() -> None:
 def test_probabilities() -> None:
     image, rng = muted(), generator("t")
     jittered = colour(brightness=0.5, jitter=0.8)
-    changed = [jittered(image, rng) is not image for _ in range(2000)]
+    changed = [jittered(image, rng)[0] is not image for _ in range(2000)]
     assert abs(np.mean(changed) - 0.8) < 0.03
     greyed = colour(grayscale=0.2)
-    changed = [greyed(image, rng) is not image for _ in range(2000)]
+    changed = [greyed(image, rng)[0] is not image for _ in range(2000)]
     assert abs(np.mean(changed) - 0.2) < 0.03
-    assert colour(brightness=0.5)(image, rng) is image
+    assert colour(brightness=0.5)(image, rng) == (image, {})
 
 
 def test_ranges() -> None:
     image, rng = Image.new("RGB", (2, 2), (100, 100, 100)), generator("t")
     jitter = colour(brightness=0.4, jitter=1.0)
-    levels = np.array([np.asarray(jitter(image, rng))[0, 0, 0] for _ in range(2000)])
+    levels = np.array([np.asarray(jitter(image, rng)[0])[0, 0, 0] for _ in range(2000)])
     assert 60 <= levels.min() <= 62 and 138 <= levels.max() <= 140
     assert abs(levels.mean() - 100) < 2
 
 
 def test_factors_are_never_negative() -> None:
     image, rng = muted(), generator("t")
-    for _ in range(200):
-        colour(brightness=3.0, contrast=3.0, saturation=3.0, jitter=1.0)(image, rng)
+    strong = colour(brightness=3.0, contrast=3.0, saturation=3.0, jitter=1.0)
+    drawn = [strong(image, rng)[1] for _ in range(200)]
+    for name in ("brightness", "contrast", "saturation"):
+        assert min(entry[name] for entry in drawn) == -1 and max(e[name] for e in drawn) > 2
+
+
+def test_it_says_what_it_drew() -> None:
+    image = muted()
+    settings = {"brightness": 0.2, "contrast": 0.3, "saturation": 0.4, "hue": 0.1}
+    both = colour(**settings, jitter=0.5, grayscale=0.5)
+    mean = np.asarray(image).mean((0, 1)).round()
+    for seed in range(40):
+        changed, drawn = both(image, generator("t", seed))
+        if not drawn:
+            assert changed is image
+            continue
+        assert drawn.keys() == {*settings, "grayscale"}
+        assert all(abs(drawn[name]) <= strength for name, strength in settings.items())
+        factors = [1 + drawn[name] for name in ("brightness", "contrast", "saturation")]
+        matrix = colour_matrix(tuple(mean), *factors, drawn["hue"], bool(drawn["grayscale"]))
+        assert np.array_equal(np.asarray(image.convert("RGB", matrix)), np.asarray(changed))
 
 
 @pytest.mark.parametrize(

@@ -45,18 +45,18 @@ def test_where_nothing_fits_the_largest_allowed_part_is_taken() -> None:
 
 def test_the_whole_picture() -> None:
     image = gradient(16, 16)
-    same = crop(16, scale=(1.0, 1.0), ratio=(1.0, 1.0))(image, generator("t"))
+    same, _ = crop(16, scale=(1.0, 1.0), ratio=(1.0, 1.0))(image, generator("t"))
     assert np.abs(np.asarray(same).astype(int) - np.asarray(image)).max() <= 1
 
 
 def test_flips() -> None:
     image = gradient(32, 32)
-    always = crop(flip=1.0)(image, generator("t"))
-    never = crop(flip=0.0)(image, generator("t"))
+    always, _ = crop(flip=1.0)(image, generator("t"))
+    never, _ = crop(flip=0.0)(image, generator("t"))
     assert np.array_equal(np.asarray(always), np.asarray(never)[:, ::-1])
     rng = generator("t")
     mirrored = [
-        np.diff(np.asarray(crop(flip=0.3)(image, rng))[8, [2, 12], 0].astype(int))[0] < 0
+        np.diff(np.asarray(crop(flip=0.3)(image, rng)[0])[8, [2, 12], 0].astype(int))[0] < 0
         for _ in range(1000)
     ]
     assert abs(np.mean(mirrored) - 0.3) < 0.05
@@ -66,7 +66,7 @@ def test_rotation_without_an_angle_is_the_plain_crop() -> None:
     image = gradient(64, 64)
     plain, turned = crop(32), crop(32, rotation=1e-9)
     for seed in range(5):
-        a, b = plain(image, generator("t", seed)), turned(image, generator("t", seed))
+        a, b = (make(image, generator("t", seed))[0] for make in (plain, turned))
         assert np.abs(np.asarray(a).astype(int) - np.asarray(b)).max() <= 3
 
 
@@ -84,7 +84,7 @@ def test_strong_shrinking_is_smooth_when_turned() -> None:
     stripes = Image.fromarray(np.tile(np.array([0, 255], dtype=np.uint8), (256, 128))).convert(
         "RGB"
     )
-    turned = np.asarray(crop(16, scale=(1, 1), rotation=5, fill=128)(stripes, generator("t")))
+    turned = np.asarray(crop(16, scale=(1, 1), rotation=5, fill=128)(stripes, generator("t"))[0])
     assert np.abs(turned.astype(int) - 128).max() < 40
 
 
@@ -92,7 +92,7 @@ def test_beyond_the_edge_is_the_fill() -> None:
     black = Image.new("RGB", (32, 32))
     settings = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0), "rotation": 45.0}
     corners = [
-        np.asarray(crop(32, fill=200, **settings)(black, generator("t", seed)))[0, 0].tolist()
+        np.asarray(crop(32, fill=200, **settings)(black, generator("t", seed))[0])[0, 0].tolist()
         for seed in range(20)
     ]
     assert [200] * 3 in corners
@@ -101,8 +101,8 @@ def test_beyond_the_edge_is_the_fill() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3)])
 @pytest.mark.parametrize("rotation", [0, 10])
 def test_tiny_pictures(shape: tuple[int, int], rotation: float) -> None:
-    cropped = crop(rotation=rotation)(Image.new("RGB", shape, (9, 9, 9)), generator("t"))
-    assert cropped.size == (16, 16)
+    cropped, drawn = crop(rotation=rotation)(Image.new("RGB", shape, (9, 9, 9)), generator("t"))
+    assert cropped.size == (16, 16) and np.isfinite(list(drawn.values())).all()
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,60 @@ def test_refusals(settings: dict[str, object], name: str) -> None:
 def test_a_margin_lets_the_picture_shrink() -> None:
     image = Image.new("RGB", (40, 40), "black")
     crop = RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, fill=255, margin=0.25)
-    pixels = np.asarray(crop(image, np.random.default_rng(0)))
+    part, drawn = crop(image, np.random.default_rng(0))
+    pixels = np.asarray(part)
     # 40 of 60 pixels a side: two thirds of 20 are black, the rest is the margin.
     assert (pixels[9] < 128).all(axis=1).sum() == 13 or (pixels[9] < 128).all(axis=1).sum() == 14
     assert (pixels[0] == 255).all()
+    assert drawn["log_width"] == drawn["log_height"] == pytest.approx(math.log(1.5))
+    assert drawn["x"] == drawn["y"] == 0
     with pytest.raises(ValueError, match="views.margin is a share of 0 to 1, not 2"):
         RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, margin=2)
+
+
+def shown(drawn: dict[str, float], width: int, height: int) -> tuple[float, ...]:
+    """The box that the legend's entries describe."""
+    x, y = (0.5 + drawn["x"]) * width, (0.5 + drawn["y"]) * height
+    w, h = math.exp(drawn["log_width"]) * width, math.exp(drawn["log_height"]) * height
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+def test_what_it_says_it_drew_shows_the_same_part() -> None:
+    image = gradient(90, 60)
+    for seed in range(20):
+        part, drawn = crop(32, flip=0.5)(image, generator("t", seed))
+        again = image.resize((32, 32), Image.Resampling.BICUBIC, box=shown(drawn, 90, 60))
+        again = again.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if drawn["flip"] else again
+        assert np.abs(np.asarray(part).astype(int) - np.asarray(again)).max() <= 1
+        assert drawn["rotation"] == 0
+
+
+def test_with_a_margin_as_well() -> None:
+    image = gradient(90, 60)
+    framed = Image.new("RGB", (270, 180), (255, 255, 255))
+    framed.paste(image, (90, 60))
+    for seed in range(20):
+        part, drawn = crop(32, margin=0.4)(image, generator("t", seed))
+        left, upper, right, lower = shown(drawn, 90, 60)
+        box = (left + 90, upper + 60, right + 90, lower + 60)
+        again = framed.resize((32, 32), Image.Resampling.BICUBIC, box=box)
+        assert np.abs(np.asarray(part).astype(int) - np.asarray(again)).max() <= 1
+
+
+def test_the_part_is_turned_clockwise() -> None:
+    """The picture the other way round its centre, cut and mirrored, is the same view."""
+    image = gradient(400, 400)
+    turns = set()
+    for seed in range(12):
+        settings = {"scale": (0.05, 0.1), "flip": 0.5, "rotation": 40.0}
+        part, drawn = crop(32, **settings)(image, generator("t", seed))
+        left, upper, right, lower = shown(drawn, 400, 400)
+        if min(left, upper, 400 - right, 400 - lower) < 40:
+            continue  # may show what is beyond the edge
+        centre = ((left + right) / 2, (upper + lower) / 2)
+        upright = image.rotate(180 * drawn["rotation"], Image.Resampling.BICUBIC, center=centre)
+        again = upright.resize((32, 32), Image.Resampling.BICUBIC, box=(left, upper, right, lower))
+        again = again.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if drawn["flip"] else again
+        assert np.abs(np.asarray(part).astype(int) - np.asarray(again)).max() <= 3
+        turns.add((drawn["flip"], drawn["rotation"] > 0))
+    assert turns == {(0, False), (0, True), (1, False), (1, True)}

@@ -6,6 +6,7 @@ from PIL import Image
 
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.views.evaluation import evaluation_transform
+from cyclip_pl.data.views.parameters import LEGEND
 from cyclip_pl.data.views.single import Single
 
 
@@ -15,7 +16,7 @@ def test_the_picture_is_that_of_evaluations() -> None:
     viewed = Single(32)(image, ["a"], generator("t"))
     assert viewed.images.shape == (1, 3, 32, 32) and viewed.images.dtype == torch.uint8
     assert torch.equal(viewed.images[0], evaluation_transform(32)(image))
-    assert viewed.augmentation is None
+    assert torch.equal(viewed.augmentation, torch.zeros(1, len(LEGEND)))
 
 
 def test_captions_are_drawn_evenly() -> None:

@@ -1,4 +1,4 @@
-"""Crop, mirror, turn and colours."""
+"""Crop, mirror, turn, colours and blur."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
+from cyclip_pl.data.views.blur import RandomBlur
 from cyclip_pl.data.views.colour import RandomColour
 from cyclip_pl.data.views.crop import RandomCrop
-from cyclip_pl.data.views.interface import ViewedSample, draw_caption
+from cyclip_pl.data.views.one import OneView
+from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
 
 
-class Jittered:
-    """A random part of the picture in changed colours, and one of its captions.
+class Augmented(OneView):
+    """A random part of the picture in changed colours, perhaps blurred, and one of its captions.
 
-    The arguments are those of `RandomCrop` and `RandomColour`.
+    The arguments are those of `RandomCrop` and `RandomColour`; `blur` and `blur_sigma` are the
+    probability and the range of `RandomBlur`.
     """
-
-    image_views = 1
-    text_views = 1
-    parameters = 0
 
     def __init__(
         self,
@@ -38,13 +38,16 @@ class Jittered:
         hue: float = 0.1,
         jitter: float = 0.8,
         grayscale: float = 0.2,
+        blur: float = 0.0,
+        blur_sigma: Sequence[float] = (0.1, 2.0),
     ) -> None:
         self.image_size = image_size
         self.crop = RandomCrop(image_size, scale, ratio, flip, rotation, fill, margin)
         self.colour = RandomColour(brightness, contrast, saturation, hue, jitter, grayscale)
+        self.blur = RandomBlur(image_size, blur, blur_sigma)
 
-    def __call__(
-        self, image: Image.Image, captions: list[str], rng: np.random.Generator
-    ) -> ViewedSample:
-        view = to_tensor(self.colour(self.crop(image, rng), rng))
-        return ViewedSample(view[None], [draw_caption(captions, rng)])
+    def view(self, image: Image.Image, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        part, geometry = self.crop(image, rng)
+        part, colours = self.colour(part, rng)
+        part, blur = self.blur(part, rng)
+        return to_tensor(part), Parameters(**geometry, **colours, **blur)

@@ -1,0 +1,45 @@
+"""Gaussian blur."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from cyclip_pl.data.views.checks import check_probability, check_range
+from cyclip_pl.data.views.parameters import Drawn
+
+# Sigmas are given for views of this side, as papers do.
+SIDE = 224
+
+
+@dataclass(frozen=True)
+class RandomBlur:
+    """Gaussian blur of some of the pictures.
+
+    Attributes:
+        image_size: pixels of a side.
+        probability: of a blurred picture.
+        sigma: least and greatest standard deviation, in pixels of a view of 224 pixels a side;
+            scaled with `image_size`.
+    """
+
+    image_size: int
+    probability: float
+    sigma: Sequence[float]
+
+    def __post_init__(self) -> None:
+        check_probability("views.blur", self.probability)
+        check_range("views.blur_sigma", self.sigma, 0.0, math.inf)
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Drawn]:
+        """RGB -> RGB, and what was drawn."""
+        # Nothing is drawn for what never happens.
+        if not self.probability or rng.random() >= self.probability:
+            return image, {}
+        sigma = self.sigma[0] + rng.random() * (self.sigma[1] - self.sigma[0])
+        radius = sigma * self.image_size / SIDE
+        return image.filter(ImageFilter.GaussianBlur(radius)), {"blur": sigma}
