@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from cyclip_pl.objectives.cyclip_augmented import CyCLIPAugmented
+from cyclip_pl.objectives.needs import Needs
+from tests.helpers.embeddings import embeddings, run
+from tests.losses import formulas
+from tests.losses.formulas import with_gradients
+
+
+def test_total_and_gradients_are_the_authors():
+    objective = CyCLIPAugmented(0.5, 2.0, init_scale=9.0).double()
+    rows = embeddings(Needs(2, 2), n=7)
+    terms, gradients, parameters = run(objective, rows)
+
+    def formula(image, text, log_scale):
+        s = log_scale.exp().squeeze()
+        cross = formulas.contrastive(image[0], text[0], s)
+        within = formulas.info_nce(image[0], image[1], s) + formulas.info_nce(text[0], text[1], s)
+        plain = image[0], text[0]
+        consistency = 0.5 * formulas.in_modal(*plain) + 2.0 * formulas.cross_modal(*plain)
+        return (cross + within / 2) / 2 + consistency
+
+    (value,), expected = with_gradients(
+        formula, rows.image, rows.text, objective.logit_scale.detach()
+    )
+    torch.testing.assert_close(terms["total"], value)
+    actual = [gradients["image"], gradients["text"], parameters["logit_scale"]]
+    torch.testing.assert_close(actual, expected)
+
+
+def test_further_views_do_not_count():
+    more, objective = embeddings(Needs(3, 3)), CyCLIPAugmented().double()
+    terms, gradients, _ = run(objective, more)
+    more.image, more.text = more.image[:2], more.text[:2]
+    assert terms == run(objective, more)[0]
+    assert not gradients["image"][2].any() and not gradients["text"][2].any()
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ValueError, match="objective.lambda_in_modal must be at least 0, got -1"):
+        CyCLIPAugmented(lambda_in_modal=-1)
