@@ -1,0 +1,62 @@
+"""Agreement of two distributions over clusters, and what keeps them from collapsing.
+
+nCLIP (Zhou et al., arXiv 2210.09304): p = softmax(u/τ) for the image, q = softmax(v/τ) for the
+text, each the pseudo-label of the other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.losses.info_nce import check_pair
+from cyclip_pl.losses.precision import full_precision
+
+
+@full_precision
+def cluster_cross_entropy(log_p: Tensor, log_q: Tensor, stop_gradient: bool = True) -> Tensor:
+    """½[CE(p, q) + CE(q, p)], CE(p, q) = −Σ_k p_k log q_k, the mean over the samples of all ranks.
+
+    Args:
+        log_p: (n, K) log-probabilities of this rank, n equal on all ranks.
+        log_q: (n, K) likewise.
+        stop_gradient: the first argument of CE, the target, takes no gradient.
+
+    Returns:
+        A global scalar, equal on every rank.
+
+    Raises:
+        ValueError: the shapes differ or are not two-dimensional.
+    """
+    check_pair(log_p, log_q)
+    p, q = log_p.exp(), log_q.exp()
+    if stop_gradient:
+        p, q = p.detach(), q.detach()
+    total = -(p * log_q + q * log_p).sum()
+    return sum_over_ranks(total) / (2 * len(log_p) * world_size())
+
+
+@full_precision
+def mean_entropy(log_p: Tensor) -> Tensor:
+    """Mean of H(p) over the samples of all ranks, nats: low where the assignments are sharp.
+
+    Args:
+        log_p: (n, K) log-probabilities of this rank, n equal on all ranks.
+
+    Returns:
+        A global scalar, equal on every rank.
+    """
+    total = -(log_p.exp() * log_p).sum()
+    return sum_over_ranks(total) / (len(log_p) * world_size())
+
+
+@full_precision
+def entropy_of_mean(log_p: Tensor) -> Tensor:
+    """H(p̄), p̄ the mean of p over the samples of all ranks, nats: high where all clusters are used.
+
+    exp(H(p̄)) is the effective number of clusters. Arguments and result are `mean_entropy`'s.
+    """
+    mean = sum_over_ranks(log_p.exp().sum(0)) / (len(log_p) * world_size())
+    # The slope of the entropy is infinite at zero, where float32 probabilities do arrive.
+    return torch.special.entr(mean.clamp(min=torch.finfo(mean.dtype).tiny)).sum()
