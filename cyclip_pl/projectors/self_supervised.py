@@ -1,0 +1,54 @@
+"""A head for self-supervision on images, beside the encoder's own joint space."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from cyclip_pl.projectors.base import Projector, unit
+from cyclip_pl.types import Embeddings, Features
+
+
+class SelfSupervised(Projector):
+    """SLIP's MLP (Mu et al., arXiv 2112.12750): twice Linear → BatchNorm → ReLU, then Linear.
+
+    It sees the encoder's features, that is open_clip's projected ones. Evaluations see the joint
+    space alone.
+
+    Args:
+        features: width F of the encoder's features.
+        dim: width S of the head's rows.
+        width: of both hidden layers.
+
+    Raises:
+        ValueError: a width below 1.
+    """
+
+    heads = frozenset({"views"})
+
+    def __init__(self, features: int, dim: int, width: int) -> None:
+        super().__init__(features)
+        for name, value in (("dim", dim), ("width", width)):
+            if value < 1:
+                raise ValueError(f"projector.{name} must be at least 1, got {value}")
+        self.mlp = nn.Sequential(
+            nn.Linear(features, width, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, width, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, dim),
+        )
+
+    def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
+        return features
+
+    def text_head(self, features: Tensor) -> Tensor:
+        return features
+
+    def forward(self, features: Features, augmentation: Tensor | None = None) -> Embeddings:
+        """(V, N, F) and (U, N, F) → the joint space and `image_views` (V, N, S)."""
+        rows = super().forward(features)
+        views = self.mlp(features.image.flatten(0, 1)).unflatten(0, features.image.shape[:2])
+        rows.image_views = unit(views)
+        return rows
