@@ -1,0 +1,59 @@
+"""SLIP: CLIP and self-supervision on the images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.losses.contrastive import contrastive_loss
+from cyclip_pl.losses.nt_xent import nt_xent_loss
+from cyclip_pl.objectives.base import ScaledObjective
+from cyclip_pl.objectives.needs import Needs
+from cyclip_pl.types import Embeddings
+
+
+class SLIP(ScaledObjective):
+    """Mu et al., arXiv 2112.12750: CLIP + weight · NT-Xent.
+
+    CLIP sees the first image view, NT-Xent the last two: three views, the first weak, are the
+    paper's; of two, the first serves both.
+
+    Args:
+        self_supervision: weight of NT-Xent.
+        temperature: τ of NT-Xent, fixed.
+        init_scale, max_scale: see `ScaledObjective`.
+
+    Raises:
+        ValueError: a negative weight, or a temperature that is not above 0.
+    """
+
+    needs = Needs(image_views=2, heads=frozenset({"views"}))
+
+    def __init__(
+        self,
+        self_supervision: float = 1.0,
+        temperature: float = 0.1,
+        init_scale: float = 1 / 0.07,
+        max_scale: float = 100.0,
+    ) -> None:
+        super().__init__(init_scale, max_scale)
+        if self_supervision < 0:
+            raise ValueError(
+                f"objective.self_supervision must be at least 0, got {self_supervision}"
+            )
+        if temperature <= 0:
+            raise ValueError(f"objective.temperature must be above 0, got {temperature}")
+        self.self_supervision = self_supervision
+        self.temperature = temperature
+
+    def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """`Embeddings` with image views (V, n, S) → total and its two unweighted terms."""
+        assert embeddings.image_views is not None
+        losses = [contrastive_loss(embeddings.image[0], t, self.scale) for t in embeddings.text]
+        contrastive = torch.stack(losses).mean()
+        views = nt_xent_loss(*embeddings.image_views[-2:], self.temperature)
+        return {
+            "total": contrastive + self.self_supervision * views,
+            "contrastive": contrastive,
+            "nt_xent": views,
+        }
