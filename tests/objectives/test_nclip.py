@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.objectives.nclip import NCLIP
+from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.projectors.clusters import Clusters
 from cyclip_pl.types import Features
 from tests.helpers.embeddings import embeddings, run
