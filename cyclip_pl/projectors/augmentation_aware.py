@@ -1,0 +1,78 @@
+"""An image head that is told how its view was made."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cyclip_pl.projectors.base import Projector
+
+
+class AugmentationAware(Projector):
+    """UniCLIP's heads (Lee et al., arXiv 2209.13430, section 3.1).
+
+    The parameters of an image view become a code by an MLP of three layers; the image head is a
+    chain of residual blocks that see it, and a linear map. Text has no augmentation: its head is
+    the linear map alone. The blocks begin as the identity. Without parameters, as in evaluations,
+    the view counts as not augmented, of which all parameters are zero.
+
+    Args:
+        features: width F of the encoder's features.
+        dim: width D of the embeddings, None for F.
+        width: of the code and of the hidden layers.
+        blocks: residual blocks.
+        parameters: P, as the views report them.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+
+    def __init__(
+        self, features: int, dim: int | None, width: int, blocks: int, parameters: int
+    ) -> None:
+        super().__init__(features)
+        dim = features if dim is None else dim
+        for name, value in (
+            ("dim", dim),
+            ("width", width),
+            ("blocks", blocks),
+            ("parameters", parameters),
+        ):
+            if value < 1:
+                raise ValueError(f"projector.{name} must be at least 1, got {value}")
+        self.parameters_read = parameters
+        self.code = nn.Sequential(
+            nn.Linear(parameters, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+        )
+        self.blocks = nn.ModuleList(_Block(features, width) for _ in range(blocks))
+        self.image = nn.Linear(features, dim, bias=False)
+        self.text = nn.Linear(features, dim, bias=False)
+
+    def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
+        if augmentation is None:
+            augmentation = features.new_zeros(*features.shape[:-1], self.parameters_read)
+        code = self.code(augmentation)
+        for block in self.blocks:
+            features = block(features, code)
+        return self.image(features)
+
+    def text_head(self, features: Tensor) -> Tensor:
+        return self.text(features)
+
+
+class _Block(nn.Module):
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+        self.enter = nn.Linear(features + width, width)
+        self.leave = nn.Linear(width, features)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, features: Tensor, code: Tensor) -> Tensor:
+        seen = torch.cat([self.norm(features), code.to(features.dtype)], dim=-1)
+        return features + self.leave(nn.functional.gelu(self.enter(seen)))
