@@ -56,7 +56,9 @@ def test_the_inner_product_is_the_cluster_score():
     scores = (image @ text.T).tolist()
     for i, log_p in enumerate(rows.image_clusters[0]):
         for j, log_q in enumerate(rows.text_clusters[0]):
-            score = sum(math.exp(p) * q for p, q in zip(log_p.tolist(), log_q.tolist(), strict=True))
+            score = sum(
+                math.exp(p) * q for p, q in zip(log_p.tolist(), log_q.tolist(), strict=True)
+            )
             assert scores[i][j] == pytest.approx(score / (100 * math.sqrt(7)))
 
 

@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from cyclip_pl.objectives.needs import Needs
+from cyclip_pl.objectives.uniclip import UniCLIP
+from tests.helpers.embeddings import embeddings, run
+from tests.losses.formulas import with_gradients
+from tests.losses.test_mp_nce import mp_nce
+
+
+def _moved(**settings) -> UniCLIP:
+    """Every learnable scalar at a place of its own."""
+    objective = UniCLIP(**settings).double()
+    for number, parameter in enumerate(objective.parameters()):
+        parameter.data.fill_(0.3 + 0.2 * number)
+    return objective
+
+
+@pytest.mark.parametrize("pair_weight", ["balanced", "uniform"])
+def test_total_and_gradients_are_the_papers(pair_weight):
+    objective, rows = _moved(pair_weight=pair_weight), embeddings(Needs(3), n=5)
+    terms, gradients, parameters = run(objective, rows)
+
+    def formula(image, text, log_ii, log_it, log_tt, b_ii, b_it):
+        scales = torch.cat([log_ii, log_it, log_tt]).exp()
+        offsets = torch.cat([b_ii, b_it, b_it * scales[1] / scales[2]])
+        return mp_nce(image, text, scales, offsets, pair_weight)
+
+    names = (
+        "image_logit_scale",
+        "logit_scale",
+        "text_logit_scale",
+        "image_offset",
+        "offset",
+    )
+    assert parameters.keys() == set(names)
+    scalars = [getattr(objective, name).detach() for name in names]
+    (value,), expected = with_gradients(formula, rows.image, rows.text, *scalars)
+    torch.testing.assert_close(terms["total"], value)
+    actual = [gradients["image"], gradients["text"], *(parameters[name] for name in names)]
+    torch.testing.assert_close(actual, expected)
+
+
+def _share_of_text_negatives(tie: bool) -> float:
+    """Of a text's denominator, after 400 steps of the scalars alone on rows that stay."""
+    objective, rows = UniCLIP(tie_text_offset=tie), embeddings(Needs(3), n=12, width=8)
+    optimizer = torch.optim.Adam(objective.parameters(), 0.05)
+    for _ in range(400):
+        optimizer.zero_grad()
+        objective(rows)["total"].backward()
+        optimizer.step()
+        objective.clamp_()
+    scalars = objective.scalars()
+    (text,), itself = rows.text, torch.eye(12, dtype=torch.bool)
+
+    def negatives(others, domain):
+        scores = (text @ others.T - scalars[f"offset_{domain}"]) * scalars[domain_scale[domain]]
+        return scores.masked_fill(itself, -torch.inf).exp().sum(1)
+
+    domain_scale = {"text_text": "scale_text_text", "image_text": "scale"}
+    images = sum(negatives(view, "image_text") for view in rows.image)
+    texts = negatives(text, "text_text")
+    return (texts / (texts + images)).mean().item()
+
+
+def test_an_untied_text_offset_switches_its_negatives_off():
+    assert _share_of_text_negatives(tie=False) < 1e-3
+    assert _share_of_text_negatives(tie=True) > 0.02
+
+
+def test_scales_start_and_stay_in_their_range():
+    objective = UniCLIP(max_scale=50.0)
+    assert objective.scalars()["scale"].item() == pytest.approx(1 / 0.07)
+    for parameter in objective.parameters():
+        parameter.data.fill_(9.0)
+    objective.clamp_()
+    scalars = objective.scalars()
+    for name in ("scale", "scale_image_image", "scale_text_text"):
+        assert scalars[name].item() == pytest.approx(50)
+    assert scalars["offset_image_text"] == 9.0
+
+
+def test_another_pair_weight_is_refused():
+    with pytest.raises(ValueError, match="objective.pair_weight must be balanced or uniform"):
+        UniCLIP(pair_weight="mean")
