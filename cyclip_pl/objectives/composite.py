@@ -1,0 +1,62 @@
+"""Several objectives at once, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cyclip_pl.objectives.base import Objective
+from cyclip_pl.objectives.needs import Needs
+from cyclip_pl.types import Embeddings
+
+
+class Composite(Objective):
+    """total = Σ weight · the objective's own total.
+
+    Each keeps its learnable scalars, and its terms and scalars under its name: `cyclip/in_modal`.
+    The multiplier that evaluations see is the first one's that has any.
+
+    Args:
+        objectives: by name.
+        weights: by the same names; at 0 an objective is a reading and learns nothing.
+
+    Raises:
+        ValueError: no objectives, names that differ, or a negative weight.
+    """
+
+    def __init__(self, objectives: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        if not objectives or objectives.keys() != weights.keys():
+            raise ValueError(
+                f"objective.objectives ({', '.join(objectives) or 'none'}) and objective.weights"
+                f" ({', '.join(weights) or 'none'}) must have the same names, and at least one"
+            )
+        for name, weight in weights.items():
+            if weight < 0:
+                raise ValueError(f"objective.weights.{name} must be at least 0, got {weight}")
+        self.objectives = nn.ModuleDict(objectives)
+        self.weights = dict(weights)
+        self.needs = Needs.all_of(objective.needs for objective in objectives.values())
+
+    def parts(self) -> dict[str, Objective]:
+        return {name: part for name, part in self.objectives.items() if isinstance(part, Objective)}
+
+    def scalars(self) -> dict[str, Tensor]:
+        of_parts = {name: part.scalars() for name, part in self.parts().items()}
+        named = {f"{name}/{key}": x for name, part in of_parts.items() for key, x in part.items()}
+        scales = [part["scale"] for part in of_parts.values() if "scale" in part]
+        return {**named, "scale": scales[0]} if scales else named
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        for part in self.parts().values():
+            part.clamp_()
+
+    def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
+        """total, and every objective's terms, its own `total` among them, under its name."""
+        terms = {name: part(embeddings) for name, part in self.parts().items()}
+        total = torch.stack([self.weights[name] * own["total"] for name, own in terms.items()])
+        named = {f"{name}/{key}": x for name, own in terms.items() for key, x in own.items()}
+        return {"total": total.sum(), **named}
