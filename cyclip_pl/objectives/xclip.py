@@ -1,0 +1,41 @@
+"""xCLIP: CLIP and nCLIP, each on its own head."""
+
+from __future__ import annotations
+
+from cyclip_pl.objectives.clip import CLIP
+from cyclip_pl.objectives.composite import Composite
+from cyclip_pl.objectives.nclip import NCLIP
+
+
+class XCLIP(Composite):
+    """Zhou et al., arXiv 2210.09304: weight_clip · CLIP + weight_nclip · nCLIP.
+
+    Args:
+        weight_clip, weight_nclip: of the two.
+        lambda_sharpness, lambda_smoothness, stop_gradient: see `NCLIP`.
+        init_scale, max_scale: see `ScaledObjective`.
+
+    Raises:
+        ValueError: a negative weight.
+    """
+
+    def __init__(
+        self,
+        weight_clip: float = 0.3,
+        weight_nclip: float = 0.7,
+        lambda_sharpness: float = 0.5,
+        lambda_smoothness: float = 1.0,
+        stop_gradient: bool = True,
+        init_scale: float = 1 / 0.07,
+        max_scale: float = 100.0,
+    ) -> None:
+        for name, value in (("weight_clip", weight_clip), ("weight_nclip", weight_nclip)):
+            if value < 0:
+                raise ValueError(f"objective.{name} must be at least 0, got {value}")
+        super().__init__(
+            {
+                "clip": CLIP(init_scale, max_scale),
+                "nclip": NCLIP(lambda_sharpness, lambda_smoothness, stop_gradient),
+            },
+            {"clip": weight_clip, "nclip": weight_nclip},
+        )
