@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from cyclip_pl.checkpoints.load import load
 from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.table import print_table
 from cyclip_pl.training import write_metrics
@@ -23,10 +24,11 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     model = load(config.checkpoint, fabric.device)
-    figures = run(build(config.get("evaluation")).values(), model)
+    store = FeatureStore(model, **config.features)
+    results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)
-        write_metrics(folder, figures)
-        print_table(figures)
+        write_metrics(folder, results.figures)
+        print_table(results.figures)
         print(f"run folder: {folder}")
-    return figures
+    return results.figures

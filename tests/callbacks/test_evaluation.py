@@ -16,13 +16,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cyclip_pl.callbacks.evaluation import Cadence, EvaluationCallback
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.evaluation.results import Results
 from cyclip_pl.types import Model
 from tests.helpers.evaluation_sets import TinyNet, coded_set
 
 
 class Recorder:
     """An evaluation that notes when it ran, scores by a list, and uses up randomness."""
+
+    needs_features = False
 
     def __init__(self, scores: list[float] | None = None) -> None:
         self.name = "probe"
@@ -33,7 +37,8 @@ class Recorder:
     def open(self) -> None:
         self.opened = True
 
-    def __call__(self, model: Model) -> dict[str, float]:
+    def __call__(self, store: FeatureStore) -> Results:
+        model = store.model
         assert self.opened and not torch.is_grad_enabled()
         assert isinstance(model, Network) and not any(m.training for m in model.modules())
         torch.rand(3), np.random.rand(2), random.random()
@@ -41,7 +46,9 @@ class Recorder:
         self.ran_at.append(model.global_step)
         run = len(self.ran_at)
         score = self.scores[run - 1] if self.scores else float(run)
-        return {"s/probe/score": score, "s/probe/samples": 7}
+        results = Results()
+        results.add("s", "probe", {"score": score, "samples": 7})
+        return results
 
 
 class Network(pl.LightningModule):
@@ -212,7 +219,7 @@ def test_zero_shot_from_the_configuration_is_what_it_is_outside(tmp_path: Path) 
     assert callback.cadence == {"zero_shot": Cadence(every_n_epochs=1, every_n_steps=2)}
     module = Trained()
     fit([callback], tmp_path, module, max_epochs=1)
-    outside = callback.evaluations["zero_shot"](module.as_model())
+    outside = callback.evaluations["zero_shot"](FeatureStore(module.as_model())).figures
     assert callback.figures == outside
     assert outside["s/zero_shot/samples"] == 5
 
