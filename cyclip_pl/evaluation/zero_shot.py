@@ -12,11 +12,13 @@ from torch import Tensor
 
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.accuracy import accuracy_figures, chunks, per_class, rank_of_label
+from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.classifier import Classifier
 from cyclip_pl.evaluation.datasets import ClassificationSet
 from cyclip_pl.evaluation.features import EncodedImages, FeatureStore
 from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.settings import whole_numbers
 from cyclip_pl.evaluation.templates import PromptSource
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,9 @@ def classify(
 class ZeroShot:
     """Zero-shot classification of several sets.
 
-    Figures of a set: `top<k>` and `macro_recall` (the mean over classes that have images),
-    fractions of the images that could be decoded; `samples` of those, `classes` in all, and
+    Figures of a set: `top<k>`, with the bounds `top<k>_low` and `top<k>_high` of `bootstrap`, and
+    `macro_recall` (the mean over classes that have images), fractions of the images that could be
+    decoded; `samples` of those, `classes` in all, and
     `skipped`, the images that could not. A k above the number of classes is left out: it says
     nothing. Details: accuracy per class, and the pairs of classes most often confused.
 
@@ -79,14 +82,7 @@ class ZeroShot:
         self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
-        if isinstance(top_k, str) or not isinstance(top_k, Sequence) or not top_k:
-            raise ValueError(f"evaluation.{name}.top_k must be a list of numbers; got {top_k!r}")
-        for k in top_k:
-            if type(k) is not int or k < 1:
-                raise ValueError(
-                    f"evaluation.{name}.top_k must be a whole number of at least 1; got {k!r}"
-                )
-        self.top_k = tuple(dict.fromkeys(top_k))
+        self.top_k = whole_numbers(top_k, f"evaluation.{name}.top_k")
         self._sets: list[ClassificationSet] | None = None
 
     def open(self) -> None:
@@ -135,7 +131,10 @@ class ZeroShot:
             dataset.name,
             self.name,
             figures={
-                **accuracy_figures(rank_N, label_N, classes, top_k),
+                **with_intervals(
+                    accuracy_figures(rank_N, label_N, classes, top_k),
+                    {f"top{k}": rank_N < k for k in top_k},
+                ),
                 "samples": len(images),
                 "classes": classes,
                 "skipped": skipped,
@@ -145,6 +144,7 @@ class ZeroShot:
                     "split": self.split,
                     "templates": self.templates.title,
                     "prompts": sum(map(len, prompts)),
+                    "interval": PROTOCOL,
                 },
                 "per_class": _per_class(dataset.classnames, rank_N, label_N),
                 "confusions": _confusions(dataset.classnames, predicted_N, label_N),

@@ -1,4 +1,4 @@
-"""Small classification sets on disk, and models whose embeddings a test chooses."""
+"""Small classification and retrieval sets on disk, and models whose embeddings a test chooses."""
 
 from __future__ import annotations
 
@@ -66,6 +66,27 @@ def coded_set(
             (f"s{n:04d}.cls", str(label).encode()),
         ]
     return write_set(folder, files, classnames, templates)
+
+
+def caption_set(
+    folder: Path,
+    captions: Sequence[Sequence[str]],
+    broken: Sequence[int] = (),
+    shards: int = 2,
+) -> Path:
+    """A retrieval set whose image n is `png(n)`, or no image at all for the numbers in `broken`."""
+    (folder / "test").mkdir(parents=True)
+    (folder / "dataset_type.txt").write_text("retrieval\n")
+    (folder / "test/nshards.txt").write_text(f"{shards}\n")
+    files: list[list[tuple[str, bytes]]] = [[] for _ in range(shards)]
+    for n, of_image in enumerate(captions):
+        files[n * shards // len(captions)] += [
+            (f"s{n:04d}.png", b"broken" if n in broken else png(n)),
+            (f"s{n:04d}.txt", "\n".join(of_image).encode()),
+        ]
+    for number, of_shard in enumerate(files):
+        write_tar(folder / "test" / f"{number}.tar", of_shard)
+    return folder
 
 
 def pixels(image: Image.Image) -> Tensor:

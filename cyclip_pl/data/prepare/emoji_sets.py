@@ -85,8 +85,12 @@ def write_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[st
     return {"train": sum(sizes.values())}
 
 
+def _captions(emoji: Emoji) -> list[str]:
+    return [template.replace("{c}", emoji.name) for template in TEMPLATES]
+
+
 def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
-    captions = [template.replace("{c}", emoji.name) for template in TEMPLATES]
+    captions = _captions(emoji)
     description = {
         "name": emoji.name,
         "category": emoji.category,
@@ -97,17 +101,36 @@ def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
     return {"png": png, "txt": captions[0].encode(), "json": json_bytes(description)}
 
 
-def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The held-out drawings among all known classes, and among 100 that have one."""
+def _held_out(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
+    """Of a name one vendor's drawing at most."""
     samples: dict[str, tuple[Emoji, bytes]] = {}
     for style in VENDORS:
         samples |= art.samples(style, splits.held_out[style])
+    return samples
+
+
+def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """The held-out drawings among all known classes, and among 100 that have one."""
+    samples = _held_out(art, splits)
     few = spread([emoji for emoji, _ in samples.values()], SMALL, seed)
     title = "emoji_unseen_pictures"
     return {
         **_classification(folder, title, samples, _known(art, splits), seed),
         **_classification(folder, f"{title}_{SMALL}", samples, few, seed),
     }
+
+
+def write_captions(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """The held-out drawings with all captions of their names, for retrieval."""
+    title = "emoji_captions"
+    samples = _held_out(art, splits)
+    pairs = write_retrieval_set(
+        folder / title,
+        {sample: png for sample, (_, png) in samples.items()},
+        {sample: _captions(emoji) for sample, (emoji, _) in samples.items()},
+        salt=f"{seed}/{title}",
+    )
+    return {title: pairs}
 
 
 def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
