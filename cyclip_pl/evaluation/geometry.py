@@ -1,108 +1,29 @@
-"""The geometry of the two modalities: how close true pairs are, how the rest is spread.
-
-Rows are unit-norm embeddings of any float type; arithmetic is float64, on the rows' device. No
-N x N matrix is held, only `_ROWS` rows of it.
-
-Shape legend: N images, K classes, D width; text row i of (N, D) is the caption of image i.
-"""
+"""The geometry of the two modalities: how close true pairs are, how the rest is spread."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import alone
-from cyclip_pl.losses.consistency import consistency_terms
+from cyclip_pl.evaluation.alignment import (
+    caption_alignment,
+    caption_uniformity,
+    label_alignment,
+    label_uniformity,
+)
+from cyclip_pl.evaluation.caption_sets import CaptionSet
+from cyclip_pl.evaluation.features import FeatureStore
+from cyclip_pl.evaluation.labelled import open_sets
+from cyclip_pl.evaluation.modalities import effective_rank, inconsistency, modality_gap
+from cyclip_pl.evaluation.projections import joint_pca, similarity_histograms
+from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.templates import PromptSource
 
-_ROWS = 1024
-
-
-def label_alignment(image_ND: Tensor, class_KD: Tensor, label_N: Tensor) -> float:
-    """mean_i <I_i, T_y(i)>, higher is closer (CyCLIP, arXiv 2205.14459).
-
-    Args:
-        image_ND: (N, D).
-        class_KD: Class embeddings T.
-        label_N: The class y(i) of each image, int64.
-    """
-    return (image_ND.double() * class_KD[label_N].double()).sum(1).mean().item()
-
-
-def label_uniformity(image_ND: Tensor, class_KD: Tensor, label_N: Tensor) -> float:
-    """log[1/(N(N-1)) sum_{i != j} exp(-<I_i, T_y(j)>)] (CyCLIP); arguments as `label_alignment`.
-
-    Images of one class share a row of T, so that N x K products do.
-
-    Raises:
-        ValueError: There are fewer than two images.
-    """
-    _at_least_two(image_ND)
-    class_KD = class_KD.double()
-    images_K = torch.bincount(label_N, minlength=len(class_KD)).double()
-    total = 0.0
-    for image_nD, label_n in zip(image_ND.split(_ROWS), label_N.split(_ROWS), strict=True):
-        exp_nK = (-image_nD.double() @ class_KD.T).exp()
-        total += (exp_nK @ images_K - exp_nK.gather(1, label_n[:, None])[:, 0]).sum().item()
-    return math.log(total / (len(image_ND) * (len(image_ND) - 1)))
-
-
-def caption_alignment(image_ND: Tensor, text_ND: Tensor) -> float:
-    """mean_i |I_i - T_i|^2, lower is closer.
-
-    Wang and Isola's alignment (arXiv 2005.10242) with the modalities as the two views.
-    """
-    return (image_ND.double() - text_ND.double()).square().sum(1).mean().item()
-
-
-def caption_uniformity(image_ND: Tensor, text_ND: Tensor) -> float:
-    """log mean_{i > j} exp(-2 |I_i - T_j|^2), lower is more uniform; source as above.
-
-    Raises:
-        ValueError: There are fewer than two pairs.
-    """
-    _at_least_two(image_ND)
-    total = 0.0
-    for first in range(0, len(image_ND), _ROWS):
-        image_nD = image_ND[first : first + _ROWS].double()
-        text_mD = text_ND[: first + len(image_nD)].double()
-        square_nm = (
-            image_nD.square().sum(1)[:, None] + text_mD.square().sum(1) - 2 * image_nD @ text_mD.T
-        )
-        total += (-2 * square_nm).exp().tril(first - 1).sum().item()
-    return math.log(total / (len(image_ND) * (len(image_ND) - 1) / 2))
-
-
-def modality_gap(image_ND: Tensor, text_MD: Tensor) -> float:
-    """|mean of the images - mean of the texts|, Euclidean (Liang et al., arXiv 2203.02053)."""
-    return (image_ND.double().mean(0) - text_MD.double().mean(0)).norm().item()
-
-
-def inconsistency(image_ND: Tensor, text_ND: Tensor) -> tuple[float, float]:
-    """CyCLIP's two consistency losses of these pairs as one batch: (in-modal, cross-modal).
-
-    As in the loss the double sum over pairs is divided by N once: figures of batches of different
-    sizes do not compare. Under a process group every rank brings the same rows.
-    """
-    with alone():
-        in_modal, cross_modal = consistency_terms(image_ND.double(), text_ND.double())
-    return in_modal.item(), cross_modal.item()
-
-
-def effective_rank(x_ND: Tensor) -> float:
-    """exp of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
-
-    Between 1 and min(N, D); the rows are not centred. The singular values are those of R, the
-    triangle of a QR decomposition taken some rows at a time. Of rows that are not finite it is nan.
-    """
-    if not x_ND.isfinite().all():
-        return math.nan  # LAPACK refuses them
-    r_DD = x_ND[:0].double()
-    for x_nD in x_ND.split(max(_ROWS, x_ND.shape[1])):
-        r_DD = torch.linalg.qr(torch.cat([r_DD, x_nD.double()]), mode="r").R
-    singular_D = torch.linalg.svdvals(r_DD)
-    return torch.special.entr(singular_D / singular_D.sum()).sum().exp().item()
+_POINTS = 500  # of each modality, in the details
 
 
 def labelled_geometry(image_ND: Tensor, class_KD: Tensor, label_N: Tensor) -> dict[str, float]:
@@ -137,6 +58,126 @@ def _of_modalities(image_ND: Tensor, text_ND: Tensor) -> dict[str, float]:
     }
 
 
-def _at_least_two(image_ND: Tensor) -> None:
-    if len(image_ND) < 2:
-        raise ValueError(f"uniformity is over pairs of different images: {len(image_ND)} given")
+class Geometry:
+    """Alignment, uniformity, gap, inconsistency and effective rank of the modalities.
+
+    Figures of a labelled set are `labelled_geometry`'s, of a set of captioned images
+    `captioned_geometry`'s, with the first caption of each image; the set is one batch. Then
+    `samples`, the images that could be decoded, on which the inconsistencies depend. A set with
+    fewer than two gives no figures. Details, for plots: histograms of the similarities of true and
+    of other pairs, and the two main axes of both modalities, for the first images and texts.
+
+    Args:
+        datasets: Labelled folders in the layout of `evaluation.datasets`, or names with folders.
+        caption_sets: Folders in the layout of `evaluation.caption_sets`, likewise.
+        split: The split to look at.
+        templates: Prompts of the labelled sets, see `PromptSource`.
+        name: Its name in the configuration and in its figures.
+
+    Raises:
+        ValueError: One line that names the setting.
+    """
+
+    needs_features = False
+
+    def __init__(
+        self,
+        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]] = (),
+        caption_sets: Mapping[str, str] | Sequence[str | Mapping[str, str]] = (),
+        split: str = "test",
+        templates: str | Sequence[str] | Mapping[str, Any] | None = None,
+        name: str = "geometry",
+    ) -> None:
+        self.name = name
+        own = f"evaluation.{name}"
+        self.folders = named_folders(datasets, f"{own}.datasets") if datasets else {}
+        self.caption_folders = (
+            named_folders(caption_sets, f"{own}.caption_sets") if caption_sets else {}
+        )
+        if both := self.folders.keys() & self.caption_folders.keys():
+            raise ValueError(f"{own}.caption_sets: {min(both)} is in {own}.datasets too")
+        if not self.folders and not self.caption_folders:
+            raise ValueError(f"{own} needs datasets or caption_sets; both are empty")
+        self.split = split
+        self.templates = PromptSource(templates, f"{own}.templates")
+        self._sets: list[LabelledSet] | None = None
+        self._caption_sets: list[CaptionSet] = []
+
+    def open(self) -> None:
+        """Read the names, labels, captions and places of all sets, once.
+
+        Raises:
+            ValueError: One line that names the setting and the file.
+        """
+        if self._sets is not None:
+            return
+        own = f"evaluation.{self.name}"
+        sets = open_sets(self.folders, self.split, f"{own}.datasets")
+        for dataset in sets:
+            self.templates.prompts(dataset)
+        try:
+            self._caption_sets = [
+                CaptionSet(path, self.split, name) for name, path in self.caption_folders.items()
+            ]
+        except ValueError as error:
+            raise ValueError(f"{own}.caption_sets: {error}") from error
+        self._sets = sets
+
+    def __call__(self, store: FeatureStore) -> Results:
+        """All ranks enter together.
+
+        Raises:
+            ValueError: No image of a set can be decoded.
+        """
+        self.open()
+        assert self._sets is not None
+        results = Results()
+        for dataset in self._sets:
+            classifier = store.classifier(dataset.classnames, self.templates.prompts(dataset))
+            class_KD = classifier.name_UD[classifier.column_K].to(store.device)
+            images = store.images(dataset)
+            image_ND, label_N = (
+                images.embedding_ND.to(store.device),
+                images.label_N.to(store.device),
+            )
+            figures = labelled_geometry(image_ND, class_KD, label_N) if len(images) > 1 else {}
+            group_K = classifier.column_K.to(store.device)
+            self._add(results, dataset.name, figures, image_ND, class_KD, group_K[label_N], group_K)
+        for captioned in self._caption_sets:
+            images = store.images(captioned)
+            captions = [captioned.captions[index][0] for index in images.index_N.tolist()]
+            image_ND = images.embedding_ND.to(store.device)
+            text_ND = store.texts(captions).to(store.device)
+            figures = captioned_geometry(image_ND, text_ND) if len(images) > 1 else {}
+            pair_N = torch.arange(len(images), device=store.device)
+            self._add(results, captioned.name, figures, image_ND, text_ND, pair_N, pair_N)
+        return results
+
+    def _add(
+        self,
+        results: Results,
+        dataset: str,
+        figures: Mapping[str, float],
+        image_ND: Tensor,
+        text_MD: Tensor,
+        image_group_N: Tensor,
+        text_group_M: Tensor,
+    ) -> None:
+        true_B, other_B = similarity_histograms(image_ND, text_MD, image_group_N, text_group_M)
+        details: dict[str, Any] = {
+            "protocol": {"split": self.split, "templates": self.templates.title},
+            "similarity": {
+                "low": -1,
+                "high": 1,
+                "true": true_B.tolist(),
+                "other": other_B.tolist(),
+            },
+        }
+        if bool(image_ND.isfinite().all()) and bool(text_MD.isfinite().all()):
+            image_N2, text_M2, share_2 = joint_pca(image_ND, text_MD)
+            details["pca"] = {
+                "variance": share_2.tolist(),
+                "image": image_N2[:_POINTS].tolist(),
+                "text": text_M2[:_POINTS].tolist(),
+            }
+        results.add(dataset, self.name, {**figures, "samples": len(image_ND)}, details)

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-SCALES = ("linear", "logit")
-"""Of the accuracies, in which a baseline is a line: CyCLIP's authors draw it in the first; in a
-logit scale it fits better over a wide range (Miller et al., arXiv 2107.04649)."""
+from torch import Tensor
 
-_EDGE = 1e-6  # the logit of 0 and of 1 is infinite
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The shifted accuracy expected of a model, from its in-distribution accuracy.
-
-    Both are fractions: the line 1.2 x - 9 of percents has slope 1.2 and intercept -0.09.
-
-    Attributes:
-        slope, intercept: Of the line, in `scale`.
-        scale: One of `SCALES`.
-
-    Raises:
-        ValueError: The scale is unknown, or a number is not finite.
-    """
-
-    slope: float
-    intercept: float
-    scale: str = "linear"
-
-    def __post_init__(self) -> None:
-        _check_scale(self.scale)
-        if not (math.isfinite(self.slope) and math.isfinite(self.intercept)):
-            raise ValueError(f"a baseline needs finite numbers: {self.slope}, {self.intercept}")
-
-    def __call__(self, accuracy: float) -> float:
-        """In `linear` scale the line may leave [0, 1]; in `logit` it cannot."""
-        if self.scale == "linear":
-            return self.slope * accuracy + self.intercept
-        inside = min(max(accuracy, _EDGE), 1 - _EDGE)
-        return 1 / (1 + math.exp(-(self.slope * _logit(inside) + self.intercept)))
-
-
-def fit_baseline(points: Iterable[tuple[float, float]], scale: str = "linear") -> Baseline:
-    """The least-squares line through models' (in-distribution, shifted) accuracies, fractions.
-
-    Raises:
-        ValueError: Fewer than two models of different in-distribution accuracy, an accuracy
-            outside [0, 1], 0 or 1 itself in the logit scale, or an unknown scale.
-    """
-    _check_scale(scale)
-    points = list(points)
-    low, high = (0.0, 1.0) if scale == "linear" else (_EDGE, 1 - _EDGE)
-    for point in points:
-        if not all(low <= accuracy <= high for accuracy in point):
-            raise ValueError(
-                f"a {scale} baseline needs accuracies as fractions"
-                f"{'' if scale == 'linear' else ' above 0 and below 1'}; got {point}"
-            )
-    if len({x for x, _ in points}) < 2:
-        raise ValueError(
-            "a baseline needs two models or more of different in-distribution accuracy; "
-            f"got {len(points)} points: {points[:3]}"
-        )
-    if scale == "logit":
-        points = [(_logit(x), _logit(y)) for x, y in points]
-    mean_x = math.fsum(x for x, _ in points) / len(points)
-    mean_y = math.fsum(y for _, y in points) / len(points)
-    covariance = math.fsum((x - mean_x) * (y - mean_y) for x, y in points)
-    slope = covariance / math.fsum((x - mean_x) ** 2 for x, _ in points)
-    return Baseline(slope, mean_y - slope * mean_x, scale)
+from cyclip_pl.evaluation.baseline import SCALES, Baseline, fit_baseline
+from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
+from cyclip_pl.evaluation.features import FeatureStore
+from cyclip_pl.evaluation.labelled import open_sets
+from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.templates import PromptSource
+from cyclip_pl.evaluation.zero_shot import classify
 
 
 def robustness(
@@ -114,10 +61,167 @@ def robustness(
     return {**figures, "mean": mean}
 
 
-def _logit(x: float) -> float:
-    return math.log(x / (1 - x))
+class Robustness:
+    """Zero-shot accuracy on shifted sets against that on an in-distribution set.
+
+    Figures of the in-distribution set: `accuracy` and `samples`; `mean_accuracy`, `mean_drop` and
+    `mean_effective_robustness` over the shifted sets. Of each of these: `accuracy`, `drop`,
+    `effective_robustness` and `samples`, see `robustness`. A set without a baseline has no
+    effective robustness.
+
+    A shifted set is classified among its own classes, the in-distribution one among all of its:
+    where the former are fewer, the drop is flattered.
+
+    Args:
+        in_distribution: A folder in the layout of `evaluation.datasets`, or a name with one.
+        shifted: Such folders, or names with folders.
+        split: The split to classify.
+        templates: Prompts, see `PromptSource`.
+        models: Run folders, or `metrics.json` files, of other models that were evaluated with these
+            sets under this name: the baseline of each shifted set is fitted on their accuracies.
+        baselines: By shifted set, `slope` and `intercept` of a line through fractions; they go
+            before `models`.
+        scale: Of the accuracies, in which baselines are lines: `linear` or `logit`.
+        name: Its name in the configuration and in its figures.
+
+    Raises:
+        ValueError: One line that names the setting.
+    """
+
+    needs_features = False
+
+    def __init__(
+        self,
+        in_distribution: str | Mapping[str, str],
+        shifted: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        split: str = "test",
+        templates: str | Sequence[str] | Mapping[str, Any] | None = None,
+        models: Sequence[str] = (),
+        baselines: Mapping[str, Mapping[str, float]] | None = None,
+        scale: str = "linear",
+        name: str = "robustness",
+    ) -> None:
+        self.name = name
+        own = f"evaluation.{name}"
+        one = [in_distribution] if isinstance(in_distribution, str) else in_distribution
+        self.folders = named_folders(one, f"{own}.in_distribution")
+        if len(self.folders) != 1:
+            raise ValueError(f"{own}.in_distribution must be one set; got {in_distribution!r}")
+        self.base = next(iter(self.folders))
+        self.shifted = named_folders(shifted, f"{own}.shifted")
+        if self.base in self.shifted:
+            raise ValueError(f"{own}.shifted has a set called {self.base}, the in-distribution one")
+        self.split = split
+        self.templates = PromptSource(templates, f"{own}.templates")
+        if scale not in SCALES:
+            raise ValueError(f"{own}.scale must be one of {', '.join(SCALES)}; got {scale!r}")
+        self.scale = scale
+        if isinstance(models, str) or not all(isinstance(path, str) for path in models):
+            raise ValueError(f"{own}.models must be a list of run folders; got {models!r}")
+        self.models = tuple(models)
+        self.baselines: dict[str, Baseline] = {}
+        for dataset, line in (baselines or {}).items():
+            setting = f"{own}.baselines.{dataset}"
+            if dataset not in self.shifted:
+                raise ValueError(f"{setting}: no shifted set is called so")
+            try:
+                self.baselines[dataset] = Baseline(**line, scale=scale)
+            except TypeError as error:
+                raise ValueError(f"{setting} must have slope and intercept; got {line}") from error
+        self._sets: list[LabelledSet] | None = None
+
+    def open(self) -> None:
+        """Read the names, labels and places of all sets, and the other models' figures, once.
+
+        Raises:
+            ValueError: One line that names the setting and the file.
+        """
+        if self._sets is not None:
+            return
+        own = f"evaluation.{self.name}"
+        sets = [
+            *open_sets(self.folders, self.split, f"{own}.in_distribution"),
+            *open_sets(self.shifted, self.split, f"{own}.shifted"),
+        ]
+        for dataset in sets:
+            self.templates.prompts(dataset)
+        if self.models:
+            others = [read_figures(Path(path), f"{own}.models") for path in self.models]
+            for shift in self.shifted.keys() - self.baselines.keys():
+                self.baselines[shift] = self._fitted(others, shift)
+        self._sets = sets
+
+    def _fitted(self, others: Sequence[Mapping[str, float]], shift: str) -> Baseline:
+        points = []
+        for path, figures in zip(self.models, others, strict=True):
+            keys = [f"{dataset}/{self.name}/accuracy" for dataset in (self.base, shift)]
+            if missing := [key for key in keys if key not in figures]:
+                raise ValueError(f"evaluation.{self.name}.models: {path} has no {missing[0]}")
+            points.append((figures[keys[0]], figures[keys[1]]))
+        try:
+            return fit_baseline(points, self.scale)
+        except ValueError as error:
+            raise ValueError(f"evaluation.{self.name}.models: {shift}: {error}") from error
+
+    def __call__(self, store: FeatureStore) -> Results:
+        """All ranks enter together.
+
+        Raises:
+            ValueError: No image of a set can be decoded.
+        """
+        self.open()
+        assert self._sets is not None
+        right: dict[str, Tensor] = {}
+        for dataset in self._sets:
+            classifier = store.classifier(dataset.classnames, self.templates.prompts(dataset))
+            rank_N, _, _ = classify(store.images(dataset), classifier, store.device)
+            right[dataset.name] = rank_N == 0
+        accuracy = {name: right_N.double().mean().item() for name, right_N in right.items()}
+        base = accuracy.pop(self.base)
+        found = robustness(base, accuracy, self.baselines)
+        figures = {
+            self.base: {
+                "accuracy": base,
+                **{f"mean_{name}": value for name, value in found.pop("mean").items()},
+            },
+            **found,
+        }
+        results = Results()
+        for name, of_set in figures.items():
+            line = self.baselines.get(name)
+            results.add(
+                name,
+                self.name,
+                figures={
+                    **with_intervals(of_set, {"accuracy": right[name]}),
+                    "samples": len(right[name]),
+                },
+                details={
+                    "protocol": {
+                        "split": self.split,
+                        "templates": self.templates.title,
+                        "in_distribution": self.base,
+                        "baseline": None if line is None else asdict(line),
+                        "models": list(self.models),
+                        "interval": PROTOCOL,
+                    }
+                },
+            )
+        return results
 
 
-def _check_scale(scale: str) -> None:
-    if scale not in SCALES:
-        raise ValueError(f"a baseline's scale is one of {', '.join(SCALES)}; got {scale!r}")
+def read_figures(path: Path, setting: str) -> dict[str, float]:
+    """`metrics.json` itself, or that of a run folder.
+
+    Raises:
+        ValueError: One line that names `setting` and the file.
+    """
+    file = path / "metrics.json" if path.is_dir() else path
+    try:
+        figures = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no JSON"
+        raise ValueError(f"{setting}: {file}: {reason}") from error
+    if not isinstance(figures, dict):
+        raise ValueError(f"{setting}: {file} must map figures' names to numbers")
+    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
