@@ -131,6 +131,31 @@ def test_the_captions_of_unseen_pictures_name_each_picture(emoji_folder):
     assert len({array(members["png"]).tobytes() for members in pictures}) == len(named)
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("emoji_unseen_pictures", "name"), ("emoji_categories", "category")]
+)
+def test_labelled_training_pictures_are_those_of_training(
+    emoji_folder, train, described, name, level
+):
+    classes = lines(emoji_folder / name / "classnames.txt")
+    number = int((emoji_folder / name / "train" / "nshards.txt").read_text())
+    split = read_tars([emoji_folder / name / "train" / f"{i}.tar" for i in range(number)])
+    assert split.keys() == train.keys()
+    for key, members in split.items():
+        assert members["png"] == train[key]["png"]
+        assert classes[int(members["cls"])] == described[key][level]
+
+
+def test_categories_are_tested_on_unseen_names(emoji_folder):
+    hierarchy = json.loads((emoji_folder / "hierarchy.json").read_text())
+    by_name = labelled(emoji_folder / "emoji_unseen_names_classes")
+    by_category = labelled(emoji_folder / "emoji_categories")
+    assert len(lines(emoji_folder / "emoji_categories" / "classnames.txt")) == 8
+    assert by_category.keys() == by_name.keys()
+    for key, (name, png) in by_name.items():
+        assert by_category[key] == (hierarchy[name]["category"], png)
+
+
 def test_class_lists(emoji_folder, described):
     known = sorted({about["name"] for about in described.values()})
     assert abs(len(known) - 1161) <= 10
