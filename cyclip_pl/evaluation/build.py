@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from cyclip_pl.evaluation.protocol import Evaluation
 
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
-SETS = ("datasets", "caption_sets")  # defaults that entries refer to, themselves no evaluations
+# Defaults that entries refer to, themselves no evaluations.
+SETS = ("datasets", "caption_sets", "labelled_sets", "probe_sets")
 
 
 def entries(config: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def entries(config: Mapping[str, Any] | None) -> dict[str, Any]:
 def build(config: Mapping[str, Any] | None) -> dict[str, Evaluation]:
     """The `evaluation` node, name -> settings with a `_target_`, as evaluations by name.
 
-    `evaluation.datasets` and `evaluation.caption_sets` are what its entries refer to.
+    `evaluation.datasets` and the others of `SETS` are what its entries refer to.
 
     Raises:
         ValueError: One line that names the setting.

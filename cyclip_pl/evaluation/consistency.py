@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import TrainTest, open_train_test, within
+from cyclip_pl.evaluation.labelled import TrainTest, double_device, open_train_test, within
 from cyclip_pl.evaluation.neighbours import labels_of_nearest, majority
 from cyclip_pl.evaluation.protocol import named_folders
 from cyclip_pl.evaluation.results import Results
@@ -130,7 +130,7 @@ class Consistency:
         _, prediction_N, _ = classify(images, classifier, store.device)
         ks = within(self.ks, len(train), test)
         labels = majority_labels(
-            images.embedding_ND, train.embedding_ND, train.label_N, ks, store.device
+            images.embedding_ND, train.embedding_ND, train.label_N, ks, double_device(store)
         )
         agrees = {k: agree(prediction_N, labels[k]) for k in ks}
         results.add(

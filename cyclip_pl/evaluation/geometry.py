@@ -16,7 +16,7 @@ from cyclip_pl.evaluation.alignment import (
 )
 from cyclip_pl.evaluation.caption_sets import CaptionSet
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import open_sets
+from cyclip_pl.evaluation.labelled import double_device, open_sets
 from cyclip_pl.evaluation.modalities import effective_rank, inconsistency, modality_gap
 from cyclip_pl.evaluation.projections import joint_pca, similarity_histograms
 from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
@@ -132,24 +132,25 @@ class Geometry:
         self.open()
         assert self._sets is not None
         results = Results()
+        device = double_device(store)
         for dataset in self._sets:
             classifier = store.classifier(dataset.classnames, self.templates.prompts(dataset))
-            class_KD = classifier.name_UD[classifier.column_K].to(store.device)
+            class_KD = classifier.name_UD[classifier.column_K].to(device)
             images = store.images(dataset)
             image_ND, label_N = (
-                images.embedding_ND.to(store.device),
-                images.label_N.to(store.device),
+                images.embedding_ND.to(device),
+                images.label_N.to(device),
             )
             figures = labelled_geometry(image_ND, class_KD, label_N) if len(images) > 1 else {}
-            group_K = classifier.column_K.to(store.device)
+            group_K = classifier.column_K.to(device)
             self._add(results, dataset.name, figures, image_ND, class_KD, group_K[label_N], group_K)
         for captioned in self._caption_sets:
             images = store.images(captioned)
             captions = [captioned.captions[index][0] for index in images.index_N.tolist()]
-            image_ND = images.embedding_ND.to(store.device)
-            text_ND = store.texts(captions).to(store.device)
+            image_ND = images.embedding_ND.to(device)
+            text_ND = store.texts(captions).to(device)
             figures = captioned_geometry(image_ND, text_ND) if len(images) > 1 else {}
-            pair_N = torch.arange(len(images), device=store.device)
+            pair_N = torch.arange(len(images), device=device)
             self._add(results, captioned.name, figures, image_ND, text_ND, pair_N, pair_N)
         return results
 

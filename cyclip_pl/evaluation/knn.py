@@ -11,6 +11,7 @@ from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.labelled import (
     TrainTest,
+    double_device,
     open_train_test,
     rows_of,
     what_rows,
@@ -145,7 +146,7 @@ class KNN:
             train.label_N,
             within(self.ks, len(train), both.test),
             self.temperature,
-            store.device,
+            double_device(store),
         )
         predictions = {
             **{f"weighted_k{k}": class_N for k, class_N in weighted.items()},

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.datasets import ClassificationSet
-from cyclip_pl.evaluation.features import EncodedImages
+from cyclip_pl.evaluation.features import EncodedImages, FeatureStore
 from cyclip_pl.evaluation.protocol import LabelledSet
 
 logger = logging.getLogger(__name__)
@@ -70,3 +71,8 @@ def rows_of(images: EncodedImages) -> Tensor:
 def what_rows(images: EncodedImages) -> str:
     """Which of them, for the details."""
     return "embeddings" if images.feature_NF is None else "features"
+
+
+def double_device(store: FeatureStore) -> torch.device:
+    """Where to compute in float64: with the model, but for Apple's GPUs, which know none."""
+    return store.device if store.device.type != "mps" else torch.device("cpu")

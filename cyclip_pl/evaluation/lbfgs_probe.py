@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from cyclip_pl.evaluation.linear_classifier import LinearClassifier, accuracy
 from cyclip_pl.evaluation.subsets import hold_out
 
 _ROWS = 16384
+_ITERATIONS = 1000
 
 
 def objective(
@@ -42,12 +44,13 @@ def lbfgs_probe(
     classes: int,
     l2: float,
     device: torch.device | str | None = None,
-    max_iterations: int = 1000,
+    tolerance: float = 1e-4,
 ) -> LinearClassifier:
     """The minimum of `objective`, from zero, in float64: no randomness.
 
-    A class without an example has no minimum, its bias would fall for ever: it is left out of the
-    fit and never predicted.
+    At most 1,000 iterations, as in CLIP's linear probe (arXiv 2103.00020, appendix A.3). A class
+    without an example has no minimum, its bias would fall for ever: it is left out of the fit and
+    never predicted. From features that are not finite comes a classifier that predicts nothing.
 
     Args:
         feature_NF: (N, F), any float type.
@@ -55,20 +58,26 @@ def lbfgs_probe(
         classes: K.
         l2: Above 0.
         device: Where to fit; that of the features if None. All of them go there.
-        max_iterations: 1,000 as CLIP's linear probe (arXiv 2103.00020, appendix A.3).
+        tolerance: Done when no entry of the gradient is above this share of the largest at zero,
+            which is a stop for features of any scale and any number of classes.
     """
     feature_NF = feature_NF.to(device or feature_NF.device)
     present_P, dense_N = label_N.to(feature_NF.device).unique(return_inverse=True)
     zeros = feature_NF.new_zeros
     weight_PF = zeros(len(present_P), feature_NF.shape[1], dtype=torch.float64)
     bias_P = zeros(len(present_P), dtype=torch.float64)
+    with torch.no_grad():
+        _, *start = objective(weight_PF, bias_P, feature_NF, dense_N, l2)
+    steepest = max(gradient.abs().max().item() for gradient in start)
+    if not math.isfinite(steepest):
+        return LinearClassifier(weight_PF + torch.nan, bias_P + torch.nan)
     optimizer = torch.optim.LBFGS(
         [weight_PF, bias_P],
-        max_iter=max_iterations,
-        max_eval=2 * max_iterations,
+        max_iter=_ITERATIONS,
+        max_eval=2 * _ITERATIONS,
         history_size=20,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-10,
+        tolerance_grad=tolerance * steepest,
+        tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
 
@@ -114,7 +123,6 @@ def searched_lbfgs_probe(
     held_out: float = 0.2,
     metric: Callable[[Tensor, Tensor], float] = accuracy,
     device: torch.device | str | None = None,
-    max_iterations: int = 1000,
 ) -> tuple[LinearClassifier, float]:
     """`lbfgs_probe` of all rows with the l2 that is best on a held-out part, and that l2.
 
@@ -131,8 +139,8 @@ def searched_lbfgs_probe(
     fit_nF, validate_nF = (feature_NF[rows.to(feature_NF.device)] for rows in (fit, validate))
 
     def score(l2: float) -> float:
-        probe = lbfgs_probe(fit_nF, label_N[fit], classes, l2, max_iterations=max_iterations)
+        probe = lbfgs_probe(fit_nF, label_N[fit], classes, l2)
         return metric(probe.predict(validate_nF), label_N[validate])
 
     l2 = search_l2(score)
-    return lbfgs_probe(feature_NF, label_N, classes, l2, max_iterations=max_iterations), l2
+    return lbfgs_probe(feature_NF, label_N, classes, l2), l2

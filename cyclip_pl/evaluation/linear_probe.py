@@ -10,7 +10,13 @@ from torch import Tensor
 from cyclip_pl.evaluation.adamw_probe import adamw_probe
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import TrainTest, open_train_test, rows_of, what_rows
+from cyclip_pl.evaluation.labelled import (
+    TrainTest,
+    double_device,
+    open_train_test,
+    rows_of,
+    what_rows,
+)
 from cyclip_pl.evaluation.lbfgs_probe import searched_lbfgs_probe
 from cyclip_pl.evaluation.linear_classifier import METRICS
 from cyclip_pl.evaluation.protocol import named_folders
@@ -129,7 +135,7 @@ class LinearProbe:
     def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
         images = store.images(both.test, features=True)
         train = store.images(both.train, features=True)
-        train_MF, test_NF = (rows_of(x).to(store.device) for x in (train, images))
+        train_MF, test_NF = (rows_of(x).to(double_device(store)) for x in (train, images))
         classes = len(both.test.classnames)
         metric = METRICS[self.metric]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.build import SETS, build
 from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.zero_shot import ZeroShot
@@ -61,7 +61,7 @@ def test_errors_are_one_line_that_names_the_setting(entry: dict, message: str) -
 @pytest.mark.parametrize("name", choices("evaluation"))
 def test_a_file_of_the_group_is_one_entry_of_its_own_name(name: str) -> None:
     config = composed(f"evaluation=[{name}]").evaluation
-    assert set(config) == {name, "datasets", "caption_sets"}
+    assert set(config) == {name, *SETS}
     evaluation = build(config)[name]
     parameters = inspect.signature(type(evaluation)).parameters
     assert set(config[name]) == {"_target_", "cadence", *parameters} - {"name"}

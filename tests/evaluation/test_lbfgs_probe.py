@@ -65,7 +65,7 @@ def test_objective_and_gradients(rows: int, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("l2", [0.05, 1.0, 30.0])
 def test_the_minimum_is_that_of_newtons_method(l2: float) -> None:
     feature, label = noisy(40, seed=2)
-    probe = lbfgs_probe(feature, label, 3, l2)
+    probe = lbfgs_probe(feature, label, 3, l2, tolerance=1e-8)
     expected = newton(feature, label, 3, l2)
     torch.testing.assert_close(probe.weight_KF, expected[:, :-1], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(probe.bias_K, expected[:, -1], rtol=1e-4, atol=1e-4)
@@ -75,8 +75,12 @@ def test_the_minimum_is_that_of_newtons_method(l2: float) -> None:
 def test_the_gradient_is_small_at_the_end(l2: float) -> None:
     feature, label = blobs(300, 6, seed=3, spread=1.0)
     probe = lbfgs_probe(feature, label, 6, l2)
-    _, *gradients = objective(probe.weight_KF, probe.bias_K, feature, label, l2)
-    assert max(g.abs().max().item() for g in gradients) < 1e-5
+    zero = torch.zeros_like(probe.weight_KF), torch.zeros_like(probe.bias_K)
+    largest = []
+    for weight, bias in (zero, (probe.weight_KF, probe.bias_K)):
+        _, *gradients = objective(weight, bias, feature, label, l2)
+        largest.append(max(g.abs().max().item() for g in gradients))
+    assert largest[1] <= 1e-4 * largest[0]
 
 
 def test_a_class_without_examples_is_never_predicted() -> None:
@@ -85,6 +89,18 @@ def test_a_class_without_examples_is_never_predicted() -> None:
     dense = lbfgs_probe(feature, label, 3, 0.1)
     assert probe.bias_K[[1, 3, 5]].tolist() == [-math.inf] * 3
     assert torch.equal(probe.predict(feature), 2 * dense.predict(feature))
+
+
+def test_the_scale_of_the_features_is_no_matter() -> None:
+    feature, label = noisy(60, seed=4)
+    probe, small = (lbfgs_probe(x, label, 3, l2) for x, l2 in ((feature, 1), (feature / 1e4, 1e-8)))
+    torch.testing.assert_close(small.weight_KF / 1e4, probe.weight_KF, rtol=1e-2, atol=1e-2)
+
+
+def test_features_that_are_not_finite_predict_nothing() -> None:
+    feature, label = noisy(9, seed=4)
+    feature[3, 1] = torch.inf
+    assert lbfgs_probe(feature, label, 3, 1.0).predict(feature.nan_to_num()).tolist() == [-1] * 9
 
 
 def test_one_class() -> None:

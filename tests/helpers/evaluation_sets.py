@@ -56,16 +56,18 @@ def coded_set(
     templates: Sequence[str] = TEMPLATES,
     broken: Sequence[int] = (),
     shards: int = 2,
+    split: str = "test",
+    first: int = 0,
 ) -> Path:
-    """A set whose image n is `png(n)`, or no image at all for the numbers in `broken`."""
+    """A set whose image n is `png(first + n)`, or no image for the numbers in `broken`."""
     files: list[list[tuple[str, bytes]]] = [[] for _ in range(shards)]
     for n, label in enumerate(labels):
-        image = b"broken" if n in broken else png(n)
+        image = b"broken" if n in broken else png(first + n)
         files[n * shards // len(labels)] += [
             (f"s{n:04d}.png", image),
             (f"s{n:04d}.cls", str(label).encode()),
         ]
-    return write_set(folder, files, classnames, templates)
+    return write_set(folder, files, classnames, templates, split)
 
 
 def caption_set(
