@@ -31,6 +31,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
         write_metrics(folder, results.figures)
         write_details(folder, results)
         if config.predictions:
