@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -79,14 +77,13 @@ class FeatureCache:
     def write(self, fingerprint: str, tensors: Mapping[str, Tensor]) -> None:
         """Store tensors for a set: whole or not at all."""
         digest = _digest(sorted(tensors.items()))
-        handle, partial = tempfile.mkstemp(".partial", dir=self.folder)
-        os.close(handle)
+        path = self.path(fingerprint)
+        partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")  # two runs may write it
         try:
             save_file(dict(tensors), partial, metadata={"sha256": digest})
-            os.replace(partial, self.path(fingerprint))
+            partial.replace(path)
         finally:
-            with suppress(FileNotFoundError):
-                os.unlink(partial)
+            partial.unlink(missing_ok=True)
 
 
 def model_fingerprint(model: Model) -> str:
