@@ -59,7 +59,8 @@ class EvaluationCallback(Callback):
         seconds: Wall time spent in evaluations since the training began, or was resumed.
 
     Raises:
-        ValueError: When the training begins: one line that names a missing or broken data set.
+        ValueError: When the training begins: one line that names a missing or broken data set, or
+            a setting of the features.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class EvaluationCallback(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
+            self._store(pl_module)  # so that wrong settings show before the first step
             for evaluation in self.evaluations.values():
                 evaluation.open()
 
@@ -135,8 +137,8 @@ class EvaluationCallback(Callback):
             return
         began = time.perf_counter()
         with isolate_rng(), evaluation_mode(pl_module):
-            store = FeatureStore(cast(Any, pl_module).as_model(), **self.features)
-            figures = run([self.evaluations[name] for name in names], store).figures
+            evaluations = [self.evaluations[name] for name in names]
+            figures = run(evaluations, self._store(pl_module)).figures
         self._step_of_last.update(dict.fromkeys(names, steps))
         self.figures.update(figures)
         self.seconds += time.perf_counter() - began
@@ -146,6 +148,9 @@ class EvaluationCallback(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=steps)
             logger.save()
+
+    def _store(self, pl_module: LightningModule) -> FeatureStore:
+        return FeatureStore(cast(Any, pl_module).as_model(), **self.features)
 
     def state_dict(self) -> dict[str, Any]:
         return {"figures": self.figures, "step_of_last": self._step_of_last}

@@ -33,7 +33,8 @@ def interval(value_U: ArrayLike, weight_U: ArrayLike | None = None) -> tuple[flo
     The bootstrap (Efron and Tibshirani, 1993, chapter 13) resamples U units with replacement and
     takes quantiles of the means. Units of equal value and weight are interchangeable, so that only
     how many of each kind are drawn is random, and that is multinomial: a share of a million images
-    needs two numbers a resample.
+    needs two numbers a resample. Where all values are the same, nothing varies and the bounds are
+    that value: with no hit at all they say nothing of how rare hits are.
 
     Args:
         value_U: Finite values, one or more.

@@ -69,7 +69,7 @@ def encode_images(
     tables: list[Tensor] = []
     broken = 0
     for (block, real), (images, _, reasons) in zip(blocks, loader, strict=True):
-        parts = _encode(model, images.to(device, non_blocking=True), features)
+        parts = encode_batch(model, images.to(device, non_blocking=True), features)
         if not tables:
             tables = [torch.zeros(len(dataset), part.shape[1]) for part in parts]
         if not real:
@@ -90,7 +90,8 @@ def encode_images(
     return kept[0], kept[1] if len(kept) > 1 else None, index_N
 
 
-def _encode(model: Model, images: Tensor, features: bool) -> Sequence[Tensor]:
+def encode_batch(model: Model, images: Tensor, features: bool) -> Sequence[Tensor]:
+    """Embeddings (N, D), then features (N, F) if asked for and the model is a `FeatureModel`."""
     if features and isinstance(model, FeatureModel):
         return model.encode_image_and_features(images)
     return (model.encode_image(images),)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from cyclip_pl.distributed import rank, sum_over_ranks, world_size
+from cyclip_pl.evaluation.cache import FeatureCache
 from cyclip_pl.evaluation.classifier import Classifier, class_embeddings
 from cyclip_pl.evaluation.encode import device_of, encode_images, encode_texts
 from cyclip_pl.evaluation.modes import evaluation_mode
 from cyclip_pl.evaluation.protocol import ImageSet
-from cyclip_pl.types import Model
+from cyclip_pl.types import FeatureModel, Model
 
 
 @dataclass
@@ -48,6 +51,7 @@ class FeatureStore:
         model: Whose features; put into eval mode while it computes, and back.
         batch_size: Images, and texts, encoded at once.
         workers: Processes that decode images; 0 decodes in this one.
+        cache: A folder to keep images' features in beyond this run, see `FeatureCache`.
 
     Attributes:
         model, batch_size, workers: As given.
@@ -58,7 +62,13 @@ class FeatureStore:
         ValueError: One line that names the setting.
     """
 
-    def __init__(self, model: Model, batch_size: int = 256, workers: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        batch_size: int = 256,
+        workers: int = 0,
+        cache: str | Path | None = None,
+    ) -> None:
         for setting, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
             if type(value) is not int or value < least:
                 raise ValueError(
@@ -68,6 +78,7 @@ class FeatureStore:
         self.batch_size = batch_size
         self.workers = workers
         self.keep_features = False
+        self._cache = None if cache is None else FeatureCache(cache, model, batch_size)
         self._images: dict[str, EncodedImages] = {}
         self._row_of_text: dict[str, int] = {}
         self._text_UD: Tensor | None = None
@@ -91,15 +102,41 @@ class FeatureStore:
         return known
 
     def _encode(self, dataset: ImageSet, features: bool) -> EncodedImages:
+        found = self._cached(dataset, features)
+        if found is None:
+            found = self._computed(dataset, features)
+        index_N = found["index_N"]
+        label_N = getattr(dataset, "label_N", None)
+        return EncodedImages(
+            embedding_ND=found["embedding_ND"],
+            feature_NF=found.get("feature_NF"),
+            index_N=index_N,
+            label_N=torch.full_like(index_N, -1) if label_N is None else label_N[index_N],
+        )
+
+    def _cached(self, dataset: ImageSet, features: bool) -> dict[str, Tensor] | None:
+        if self._cache is None:
+            return None
+        found = self._cache.read(dataset.fingerprint)
+        if found is not None and features and isinstance(self.model, FeatureModel):
+            found = found if "feature_NF" in found else None
+        # Encoding is done by all ranks or none, and the cache may be a disk of each its own.
+        ranks_with_it = sum_over_ranks(torch.tensor(float(found is not None), device=self.device))
+        return found if ranks_with_it == world_size() else None
+
+    def _computed(self, dataset: ImageSet, features: bool) -> dict[str, Tensor]:
         with evaluation_mode(self.model):
             embedding_ND, feature_NF, index_N = encode_images(
                 self.model, dataset, self.batch_size, self.workers, features
             )
         if not len(index_N):
             raise ValueError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
-        label_N = getattr(dataset, "label_N", None)
-        label_N = torch.full_like(index_N, -1) if label_N is None else label_N[index_N]
-        return EncodedImages(embedding_ND, feature_NF, index_N, label_N)
+        found = {"embedding_ND": embedding_ND, "index_N": index_N}
+        if feature_NF is not None:
+            found["feature_NF"] = feature_NF
+        if self._cache is not None and rank() == 0:
+            self._cache.write(dataset.fingerprint, found)
+        return found
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """(K, D), float32 unit-norm rows on the CPU; equal texts have the very same row."""

@@ -233,6 +233,29 @@ def test_a_missing_set_stops_before_the_first_step(tmp_path: Path) -> None:
     assert torch.equal(before, module.head[0].weight)
 
 
+def test_wrong_settings_of_the_features_stop_before_the_first_step(tmp_path: Path) -> None:
+    callback = EvaluationCallback({}, features={"batch_size": 0})
+    with pytest.raises(ValueError, match=r"^features\.batch_size must be .*; got 0$"):
+        fit([callback], tmp_path)
+
+
+def test_the_evaluations_of_a_step_share_a_store_and_those_of_the_next_have_their_own(
+    tmp_path: Path,
+) -> None:
+    class Notes(Recorder):
+        stores: list[FeatureStore] = []
+
+        def __call__(self, store: FeatureStore) -> Results:
+            self.stores.append(store)
+            return super().__call__(store)
+
+    callback = EvaluationCallback({"a": Notes(), "b": Notes()}, features={"batch_size": 3})
+    fit([callback], tmp_path, max_epochs=2)
+    first, again, second, _ = Notes.stores
+    assert first is again and first is not second
+    assert first.batch_size == 3
+
+
 @pytest.mark.parametrize(
     ("cadence", "message"),
     [
