@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 
 from cyclip_pl.checkpoints.load import load
 from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.features import FeatureStore
+from cyclip_pl.evaluation.output import check_predictions, write_details, write_predictions
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.table import print_table
 from cyclip_pl.training import write_metrics
@@ -20,13 +22,20 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     Raises:
         ValueError: no usable checkpoint or data set.
     """
+    if config.predictions:
+        check_predictions()
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     model = load(config.checkpoint, fabric.device)
-    figures = run(build(config.get("evaluation")).values(), model)
+    store = FeatureStore(model, **config.features)
+    results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)
-        write_metrics(folder, figures)
-        print_table(figures)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_metrics(folder, results.figures)
+        write_details(folder, results)
+        if config.predictions:
+            write_predictions(folder, results)
+        print_table(results.figures)
         print(f"run folder: {folder}")
-    return figures
+    return results.figures

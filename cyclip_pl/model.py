@@ -36,7 +36,12 @@ class EmbeddingModel(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W), or floats already normalised → unit-norm (N, D)."""
-        return self.projector.project_image(self.encoder.encode_image(images.to(self.device)))
+        return self.encode_image_and_features(images)[0]
+
+    def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `encode_image`, and the encoder's features (N, F), not normalised."""
+        features = self.encoder.encode_image(images.to(self.device))
+        return self.projector.project_image(features), features
 
     def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
         """Strings, or tokens (N, L) → unit-norm (N, D)."""

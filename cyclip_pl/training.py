@@ -54,7 +54,7 @@ def train(config: DictConfig) -> dict[str, float]:
 
     # First of all callbacks, so that its clock stops before evaluations start.
     throughput = Throughput()
-    evaluation = EvaluationCallback.from_config(config.get("evaluation"))
+    evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -104,4 +104,13 @@ class Model(Protocol):
 
     def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
         """Strings, or tokens (N, L) -> unit-norm embeddings (N, D)."""
+        ...
+
+
+@runtime_checkable
+class FeatureModel(Protocol):
+    """What a `Model` may offer besides: the features that linear probes look at."""
+
+    def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What `encode_image` gives (N, D), and the encoder's features (N, F), not normalised."""
         ...

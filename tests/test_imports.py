@@ -23,7 +23,7 @@ ALLOWED = {
     "optimization": set(),
     "model": BASE | {"encoders", "projectors", "data"},
     "module": BASE | {"encoders", "projectors", "objectives", "optimization", "model"},
-    "evaluation": BASE,
+    "evaluation": BASE | {"losses"},
     "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},
     "training": BASE | {"callbacks", "checkpoints", "evaluation", "module"},

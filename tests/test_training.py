@@ -9,9 +9,13 @@ import pytest
 import torch
 
 from cyclip_pl.checkpoints.load import load
+from cyclip_pl.evaluating import evaluate
+from cyclip_pl.evaluation import features
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.zero_shot import ZeroShot
 from cyclip_pl.training import train
 from tests.helpers.composed import composed
+from tests.helpers.evaluation_sets import caption_set
 from tests.helpers.world import SAMPLES, shrunk
 
 
@@ -69,12 +73,64 @@ def test_every_term_and_rate_is_logged_by_name(run):
 def test_what_was_saved_evaluates_as_it_did_in_training(run, world, path):
     folder, figures = run
     model = load(folder / path)
-    again = ZeroShot(datasets=[str(world / "shapes")])(model)
+    again = ZeroShot(datasets=[str(world / "shapes")])(FeatureStore(model)).figures
     if path.endswith("best.ckpt"):
         assert again["shapes/zero_shot/top1"] >= 0
     else:
         assert again == {k: v for k, v in figures.items() if k in again}
     assert model.scale == pytest.approx(1 / 0.07, rel=1e-2)
+
+
+def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path, monkeypatch):
+    folder, figures = run
+    caption_set(tmp_path / "captions", [[f"a red square {n}", "an image"] for n in range(20)])
+    config = composed(
+        f"checkpoint={folder}",
+        "evaluation=[zero_shot,retrieval]",
+        f"evaluation.datasets=[{world}/shapes]",
+        f"evaluation.caption_sets=[{tmp_path}/captions]",
+        f"features.cache={tmp_path}/cache",
+        "predictions=true",
+        "accelerator=cpu",
+        config_name="eval",
+        run_dir=tmp_path / "eval",
+    )
+    found = evaluate(config)
+    assert found == {k: v for k, v in found.items() if k not in figures or figures[k] == v}
+    assert {"shapes/zero_shot/top1_low", "captions/retrieval/image_to_text_r1"} <= set(found)
+    assert json.loads((tmp_path / "eval/metrics.json").read_text()) == found
+    for kind, suffix in (("details", ".json"), ("predictions", ".parquet")):
+        names = sorted(path.name for path in (tmp_path / "eval" / kind).iterdir())
+        assert names == [f"captions_retrieval{suffix}", f"shapes_zero_shot{suffix}"]
+
+    def none(*arguments):
+        raise AssertionError("the images of both sets are in the cache")
+
+    monkeypatch.setattr("cyclip_pl.evaluation.features.encode_images", none)
+    assert evaluate(config) == found
+
+
+def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypatch):
+    caption_set(tmp_path / "captions", [[f"a red square {n}"] for n in range(6)])
+    encoded = []
+    encode_images = features.encode_images
+
+    def counted(model, dataset, *arguments):
+        encoded.append(dataset.name)
+        return encode_images(model, dataset, *arguments)
+
+    monkeypatch.setattr(features, "encode_images", counted)
+    again = f"+evaluation.again={{_target_: {ZeroShot.__module__}.ZeroShot, datasets: "
+    figures = _train(
+        world,
+        tmp_path / "run",
+        "evaluation=[zero_shot,retrieval]",
+        f"evaluation.caption_sets=[{tmp_path}/captions]",
+        f"{again}[{world}/shapes], templates: simple}}",
+        "trainer.max_steps=2",
+    )
+    assert encoded == ["shapes", "captions"]
+    assert figures["shapes/zero_shot/samples"] == figures["shapes/again/samples"] == 36
 
 
 def test_a_loaded_model_embeds_strings_and_pictures(run):

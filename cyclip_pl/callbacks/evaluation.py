@@ -11,9 +11,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from cyclip_pl.evaluation.build import CADENCE, build
+from cyclip_pl.evaluation.build import CADENCE, build, entries
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.modes import evaluation_mode
-from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.evaluation.protocol import Evaluation, run
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Cadence:
 class EvaluationCallback(Callback):
     """Run evaluations on `pl_module.as_model()`, each at its own cadence and at the end.
 
-    An evaluation runs at most once per optimizer step. Its figures reach every logger at that
+    An evaluation runs at most once per optimizer step; those due at one step share what they
+    compute. Its figures reach every logger at that
     step, and `trainer.callback_metrics` before a `ModelCheckpoint` looks there, so
     `monitor="<dataset>/<evaluation>/<figure>"` works. The training goes on as if nothing had
     happened: modes, random state and gradients are as before.
@@ -49,6 +51,7 @@ class EvaluationCallback(Callback):
     Args:
         evaluations: By name.
         cadence: By the same names; `Cadence()` for those that are missing.
+        features: Settings of the `FeatureStore` that the evaluations of a step share.
 
     Attributes:
         figures: The last figures of each evaluation, `<dataset>/<evaluation>/<figure>`; kept in
@@ -56,30 +59,36 @@ class EvaluationCallback(Callback):
         seconds: Wall time spent in evaluations since the training began, or was resumed.
 
     Raises:
-        ValueError: When the training begins: one line that names a missing or broken data set.
+        ValueError: When the training begins: one line that names a missing or broken data set, or
+            a setting of the features.
     """
 
     def __init__(
         self,
         evaluations: Mapping[str, Evaluation],
         cadence: Mapping[str, Cadence] | None = None,
+        features: Mapping[str, Any] | None = None,
     ) -> None:
         self.evaluations = dict(evaluations)
         self.cadence = {name: (cadence or {}).get(name, Cadence()) for name in self.evaluations}
+        self.features = dict(features or {})
         self.figures: dict[str, float] = {}
         self.seconds = 0.0
         self._step_of_last = {name: 0 for name in self.evaluations}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any] | None) -> EvaluationCallback:
-        """From the `evaluation` node, whose entries may have a `cadence` beside their settings.
+    def from_config(
+        cls, config: Mapping[str, Any] | None, features: Mapping[str, Any] | None = None
+    ) -> EvaluationCallback:
+        """From the `evaluation` node, whose entries may have a `cadence` beside their settings,
+        and the `features` node.
 
         Raises:
             ValueError: One line that names the setting.
         """
         evaluations = build(config)
         cadence = {}
-        for name, entry in (config or {}).items():
+        for name, entry in entries(config).items():
             setting = f"evaluation.{name}.{CADENCE}"
             try:
                 cadence[name] = Cadence(**(entry.get(CADENCE) or {}))
@@ -87,10 +96,11 @@ class EvaluationCallback(Callback):
                 raise ValueError(f"{setting} has every_n_epochs and every_n_steps") from error
             except ValueError as error:
                 raise ValueError(f"{setting}.{error}") from error
-        return cls(evaluations, cadence)
+        return cls(evaluations, cadence, features)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
+            self._store(pl_module)  # so that wrong settings show before the first step
             for evaluation in self.evaluations.values():
                 evaluation.open()
 
@@ -126,12 +136,10 @@ class EvaluationCallback(Callback):
         if not names:
             return
         began = time.perf_counter()
-        figures: dict[str, float] = {}
         with isolate_rng(), evaluation_mode(pl_module):
-            model = cast(Any, pl_module).as_model()
-            for name in names:
-                figures.update(self.evaluations[name](model))
-                self._step_of_last[name] = steps
+            evaluations = [self.evaluations[name] for name in names]
+            figures = run(evaluations, self._store(pl_module)).figures
+        self._step_of_last.update(dict.fromkeys(names, steps))
         self.figures.update(figures)
         self.seconds += time.perf_counter() - began
         # Not through `log_dict`: between the steps that Lightning logs it would lose figures, and
@@ -140,6 +148,9 @@ class EvaluationCallback(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=steps)
             logger.save()
+
+    def _store(self, pl_module: LightningModule) -> FeatureStore:
+        return FeatureStore(cast(Any, pl_module).as_model(), **self.features)
 
     def state_dict(self) -> dict[str, Any]:
         return {"figures": self.figures, "step_of_last": self._step_of_last}

@@ -1,12 +1,55 @@
-"""What an evaluation is: a model in, named figures out."""
+"""What an evaluation is: features in, named results out; and what it may ask of a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cyclip_pl.types import Model
+from PIL.Image import Image
+from torch import Tensor
+
+from cyclip_pl.evaluation.results import Results
+
+if TYPE_CHECKING:
+    from cyclip_pl.evaluation.features import FeatureStore
+
+
+class ImageSet(Protocol):
+    """Images, each of which can be read alone."""
+
+    name: str
+    """What figures call it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all its content: equal only where images, labels and names are."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def key(self, index: int) -> str:
+        """A sample's own name."""
+        ...
+
+    def where(self, index: int) -> str:
+        """Where a sample lies, for messages."""
+        ...
+
+    def image(self, index: int) -> Image:
+        """The sample's image, RGB; raises `image_shards.Undecodable`."""
+        ...
+
+
+class LabelledSet(ImageSet, Protocol):
+    """Images and the names of their classes."""
+
+    classnames: list[str]
+    """K names."""
+    templates: list[str] | None
+    """Its own prompts with `{c}`, if it has any."""
+    label_N: Tensor
+    """int64, (N,), the class of each sample, on the CPU."""
 
 
 class Evaluation(Protocol):
@@ -14,6 +57,8 @@ class Evaluation(Protocol):
 
     name: str
     """Its name in the configuration, and in its figures."""
+    needs_features: bool
+    """Whether it asks the store for `feature_NF`: `run` then keeps them from the first pass on."""
 
     def open(self) -> None:
         """Find and check the data, so that what is wrong with it shows before the training.
@@ -23,17 +68,19 @@ class Evaluation(Protocol):
         """
         ...
 
-    def __call__(self, model: Model) -> dict[str, float]:
+    def __call__(self, store: FeatureStore) -> Results:
         """Figures by `<dataset>/<name>/<figure>`; all ranks enter together, all get them."""
         ...
 
 
-def run(evaluations: Iterable[Evaluation], model: Model) -> dict[str, float]:
-    """The figures of several evaluations, in their order."""
-    figures: dict[str, float] = {}
+def run(evaluations: Iterable[Evaluation], store: FeatureStore) -> Results:
+    """The results of several evaluations, in their order; what they share is computed once."""
+    evaluations = list(evaluations)
+    store.keep_features |= any(evaluation.needs_features for evaluation in evaluations)
+    results = Results()
     for evaluation in evaluations:
-        figures.update(evaluation(model))
-    return figures
+        results.update(evaluation(store))
+    return results
 
 
 def named_folders(

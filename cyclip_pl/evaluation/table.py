@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from rich.box import SIMPLE_HEAD
@@ -9,22 +10,31 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-# Figures that are fractions, by the start of their name; shown in percent.
-FRACTIONS = ("top", "macro_recall")
+# Figures that are fractions; shown in percent.
+FRACTIONS = re.compile(r"top\d+|macro_recall|.*_r\d+")
+BOUNDS = ("_low", "_high")
 
 
-def _cell(figure: str, value: float | None) -> str:
+def _cell(figure: str, row: Mapping[str, float]) -> str:
+    value = row.get(figure)
     if value is None:
         return ""
-    if figure.startswith(FRACTIONS):
-        return f"{100 * value:.1f}"
+    if FRACTIONS.fullmatch(figure):
+        low, high = (row.get(figure + bound) for bound in BOUNDS)
+        spread = "" if low is None or high is None else f" ±{50 * (high - low):.1f}"
+        return f"{100 * value:.1f}{spread}"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _bounded(bound: str) -> str:
+    return bound.rpartition("_")[0]
 
 
 def tables(figures: Mapping[str, float]) -> list[Table]:
     """A table for each evaluation among `<dataset>/<evaluation>/<figure>` entries.
 
-    Fractions are in percent with one decimal. Entries of other names (`train/seconds`) are no
+    Fractions are in percent with one decimal, followed by half the width of their interval where
+    they have bounds. Entries of other names (`train/seconds`) are no
     evaluation's and are left out.
     """
     rows: dict[str, dict[str, dict[str, float]]] = {}
@@ -36,6 +46,7 @@ def tables(figures: Mapping[str, float]) -> list[Table]:
     made = []
     for evaluation, datasets in rows.items():
         columns = list(dict.fromkeys(figure for row in datasets.values() for figure in row))
+        columns = [c for c in columns if not (c.endswith(BOUNDS) and _bounded(c) in columns)]
         # `skipped` is news only where something was.
         columns = [c for c in columns if c != "skipped" or any(r.get(c) for r in datasets.values())]
         table = Table(
@@ -47,10 +58,10 @@ def tables(figures: Mapping[str, float]) -> list[Table]:
         )
         table.add_column("dataset")
         for figure in columns:
-            unit = " %" if figure.startswith(FRACTIONS) else ""
+            unit = " %" if FRACTIONS.fullmatch(figure) else ""
             table.add_column(figure.replace("_", "\n") + unit, justify="right")
         for dataset, row in datasets.items():
-            table.add_row(escape(dataset), *(_cell(figure, row.get(figure)) for figure in columns))
+            table.add_row(escape(dataset), *(_cell(figure, row) for figure in columns))
         made.append(table)
     return made
 

@@ -5,106 +5,84 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from cyclip_pl.distributed import rank
-from cyclip_pl.evaluation import templates as prompt_templates
-from cyclip_pl.evaluation.accuracy import ClassAccuracy
-from cyclip_pl.evaluation.classifier import Classifier, class_embeddings
+from cyclip_pl.evaluation.accuracy import accuracy_figures, chunks, per_class, rank_of_label
+from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
+from cyclip_pl.evaluation.classifier import Classifier
 from cyclip_pl.evaluation.datasets import ClassificationSet
-from cyclip_pl.evaluation.encode import device_of, encode_images
-from cyclip_pl.evaluation.modes import evaluation_mode
-from cyclip_pl.evaluation.protocol import named_folders
-from cyclip_pl.types import Model
+from cyclip_pl.evaluation.features import EncodedImages, FeatureStore
+from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.settings import whole_numbers
+from cyclip_pl.evaluation.templates import PromptSource
 
 logger = logging.getLogger(__name__)
 
+_CONFUSIONS = 50  # pairs that the details name
 
-def zero_shot(
-    model: Model,
-    dataset: ClassificationSet,
-    classifier: Classifier,
-    top_k: Sequence[int] = (1, 3, 5),
-    batch_size: int = 256,
-    workers: int = 0,
-) -> dict[str, float]:
-    """Classify every image of a set by its nearest class embedding.
+
+def classify(
+    images: EncodedImages, classifier: Classifier, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each image by its nearest class embedding, a bounded number at a time.
 
     Returns:
-        `top<k>` and `macro_recall` (the mean over classes that have images), fractions of the
-        images that could be decoded; `samples` of those, `classes` in all, and `skipped`, the
-        images that could not. A k above the number of classes is left out: it says nothing.
-        Equal on all ranks, and equal to those of one process.
-
-    Raises:
-        ValueError: No image of the set can be decoded.
+        int64 rank of the true class, 0 the best (N,); int64 predicted class (N,); float32 score
+        of the prediction (N,). On the CPU. A row with a score that is not finite has the rank K
+        and the prediction -1.
     """
-    classes = len(dataset.classnames)
-    accuracy = ClassAccuracy(classes, [k for k in top_k if k <= classes]).to(device_of(model))
-    for image_ND, index_N in encode_images(model, dataset, batch_size, workers):
-        label_N = dataset.label_N[index_N].to(image_ND.device)
-        accuracy.update(classifier(image_ND), label_N)
-    computed = accuracy.compute()
-    samples = int(computed.pop("samples"))
-    skipped = len(dataset) - samples
-    if not samples:
-        raise ValueError(f"{dataset.folder}: none of its {skipped} images can be decoded")
-    if skipped and rank() == 0:
-        logger.warning("%s: %d of %d images left out", dataset.name, skipped, len(dataset))
-    return {
-        **{name: float(value) for name, value in computed.items()},
-        "samples": samples,
-        "classes": classes,
-        "skipped": skipped,
-    }
+    classes = len(classifier.column_K)
+    ranks, predictions, scores = [], [], []
+    for rows in chunks(len(images), classes):
+        score_NK = classifier(images.embedding_ND[rows].to(device))
+        best_N, predicted_N = score_NK.max(1)  # of equal scores the first
+        finite_N = score_NK.isfinite().all(1)
+        ranks.append(rank_of_label(score_NK, images.label_N[rows].to(device)).cpu())
+        predictions.append(predicted_N.where(finite_N, -1).cpu())
+        scores.append(best_N.cpu())
+    return torch.cat(ranks), torch.cat(predictions), torch.cat(scores)
 
 
 class ZeroShot:
     """Zero-shot classification of several sets.
 
+    Figures of a set: `top<k>`, with the bounds `top<k>_low` and `top<k>_high` of `bootstrap`, and
+    `macro_recall` (the mean over classes that have images), fractions of the images that could be
+    decoded; `samples` of those, `classes` in all, and
+    `skipped`, the images that could not. A k above the number of classes is left out: it says
+    nothing. Details: accuracy per class, and the pairs of classes most often confused.
+
     Args:
         datasets: Folders in the layout of `evaluation.datasets`, or names with folders.
         split: The split to classify.
-        templates: Prompts: null for each set's own, `openai`, `simple`, or a list with `{c}`.
+        templates: Prompts, see `PromptSource`.
         top_k: The k's of the accuracies.
-        batch_size: Images, and prompts, encoded at once.
-        workers: Processes that decode images; 0 decodes in this one.
         name: Its name in the configuration and in its figures.
 
     Raises:
         ValueError: One line that names the setting.
     """
 
+    needs_features = False
+
     def __init__(
         self,
         datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
         split: str = "test",
-        templates: str | Sequence[str] | None = None,
+        templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         top_k: Sequence[int] = (1, 3, 5),
-        batch_size: int = 256,
-        workers: int = 0,
         name: str = "zero_shot",
     ) -> None:
-        def at_least(least: int, setting: str, value: object) -> None:
-            if type(value) is not int or value < least:
-                raise ValueError(
-                    f"evaluation.{name}.{setting} must be a whole number of at least {least}; "
-                    f"got {value!r}"
-                )
-
         self.name = name
         self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
         self.split = split
-        self._setting = f"evaluation.{name}.templates"
-        self.templates = prompt_templates.resolve(templates, self._setting)
-        if isinstance(top_k, str) or not isinstance(top_k, Sequence) or not top_k:
-            raise ValueError(f"evaluation.{name}.top_k must be a list of numbers; got {top_k!r}")
-        for k in top_k:
-            at_least(1, "top_k", k)
-        at_least(1, "batch_size", batch_size)
-        at_least(0, "workers", workers)
-        self.top_k = tuple(dict.fromkeys(top_k))
-        self.batch_size = batch_size
-        self.workers = workers
+        self.templates = PromptSource(templates, f"evaluation.{name}.templates")
+        self.top_k = whole_numbers(top_k, f"evaluation.{name}.top_k")
         self._sets: list[ClassificationSet] | None = None
 
     def open(self) -> None:
@@ -120,38 +98,103 @@ class ZeroShot:
         except ValueError as error:
             raise ValueError(f"evaluation.{self.name}.datasets: {error}") from error
         for dataset in sets:
-            self._prompts(dataset)
+            self.templates.prompts(dataset)
             if rank() == 0:
                 _say_what_is_odd(dataset, self.top_k)
         self._sets = sets
 
-    def __call__(self, model: Model) -> dict[str, float]:
-        """Figures of `zero_shot` by `<dataset>/<name>/<figure>`; all ranks enter together."""
+    def __call__(self, store: FeatureStore) -> Results:
+        """All ranks enter together.
+
+        Raises:
+            ValueError: No image of a set can be decoded.
+        """
         self.open()
         assert self._sets is not None
-        figures: dict[str, float] = {}
-        # Several sets of one study have the same classes and prompts: encode these once.
-        classifiers: dict[tuple[tuple[str, ...], tuple[str, ...]], Classifier] = {}
-        with evaluation_mode(model):
-            for dataset in self._sets:
-                templates = self._prompts(dataset)
-                key = (tuple(dataset.classnames), tuple(templates))
-                if key not in classifiers:
-                    classifiers[key] = class_embeddings(
-                        model, dataset.classnames, templates, self.batch_size
-                    )
-                of_set = zero_shot(
-                    model, dataset, classifiers[key], self.top_k, self.batch_size, self.workers
-                )
-                for figure, value in of_set.items():
-                    figures[f"{dataset.name}/{self.name}/{figure}"] = value
-        return figures
+        results = Results()
+        for dataset in self._sets:
+            self._add(results, dataset, store)
+        return results
 
-    def _prompts(self, dataset: ClassificationSet) -> list[str]:
-        return self.templates or prompt_templates.own(dataset, self._setting)
+    def _add(self, results: Results, dataset: LabelledSet, store: FeatureStore) -> None:
+        prompts = self.templates.prompts(dataset)
+        classifier = store.classifier(dataset.classnames, prompts)
+        images = store.images(dataset)
+        label_N = images.label_N
+        rank_N, predicted_N, score_N = classify(images, classifier, store.device)
+        classes = len(dataset.classnames)
+        top_k = [k for k in self.top_k if k <= classes]
+        skipped = len(dataset) - len(images)
+        if skipped and rank() == 0:
+            logger.warning("%s: %d of %d images left out", dataset.name, skipped, len(dataset))
+        results.add(
+            dataset.name,
+            self.name,
+            figures={
+                **with_intervals(
+                    accuracy_figures(rank_N, label_N, classes, top_k),
+                    {f"top{k}": rank_N < k for k in top_k},
+                ),
+                "samples": len(images),
+                "classes": classes,
+                "skipped": skipped,
+            },
+            details={
+                "protocol": {
+                    "split": self.split,
+                    "templates": self.templates.title,
+                    "prompts": sum(map(len, prompts)),
+                    "interval": PROTOCOL,
+                },
+                "per_class": _per_class(dataset.classnames, rank_N, label_N),
+                "confusions": _confusions(dataset.classnames, predicted_N, label_N),
+            },
+            predictions={
+                "index": images.index_N.tolist(),
+                "key": [dataset.key(index) for index in images.index_N.tolist()],
+                "label": label_N.tolist(),
+                "prediction": predicted_N.tolist(),
+                "score": score_N.tolist(),
+                "correct": (rank_N == 0).tolist(),
+            },
+        )
 
 
-def _say_what_is_odd(dataset: ClassificationSet, top_k: Sequence[int]) -> None:
+def _per_class(classnames: Sequence[str], rank_N: Tensor, label_N: Tensor) -> list[dict[str, Any]]:
+    """Images and accuracy of each class; None where it has no image."""
+    image_K, hit_K = (x.tolist() for x in per_class(rank_N, label_N, len(classnames)))
+    return [
+        {"class": name, "images": images, "top1": hits / images if images else None}
+        for name, images, hits in zip(classnames, image_K, hit_K, strict=True)
+    ]
+
+
+def _confusions(
+    classnames: Sequence[str], predicted_N: Tensor, label_N: Tensor
+) -> list[dict[str, Any]]:
+    """The pairs of classes most often confused, by count, and by number among equals.
+
+    `share` is of the true class's images.
+    """
+    image_K = torch.bincount(label_N, minlength=len(classnames)).tolist()
+    wrong = Counter(
+        pair
+        for pair in zip(label_N.tolist(), predicted_N.tolist(), strict=True)
+        if pair[0] != pair[1] and pair[1] >= 0
+    )
+    most = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:_CONFUSIONS]
+    return [
+        {
+            "class": classnames[true],
+            "predicted": classnames[predicted],
+            "images": count,
+            "share": count / image_K[true],
+        }
+        for (true, predicted), count in most
+    ]
+
+
+def _say_what_is_odd(dataset: LabelledSet, top_k: Sequence[int]) -> None:
     classes = len(dataset.classnames)
     repeated = [name for name, n in Counter(dataset.classnames).items() if n > 1]
     if repeated:

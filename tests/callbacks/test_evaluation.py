@@ -16,13 +16,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cyclip_pl.callbacks.evaluation import Cadence, EvaluationCallback
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.evaluation.results import Results
 from cyclip_pl.types import Model
 from tests.helpers.evaluation_sets import TinyNet, coded_set
 
 
 class Recorder:
     """An evaluation that notes when it ran, scores by a list, and uses up randomness."""
+
+    needs_features = False
 
     def __init__(self, scores: list[float] | None = None) -> None:
         self.name = "probe"
@@ -33,7 +37,8 @@ class Recorder:
     def open(self) -> None:
         self.opened = True
 
-    def __call__(self, model: Model) -> dict[str, float]:
+    def __call__(self, store: FeatureStore) -> Results:
+        model = store.model
         assert self.opened and not torch.is_grad_enabled()
         assert isinstance(model, Network) and not any(m.training for m in model.modules())
         torch.rand(3), np.random.rand(2), random.random()
@@ -41,7 +46,9 @@ class Recorder:
         self.ran_at.append(model.global_step)
         run = len(self.ran_at)
         score = self.scores[run - 1] if self.scores else float(run)
-        return {"s/probe/score": score, "s/probe/samples": 7}
+        results = Results()
+        results.add("s", "probe", {"score": score, "samples": 7})
+        return results
 
 
 class Network(pl.LightningModule):
@@ -212,7 +219,7 @@ def test_zero_shot_from_the_configuration_is_what_it_is_outside(tmp_path: Path) 
     assert callback.cadence == {"zero_shot": Cadence(every_n_epochs=1, every_n_steps=2)}
     module = Trained()
     fit([callback], tmp_path, module, max_epochs=1)
-    outside = callback.evaluations["zero_shot"](module.as_model())
+    outside = callback.evaluations["zero_shot"](FeatureStore(module.as_model())).figures
     assert callback.figures == outside
     assert outside["s/zero_shot/samples"] == 5
 
@@ -224,6 +231,29 @@ def test_a_missing_set_stops_before_the_first_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no classification set at .*absent"):
         fit([callback], tmp_path, module)
     assert torch.equal(before, module.head[0].weight)
+
+
+def test_wrong_settings_of_the_features_stop_before_the_first_step(tmp_path: Path) -> None:
+    callback = EvaluationCallback({}, features={"batch_size": 0})
+    with pytest.raises(ValueError, match=r"^features\.batch_size must be .*; got 0$"):
+        fit([callback], tmp_path)
+
+
+def test_the_evaluations_of_a_step_share_a_store_and_those_of_the_next_have_their_own(
+    tmp_path: Path,
+) -> None:
+    class Notes(Recorder):
+        stores: list[FeatureStore] = []
+
+        def __call__(self, store: FeatureStore) -> Results:
+            self.stores.append(store)
+            return super().__call__(store)
+
+    callback = EvaluationCallback({"a": Notes(), "b": Notes()}, features={"batch_size": 3})
+    fit([callback], tmp_path, max_epochs=2)
+    first, again, second, _ = Notes.stores
+    assert first is again and first is not second
+    assert first.batch_size == 3
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.build import SETS, build
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.zero_shot import ZeroShot
 from tests.evaluation.test_zero_shot import random_model
+from tests.helpers.composed import choices, composed
 from tests.helpers.evaluation_sets import coded_set
 
 TARGET = "cyclip_pl.evaluation.zero_shot.ZeroShot"
@@ -33,8 +35,8 @@ def test_entries_become_evaluations_that_bear_their_names(tmp_path: Path) -> Non
     )
     evaluations = build(config.evaluation)
     assert list(evaluations) == ["zero_shot", "again"]
-    figures = run(evaluations.values(), random_model(2, ["a", "b"]))
-    assert {"s/zero_shot/top1", "t/again/top2"} <= set(figures)
+    results = run(evaluations.values(), FeatureStore(random_model(2, ["a", "b"])))
+    assert {"s/zero_shot/top1", "t/again/top2"} <= set(results.figures)
 
 
 def test_no_evaluation_is_none() -> None:
@@ -56,25 +58,30 @@ def test_errors_are_one_line_that_names_the_setting(entry: dict, message: str) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(Path("conf/evaluation").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_a_file_of_the_group_is_one_entry_of_its_own_name(path: Path) -> None:
-    config = OmegaConf.load(path)
-    assert list(config) == [path.stem]
-    evaluation = build(config)[path.stem]
+@pytest.mark.parametrize("name", choices("evaluation"))
+def test_a_file_of_the_group_is_one_entry_of_its_own_name(name: str) -> None:
+    config = composed(f"evaluation=[{name}]").evaluation
+    assert set(config) == {name, *SETS}
+    evaluation = build(config)[name]
     parameters = inspect.signature(type(evaluation)).parameters
-    assert set(config[path.stem]) == {"_target_", "cadence", *parameters} - {"name"}
-    assert set(config[path.stem].cadence) == {"every_n_epochs", "every_n_steps"}
+    assert set(config[name]) == {"_target_", "cadence", *parameters} - {"name"}
+    assert set(config[name].cadence) == {"every_n_epochs", "every_n_steps"}
 
 
-def test_the_default_sets_are_the_whole_emoji_sets() -> None:
-    evaluation = build(OmegaConf.load("conf/evaluation/zero_shot.yaml"))["zero_shot"]
-    assert isinstance(evaluation, ZeroShot)
-    assert {str(folder.parent) for folder in evaluation.folders.values()} == {"data/emoji"}
-    assert list(evaluation.folders) == [
-        "emoji_unseen_pictures",
-        "emoji_line",
-        "emoji_mono",
-        "emoji_unseen_names_classes",
+@pytest.mark.parametrize("config_name", ["train", "eval"])
+def test_one_list_of_sets_serves_all_and_each_can_have_its_own(config_name: str) -> None:
+    def folders(*overrides: str) -> list[str]:
+        config = composed(*overrides, config_name=config_name)
+        evaluation = build(config.evaluation)["zero_shot"]
+        assert isinstance(evaluation, ZeroShot)
+        return [str(folder) for folder in evaluation.folders.values()]
+
+    assert folders() == [
+        "data/emoji/emoji_unseen_pictures",
+        "data/emoji/emoji_line",
+        "data/emoji/emoji_mono",
+        "data/emoji/emoji_unseen_names_classes",
     ]
+    assert folders("evaluation.datasets=[/a,/b]") == ["/a", "/b"]
+    assert folders("evaluation.datasets=[/a]", "evaluation.zero_shot.datasets=[/c]") == ["/c"]
+    assert build(composed("evaluation=[]", config_name=config_name).evaluation) == {}

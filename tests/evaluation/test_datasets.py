@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclip_pl.evaluation.datasets import ClassificationSet, Undecodable
+from cyclip_pl.evaluation.datasets import ClassificationSet
+from cyclip_pl.evaluation.image_shards import Undecodable
 from tests.helpers.evaluation_sets import coded_set, png, write_set, write_tar
 
 

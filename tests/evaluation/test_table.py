@@ -41,6 +41,24 @@ def test_a_table_for_each_evaluation_with_its_own_columns() -> None:
     assert zero_shot.row_count == 2
 
 
+def test_bounds_are_half_a_width_behind_their_figure() -> None:
+    figures = {
+        "a/zero_shot/top1": 0.5,
+        "a/zero_shot/top1_low": 0.45,
+        "a/zero_shot/top1_high": 0.574,
+        "b/zero_shot/top1": 0.25,
+        "a/retrieval/image_to_text_r10": 0.125,
+        "a/retrieval/image_to_text_median_rank": 12.5,
+        "a/geometry/mind_the_low": 3,
+    }
+    zero_shot, retrieval, geometry = tables(figures)
+    assert [str(column.header) for column in zero_shot.columns] == ["dataset", "top1 %"]
+    assert list(zero_shot.columns[1].cells) == ["50.0 ±6.2", "25.0"]
+    assert str(retrieval.columns[1].header) == "image\nto\ntext\nr10 %"
+    assert [list(column.cells) for column in retrieval.columns[1:]] == [["12.5"], ["12.5"]]
+    assert len(geometry.columns) == 2
+
+
 def test_skipped_shows_where_something_was() -> None:
     assert "skipped" not in _printed(FIGURES)
     assert "skipped" in _printed({**FIGURES, "b/zero_shot/skipped": 2.0})

@@ -1,4 +1,4 @@
-"""Small classification sets on disk, and models whose embeddings a test chooses."""
+"""Small classification and retrieval sets on disk, and models whose embeddings a test chooses."""
 
 from __future__ import annotations
 
@@ -56,16 +56,39 @@ def coded_set(
     templates: Sequence[str] = TEMPLATES,
     broken: Sequence[int] = (),
     shards: int = 2,
+    split: str = "test",
+    first: int = 0,
 ) -> Path:
-    """A set whose image n is `png(n)`, or no image at all for the numbers in `broken`."""
+    """A set whose image n is `png(first + n)`, or no image for the numbers in `broken`."""
     files: list[list[tuple[str, bytes]]] = [[] for _ in range(shards)]
     for n, label in enumerate(labels):
-        image = b"broken" if n in broken else png(n)
+        image = b"broken" if n in broken else png(first + n)
         files[n * shards // len(labels)] += [
             (f"s{n:04d}.png", image),
             (f"s{n:04d}.cls", str(label).encode()),
         ]
-    return write_set(folder, files, classnames, templates)
+    return write_set(folder, files, classnames, templates, split)
+
+
+def caption_set(
+    folder: Path,
+    captions: Sequence[Sequence[str]],
+    broken: Sequence[int] = (),
+    shards: int = 2,
+) -> Path:
+    """A retrieval set whose image n is `png(n)`, or no image at all for the numbers in `broken`."""
+    (folder / "test").mkdir(parents=True)
+    (folder / "dataset_type.txt").write_text("retrieval\n")
+    (folder / "test/nshards.txt").write_text(f"{shards}\n")
+    files: list[list[tuple[str, bytes]]] = [[] for _ in range(shards)]
+    for n, of_image in enumerate(captions):
+        files[n * shards // len(captions)] += [
+            (f"s{n:04d}.png", b"broken" if n in broken else png(n)),
+            (f"s{n:04d}.txt", "\n".join(of_image).encode()),
+        ]
+    for number, of_shard in enumerate(files):
+        write_tar(folder / "test" / f"{number}.tar", of_shard)
+    return folder
 
 
 def pixels(image: Image.Image) -> Tensor:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from cyclip_pl.data.prepare.shards import write_classification_set, write_training_shards
+from cyclip_pl.data.prepare.shards import (
+    write_classification_set,
+    write_labelled_split,
+    write_retrieval_set,
+    write_training_shards,
+)
 
 COLOURS = ("red", "green", "blue", "black")
 SHAPES = ("square", "circle", "bar")
@@ -29,7 +35,11 @@ def picture(index: int, side: int = 24) -> bytes:
 
 
 def write_world(folder: Path) -> Path:
-    """`train/` of 96 samples in 4 shards, and the zero-shot set `shapes/` of 12 classes."""
+    """`train/` of 96 samples in 4 shards, and the zero-shot set `shapes/` of 12 classes.
+
+    Beside it the training pictures with labels, `shapes/train`; `moved/`, the same classes;
+    `captions/`, for retrieval; and `hierarchy.json`, the colour of each class.
+    """
     samples = {
         f"{i:03d}": {"png": picture(i), "txt": f"a {CLASSES[i % len(CLASSES)]}".encode()}
         for i in range(SAMPLES)
@@ -38,6 +48,14 @@ def write_world(folder: Path) -> Path:
     pictures = {f"{i:03d}": picture(i + 7) for i in range(36)}
     labels = {f"{i:03d}": CLASSES[(i + 7) % len(CLASSES)] for i in range(36)}
     write_classification_set(folder / "shapes", pictures, labels, CLASSES, ["{c}", "a {c}"])
+    write_classification_set(folder / "moved", pictures, labels, CLASSES, ["{c}"])
+    of_train = {key: CLASSES[int(key) % len(CLASSES)] for key in samples}
+    shown = {key: members["png"] for key, members in samples.items()}
+    write_labelled_split(folder / "shapes" / "train", shown, of_train, CLASSES)
+    captions = {key: [f"a {name}", name] for key, name in labels.items()}
+    write_retrieval_set(folder / "captions", pictures, captions)
+    hierarchy = {name: {"colour": name.split()[0]} for name in CLASSES}
+    (folder / "hierarchy.json").write_text(json.dumps(hierarchy))
     return folder
 
 

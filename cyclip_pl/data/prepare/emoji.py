@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclip_pl.data.prepare.folder import building, write_json, write_meta
 
-LAYOUT = 1
+LAYOUT = 2
 """Goes up when a folder made before no longer serves."""
 
 SOURCES = """\
@@ -37,9 +37,12 @@ A picture here carries the licence of its source.
 
   train/                       both colour styles of the known names, without the held-out ones
   emoji_unseen_pictures/       known names, the vendor's drawing held out of training
+  emoji_captions/              retrieval: the same pictures with five captions each
   emoji_unseen_names/          retrieval: names in no training picture or caption
   emoji_unseen_names_classes/  the same names as a classification set, all colour drawings
   emoji_line/, emoji_mono/     style shift: known names in a style never trained on
+  emoji_categories/            the drawings of the unseen names, the eight categories as classes
+  */train/                     the pictures of train/ once more, with labels
   *_100/                       100 classes of the same set, spread over the categories
   hierarchy.json               class name -> subcategory, category
   meta.json                    settings, versions and counts
@@ -107,8 +110,10 @@ def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
     samples = {
         **emoji_sets.write_training(folder, art, splits, seed),
         **emoji_sets.write_unseen_pictures(folder, art, splits, seed),
+        **emoji_sets.write_captions(folder, art, splits, seed),
         **emoji_sets.write_style_shifts(folder, art, splits, seed),
         **emoji_sets.write_unseen_names(folder, art, splits, seed),
+        **emoji_sets.write_labelled_training(folder, art, splits, seed),
     }
     hierarchy = {
         emoji.name: {"subcategory": emoji.subcategory, "category": emoji.category}

@@ -14,6 +14,7 @@ from cyclip_pl.data.prepare.shards import (
     json_bytes,
     order,
     write_classification_set,
+    write_labelled_split,
     write_retrieval_set,
     write_training_shards,
 )
@@ -76,17 +77,27 @@ def draw(size: int, workers: int) -> Art:
 
 def write_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
     """Both vendors' drawings of the known names, without the held-out ones."""
-    samples = {}
-    for style in VENDORS:
-        keys = sorted(set(splits.known) - set(splits.held_out[style]))
-        for sample, (emoji, png) in art.samples(style, keys).items():
-            samples[sample] = _with_captions(emoji, style, png)
+    samples = {
+        sample: _with_captions(emoji, sample.rsplit("__")[-1], png)
+        for sample, (emoji, png) in _trained_on(art, splits).items()
+    }
     sizes = write_training_shards(folder / "train", samples, TRAINING_SHARDS, f"{seed}/train")
     return {"train": sum(sizes.values())}
 
 
+def _trained_on(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
+    samples: dict[str, tuple[Emoji, bytes]] = {}
+    for style in VENDORS:
+        samples |= art.samples(style, sorted(set(splits.known) - set(splits.held_out[style])))
+    return samples
+
+
+def _captions(emoji: Emoji) -> list[str]:
+    return [template.replace("{c}", emoji.name) for template in TEMPLATES]
+
+
 def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
-    captions = [template.replace("{c}", emoji.name) for template in TEMPLATES]
+    captions = _captions(emoji)
     description = {
         "name": emoji.name,
         "category": emoji.category,
@@ -97,17 +108,36 @@ def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
     return {"png": png, "txt": captions[0].encode(), "json": json_bytes(description)}
 
 
-def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The held-out drawings among all known classes, and among 100 that have one."""
+def _held_out(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
+    """Of a name one vendor's drawing at most."""
     samples: dict[str, tuple[Emoji, bytes]] = {}
     for style in VENDORS:
         samples |= art.samples(style, splits.held_out[style])
+    return samples
+
+
+def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """The held-out drawings among all known classes, and among 100 that have one."""
+    samples = _held_out(art, splits)
     few = spread([emoji for emoji, _ in samples.values()], SMALL, seed)
     title = "emoji_unseen_pictures"
     return {
         **_classification(folder, title, samples, _known(art, splits), seed),
         **_classification(folder, f"{title}_{SMALL}", samples, few, seed),
     }
+
+
+def write_captions(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """The held-out drawings with all captions of their names, for retrieval."""
+    title = "emoji_captions"
+    samples = _held_out(art, splits)
+    pairs = write_retrieval_set(
+        folder / title,
+        {sample: png for sample, (_, png) in samples.items()},
+        {sample: _captions(emoji) for sample, (emoji, _) in samples.items()},
+        salt=f"{seed}/{title}",
+    )
+    return {title: pairs}
 
 
 def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
@@ -156,6 +186,39 @@ def write_unseen_names(folder: Path, art: Art, splits: Splits, seed: int) -> dic
         both |= art.samples(style, splits.unseen)
     classes = [art.emoji[key] for key in splits.unseen]
     return {title: pairs, **_classification(folder, f"{title}_classes", both, classes, seed)}
+
+
+def write_labelled_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """The training pictures with labels, for neighbours and probes.
+
+    By name, beside the unseen pictures; and by category, with the drawings of the unseen names to
+    test on. A category has hundreds of pictures, a name two.
+    """
+    trained = _trained_on(art, splits)
+    unseen: dict[str, tuple[Emoji, bytes]] = {}
+    for style in VENDORS:
+        unseen |= art.samples(style, splits.unseen)
+    names = sorted(emoji.name for emoji in _known(art, splits))
+    categories = sorted({emoji.category for emoji, _ in trained.values()})
+    title = "emoji_categories"
+    write_classification_set(
+        folder / title,
+        {sample: png for sample, (_, png) in unseen.items()},
+        {sample: emoji.category for sample, (emoji, _) in unseen.items()},
+        categories,
+        TEMPLATES,
+        salt=f"{seed}/{title}",
+    )
+    pictures = {sample: png for sample, (_, png) in trained.items()}
+    counts = {title: len(unseen)}
+    for name, classes, labels in (
+        ("emoji_unseen_pictures", names, {s: emoji.name for s, (emoji, _) in trained.items()}),
+        (title, categories, {s: emoji.category for s, (emoji, _) in trained.items()}),
+    ):
+        salt = f"{seed}/{name}/train"
+        split = folder / name / "train"
+        counts[f"{name}/train"] = write_labelled_split(split, pictures, labels, classes, salt=salt)
+    return counts
 
 
 def _known(art: Art, splits: Splits) -> list[Emoji]:

@@ -94,12 +94,12 @@ def write_training_shards(
     return sizes
 
 
-def _write_test_split(folder: Path, samples: Mapping[str, Sample], shards: int, salt: str) -> None:
-    (folder / "test").mkdir(parents=True)
+def _write_split(split: Path, samples: Mapping[str, Sample], shards: int, salt: str) -> None:
+    split.mkdir(parents=True)
     parts = [part for part in _deal(samples, shards, salt) if part]
     for number, part in enumerate(parts):
-        write_tar(folder / "test" / f"{number}.tar", part)
-    (folder / "test" / "nshards.txt").write_text(f"{len(parts)}\n", encoding="utf-8")
+        write_tar(split / f"{number}.tar", part)
+    (split / "nshards.txt").write_text(f"{len(parts)}\n", encoding="utf-8")
 
 
 def write_classification_set(
@@ -122,15 +122,28 @@ def write_classification_set(
     Returns:
         The number of samples.
     """
-    assert len(set(classes)) == len(classes), "class names are unique"
     assert all("{c}" in template for template in templates)
+    count = write_labelled_split(folder / "test", pictures, labels, classes, shards, salt)
+    _write_lines(folder / "classnames.txt", classes)
+    _write_lines(folder / "zeroshot_classification_templates.txt", templates)
+    return count
+
+
+def write_labelled_split(
+    split: Path,
+    pictures: Mapping[str, bytes],
+    labels: Mapping[str, str],
+    classes: Sequence[str],
+    shards: int = 4,
+    salt: str = "",
+) -> int:
+    """One split of a classification set; arguments and result as for the whole set."""
+    assert len(set(classes)) == len(classes), "class names are unique"
     index = {name: number for number, name in enumerate(classes)}
     samples = {
         key: {"png": png, "cls": str(index[labels[key]]).encode()} for key, png in pictures.items()
     }
-    _write_test_split(folder, samples, shards, salt)
-    _write_lines(folder / "classnames.txt", classes)
-    _write_lines(folder / "zeroshot_classification_templates.txt", templates)
+    _write_split(split, samples, shards, salt)
     return len(samples)
 
 
@@ -145,7 +158,7 @@ def write_retrieval_set(
     samples = {
         key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in pictures.items()
     }
-    _write_test_split(folder, samples, shards, salt)
+    _write_split(folder / "test", samples, shards, salt)
     _write_lines(folder / "dataset_type.txt", ["retrieval"])
     return len(samples)
 

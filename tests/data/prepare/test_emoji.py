@@ -116,6 +116,46 @@ def test_a_webdataset_reader_reads_the_retrieval_set(emoji_folder):
     assert len({several[0] for several in captions}) == len(captions)
 
 
+def test_the_captions_of_unseen_pictures_name_each_picture(emoji_folder):
+    captions = {
+        key: members["txt"].decode().splitlines()
+        for key, members in read_set(emoji_folder / "emoji_captions").items()
+    }
+    named = labelled(emoji_folder / "emoji_unseen_pictures")
+    assert captions.keys() == named.keys()
+    for key, (name, _) in named.items():
+        assert len(captions[key]) == 5 and all(name in caption for caption in captions[key])
+    # With a caption or a picture twice, a right answer would count as wrong.
+    assert len({caption for several in captions.values() for caption in several}) == 5 * len(named)
+    pictures = read_set(emoji_folder / "emoji_captions").values()
+    assert len({array(members["png"]).tobytes() for members in pictures}) == len(named)
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("emoji_unseen_pictures", "name"), ("emoji_categories", "category")]
+)
+def test_labelled_training_pictures_are_those_of_training(
+    emoji_folder, train, described, name, level
+):
+    classes = lines(emoji_folder / name / "classnames.txt")
+    number = int((emoji_folder / name / "train" / "nshards.txt").read_text())
+    split = read_tars([emoji_folder / name / "train" / f"{i}.tar" for i in range(number)])
+    assert split.keys() == train.keys()
+    for key, members in split.items():
+        assert members["png"] == train[key]["png"]
+        assert classes[int(members["cls"])] == described[key][level]
+
+
+def test_categories_are_tested_on_unseen_names(emoji_folder):
+    hierarchy = json.loads((emoji_folder / "hierarchy.json").read_text())
+    by_name = labelled(emoji_folder / "emoji_unseen_names_classes")
+    by_category = labelled(emoji_folder / "emoji_categories")
+    assert len(lines(emoji_folder / "emoji_categories" / "classnames.txt")) == 8
+    assert by_category.keys() == by_name.keys()
+    for key, (name, png) in by_name.items():
+        assert by_category[key] == (hierarchy[name]["category"], png)
+
+
 def test_class_lists(emoji_folder, described):
     known = sorted({about["name"] for about in described.values()})
     assert abs(len(known) - 1161) <= 10
@@ -198,7 +238,7 @@ def test_held_out_drawings_are_of_both_vendors_and_their_kin_is_held_out_too(
         assert key.replace(vendor, other) in train, "the name itself is known"
 
 
-@pytest.mark.parametrize("name", [*CLASSIFICATION, "emoji_unseen_names"])
+@pytest.mark.parametrize("name", [*CLASSIFICATION, "emoji_unseen_names", "emoji_captions"])
 def test_no_picture_of_a_test_set_was_trained_on(emoji_folder, train, name):
     trained = {array(members["png"]).tobytes() for members in train.values()}
     for key, members in read_set(emoji_folder / name).items():

@@ -1,0 +1,78 @@
+"""Labelled sets for evaluations: alone, or with labelled training images beside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.distributed import rank
+from cyclip_pl.evaluation.datasets import ClassificationSet
+from cyclip_pl.evaluation.features import EncodedImages, FeatureStore
+from cyclip_pl.evaluation.protocol import LabelledSet
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainTest:
+    """Two splits of one set; their classes are the same."""
+
+    train: LabelledSet
+    test: LabelledSet
+
+
+def open_sets(folders: Mapping[str, Path], split: str, setting: str) -> list[LabelledSet]:
+    """A split of each set.
+
+    Raises:
+        ValueError: One line that names `setting` and the file.
+    """
+    try:
+        return [ClassificationSet(folder, split, name) for name, folder in folders.items()]
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from error
+
+
+def open_train_test(
+    folders: Mapping[str, Path], train_split: str, split: str, setting: str
+) -> list[TrainTest]:
+    """Two splits of each set.
+
+    Raises:
+        ValueError: One line that names `setting` and the file.
+    """
+    train = open_sets(folders, train_split, setting)
+    test = open_sets(folders, split, setting)
+    return [TrainTest(one, other) for one, other in zip(train, test, strict=True)]
+
+
+def within(ks: Sequence[int], rows: int, dataset: LabelledSet) -> list[int]:
+    """The k's that so many training images have; the log says which are left out."""
+    if (left_out := [k for k in ks if k > rows]) and rank() == 0:
+        logger.warning(
+            "%s: no k of %s, it has %d training images",
+            dataset.name,
+            ", ".join(map(str, left_out)),
+            rows,
+        )
+    return [k for k in ks if k <= rows]
+
+
+def rows_of(images: EncodedImages) -> Tensor:
+    """What a probe looks at: the features, or the embeddings where the model gives none."""
+    return images.embedding_ND if images.feature_NF is None else images.feature_NF
+
+
+def what_rows(images: EncodedImages) -> str:
+    """Which of them, for the details."""
+    return "embeddings" if images.feature_NF is None else "features"
+
+
+def double_device(store: FeatureStore) -> torch.device:
+    """Where to compute in float64: with the model, but for Apple's GPUs, which know none."""
+    return store.device if store.device.type != "mps" else torch.device("cpu")
