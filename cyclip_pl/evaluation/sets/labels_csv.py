@@ -88,8 +88,8 @@ class LabelsCSV:
         return digest.hexdigest()
 
 
-def is_labels_folder(folder: Path, split: str) -> bool:
-    """Whether this is the layout that a folder has, for this split or for another."""
+def is_labels_folder(folder: Path) -> bool:
+    """Whether a folder has this layout."""
     return (folder / LABELS).is_file() or any(folder.glob(f"*/{LABELS}"))
 
 

@@ -18,10 +18,11 @@ import hashlib
 import logging
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlparse
-from urllib.request import url2pathname
+from urllib.request import getproxies, url2pathname
 
 from cyclip_pl.evaluation.datasets import CLASSNAMES, TEMPLATES
 from cyclip_pl.locks import locked
@@ -131,6 +132,7 @@ def _complete(split: Path) -> bool:
 
 
 def _fetch_set(base: str, shards: list[str] | None, split: str, folder: Path) -> None:
+    _check_host(base)
     logger.info("fetching %s/%s into %s", base, split, folder)
     _fetch(f"{base}/{CLASSNAMES}", folder / CLASSNAMES)
     for name in (TEMPLATES, _KIND):
@@ -149,6 +151,16 @@ def _fetch_set(base: str, shards: list[str] | None, split: str, folder: Path) ->
     for number, shard in enumerate(shards):
         _fetch(shard, folder / split / f"{number}.tar")
     count.replace(folder / split / _SHARDS)
+
+
+def _check_host(url: str) -> None:
+    """At once where there is no network: curl asks for a minute."""
+    parsed = urlparse(url)
+    if parsed.scheme in ("http", "https") and not getproxies():
+        try:
+            socket.getaddrinfo(parsed.hostname, None)
+        except OSError as error:
+            raise ValueError(f"{url} cannot be fetched: {_CURL[6]}") from error
 
 
 def _fetch(url: str, path: Path, optional: bool = False) -> None:

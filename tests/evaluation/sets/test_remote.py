@@ -186,6 +186,7 @@ def test_a_number_of_shards_that_is_none(server, tmp_path, text):
     [
         ("{url}/nothing", r"/nothing/classnames\.txt cannot be fetched: the server refused$"),
         ("http://127.0.0.1:9/wds_x", r"classnames\.txt cannot be fetched: no connection$"),
+        ("http://no-such-host.invalid/wds_x", r"/wds_x cannot be fetched: unknown host$"),
         ("file:///nowhere/wds_x/test/{{0..1}}.tar", r"classnames\.txt cannot be fetched: No such"),
         ("nobody://h/wds_x", r"cannot be fetched: .*no gopen handler"),
         ("pipe:cat 0.tar", r"a set is several files"),
