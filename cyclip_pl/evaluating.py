@@ -1,13 +1,13 @@
-"""One evaluation run of a trained model."""
+"""One evaluation run of a model, trained here or elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import lightning as L
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from cyclip_pl.checkpoints.load import load
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.table import print_table
@@ -18,11 +18,13 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     """Run what `conf/eval.yaml` describes; returns the figures of `metrics.json`.
 
     Raises:
-        ValueError: no usable checkpoint or data set.
+        ValueError: no usable model or data set.
     """
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
-    model = load(config.checkpoint, fabric.device)
+    # Read one by one: what is missing is then called as the user types it.
+    settings = {key: config.model[key] for key in config.model}
+    model = instantiate(settings, device=fabric.device)
     figures = run(build(config.get("evaluation")).values(), model)
     if fabric.is_global_zero:
         folder = Path(config.run_dir)

@@ -36,16 +36,14 @@ def names_and_templates(name: str, entry: Entry, own: Sequence[str]) -> tuple[li
     names = _packaged("en_classnames.json").get(entry.prompts)
     # Caltech101's counts the background as a class, which torchvision leaves out.
     classnames = names if names is not None and len(names) == len(own) else own
-    templates = _packaged("en_zeroshot_classification_templates.json").get(entry.prompts)
-    if templates is None:
-        templates = PLAIN
-        if rank() == 0:
-            logger.warning(
-                "%s: the plain prompt %r; with the package clip_benchmark, the published ones",
-                name,
-                PLAIN[0],
-            )
-    return list(classnames), list(templates)
+    published = _packaged("en_zeroshot_classification_templates.json").get(entry.prompts)
+    if published is None and rank() == 0:
+        logger.warning(
+            "%s: the plain prompt %r; with the package clip_benchmark, the published ones",
+            name,
+            PLAIN[0],
+        )
+    return list(classnames), list(PLAIN if published is None else published)
 
 
 def _packaged(file: str) -> dict[str | None, Any]:
