@@ -1,13 +1,13 @@
-"""One evaluation run of a trained model."""
+"""One evaluation run of a model, trained here or elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import lightning as L
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from cyclip_pl.checkpoints.load import load
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.output import check_predictions, write_details, write_predictions
@@ -20,13 +20,15 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     """Run what `conf/eval.yaml` describes; returns the figures of `metrics.json`.
 
     Raises:
-        ValueError: no usable checkpoint or data set.
+        ValueError: no usable model or data set.
     """
     if config.predictions:
         check_predictions()
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
-    model = load(config.checkpoint, fabric.device)
+    # Read one by one: what is missing is then called as the user types it.
+    settings = {key: config.model[key] for key in config.model}
+    model = instantiate(settings, device=fabric.device)
     store = FeatureStore(model, **config.features)
     results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:

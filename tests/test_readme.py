@@ -56,6 +56,7 @@ def test_the_table_of_groups_is_the_tree():
         named = set(re.findall(r"`(\w+)`", rows[group]))
         assert named == set(choices(group)), group
     assert set(re.findall(r"`(\w+)`", rows["evaluation"])) == set(choices("evaluation"))
+    assert set(re.findall(r"`(\w+)`", rows["model"])) == set(choices("model"))
 
 
 def test_make_help_lists_the_targets_that_the_readme_names():

@@ -26,17 +26,27 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
     raise ValueError(f"{setting}={path}: is not a file or a run folder")
 
 
+def read_weights(path: Path) -> dict[str, Any]:
+    """A file of `torch.save`: tensors and plain containers, nothing else is unpickled.
+
+    Raises:
+        ValueError: not such a file; names it.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as a checkpoint") from error
+    return found if isinstance(found, dict) else {}
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale` a float.
 
     Raises:
         ValueError: not such a file; names it.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as a checkpoint") from error
-    if not isinstance(checkpoint, dict) or not {"state_dict", "config"} <= checkpoint.keys():
+    checkpoint = read_weights(path)
+    if not {"state_dict", "config"} <= checkpoint.keys():
         raise ValueError(f"{path}: not a checkpoint of this project (no state_dict and config)")
     if not isinstance(checkpoint.get("scale"), float):
         raise ValueError(f"{path}: not a checkpoint of this project (no scale)")

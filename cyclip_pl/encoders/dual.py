@@ -62,7 +62,7 @@ class DualEncoder(nn.Module):
             raise ValueError(f"encoder.patch_dropout: {name} is a ResNet, it has no patches")
         _check_pretrained(name, pretrained)
         self.config = config
-        with _quiet_open_clip(), _one_line_errors(name, pretrained):
+        with quiet_open_clip(), _one_line_errors(name, pretrained):
             self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
             self.model = open_clip.create_model(
                 name,
@@ -164,7 +164,7 @@ def _suggestion(word: str, known: Sequence[str]) -> str:
 
 
 @contextmanager
-def _quiet_open_clip() -> Iterator[None]:
+def quiet_open_clip() -> Iterator[None]:
     """open_clip tells the root logger each of its steps."""
     logging.disable(logging.WARNING)
     try:

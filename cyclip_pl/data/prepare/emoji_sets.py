@@ -9,6 +9,7 @@ from pathlib import Path
 from cyclip_pl.data.prepare import emoji_pictures
 from cyclip_pl.data.prepare.emoji_names import Emoji, base_emoji
 from cyclip_pl.data.prepare.emoji_splits import Splits, spread
+from cyclip_pl.data.prepare.folder import write_json
 from cyclip_pl.data.prepare.pixels import difference, fingerprint, unambiguous
 from cyclip_pl.data.prepare.shards import (
     json_bytes,
@@ -233,6 +234,7 @@ def _classification(
     seed: int,
 ) -> dict[str, int]:
     """Those of the samples that are of these classes, which go by name."""
+    classes = list(classes)
     names = sorted(emoji.name for emoji in classes)
     of_these = {s: pair for s, pair in samples.items() if pair[0].name in set(names)}
     count = write_classification_set(
@@ -243,4 +245,13 @@ def _classification(
         TEMPLATES,
         salt=f"{seed}/{title}",
     )
+    write_json(folder / title / "hierarchy.json", _hierarchy(classes))
     return {title: count}
+
+
+def _hierarchy(classes: Iterable[Emoji]) -> dict[str, dict[str, list[str]]]:
+    """Names by category and subcategory."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for emoji in sorted(classes, key=lambda emoji: emoji.name):
+        found.setdefault(emoji.category, {}).setdefault(emoji.subcategory, []).append(emoji.name)
+    return found

@@ -6,10 +6,11 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from cyclip_pl.locks import locked
 
 META = "meta.json"
 """Written last; a folder without it is not a finished preparation."""
@@ -43,23 +44,6 @@ def _meta(folder: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One preparation at a time; the lock goes with its process, so a kill leaves none behind."""
-    try:
-        import fcntl
-    except ImportError:  # not POSIX: the rename at the end still keeps the folder whole
-        yield
-        return
-    with open(path, "ab") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another preparation ({path})", file=sys.stderr, flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
 def building(output: Path, settings: dict[str, Any], force: bool = False) -> Iterator[Path | None]:
     """Yield an empty folder that becomes `output` at the end; None if `output` is finished.
 
@@ -80,7 +64,7 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.parent / f".{output.name}.partial"
-    with _locked(output.parent / f".{output.name}.lock"):
+    with locked(output.parent / f".{output.name}.lock"):
         if not replace and finished(output, settings):  # by the one that was waited for
             yield None
             return

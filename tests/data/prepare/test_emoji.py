@@ -15,6 +15,7 @@ import webdataset as wds
 
 from cyclip_pl.data.prepare import emoji
 from cyclip_pl.data.prepare.emoji_names import base_emoji, concept
+from cyclip_pl.evaluation.hierarchies.read import read_hierarchy
 from tests.data.prepare.reading import array, lines, read_set, read_tars, tree
 
 CLASSIFICATION = (
@@ -182,6 +183,16 @@ def test_small_sets_have_100_classes_of_every_category(emoji_folder):
     assert lines(emoji_folder / "emoji_line_100" / "classnames.txt") == lines(
         emoji_folder / "emoji_mono_100" / "classnames.txt"
     )
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_each_set_has_its_hierarchy(emoji_folder, name):
+    classes = lines(emoji_folder / name / "classnames.txt")
+    place = json.loads((emoji_folder / "hierarchy.json").read_text())
+    for level, key in enumerate(("category", "subcategory")):
+        superclass_K, names = read_hierarchy(emoji_folder / name / "hierarchy.json", classes, level)
+        assert [names[n] for n in superclass_K.tolist()] == [place[c][key] for c in classes]
+        assert len(names) == len({(place[c]["category"], place[c][key]) for c in classes})
 
 
 def test_labels_are_of_the_picture(emoji_folder):

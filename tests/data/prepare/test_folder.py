@@ -84,7 +84,7 @@ def test_a_second_writer_waits_and_finds_it_done(tmp_path, capsys):
     second.join(30)
     assert made == [True, False]
     assert (output / "file.txt").read_text() == "first"
-    assert "waiting for another preparation" in capsys.readouterr().err
+    assert "waiting for another process" in capsys.readouterr().err
 
 
 def test_other_settings_are_refused_and_forced(tmp_path):

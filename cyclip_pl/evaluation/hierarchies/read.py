@@ -1,0 +1,112 @@
+"""Read a hierarchy for the classes of a set."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.evaluation.sets.classes_file import read_classes
+
+SHIPPED = {path.stem: path for path in Path(__file__).parent.glob("*.json")}
+
+
+def read_hierarchy(
+    path: str | Path, classnames: Sequence[str], level: int = 0
+) -> tuple[Tensor, list[str]]:
+    """The superclass of each class.
+
+    Names are compared as they are, else without regard to case, hyphens and underscores. Classes
+    of one name are all meant where the file has the name once; where it has it as often as there
+    are such classes, they are meant in their order.
+
+    Args:
+        path: A file as the package's docstring shows, the name of one that it has (`cifar100`),
+            or a `classes.py` of CyCLIP's code with "superclasses", which have no names there.
+        classnames: The K class names of the set.
+        level: Of a file with several levels, which one; 0 is the coarsest.
+
+    Returns:
+        `superclass_K`, int64 on the CPU, and the S names of the superclasses in the file's order.
+
+    Raises:
+        ValueError: One line that names the file and a class that it lacks, that it has too often,
+            or that the set does not have.
+    """
+    file = SHIPPED.get(str(path)) or Path(path)
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(classnames):
+        numbers[name].append(number)
+    alike = {_plain(name): name for name in reversed(classnames)}
+
+    listed: dict[str, list[int]] = defaultdict(list)
+    superclasses: dict[tuple[str, ...], int] = {}
+    for keys, name in _listed(file):
+        if len(keys) <= level:
+            raise ValueError(f"{file} has {len(keys)} levels above {name!r}: no level {level}")
+        known = name if name in numbers else alike.get(_plain(name))
+        if known is None:
+            raise ValueError(f"{file}: {name!r} in {keys[-1]!r} is no class of the set")
+        number = superclasses.setdefault(keys[: level + 1], len(superclasses))
+        listed[known].append(number)
+
+    superclass_K = torch.empty(len(classnames), dtype=torch.int64)
+    for name, of_name in numbers.items():
+        found = listed[name]
+        if not found:
+            raise ValueError(f"{file}: the class {name!r} is missing")
+        if len(found) not in (1, len(of_name)):
+            raise ValueError(f"{file}: the class {name!r} is there {len(found)} times")
+        superclass_K[of_name] = torch.tensor(found)
+    return superclass_K, [keys[-1] for keys in superclasses]
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _listed(file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each class name of the file with its superclasses, the coarsest first."""
+    if file.suffix == ".py":
+        groups = read_classes(file).superclasses
+        if groups is None:
+            raise ValueError(f'{file} has no "superclasses"')
+        content: Any = {f"{', '.join(group[:2])}, …": group for group in groups}
+    else:
+        content = _json(file)
+    yield from _walk(content, (), file)
+
+
+def _walk(node: Any, keys: tuple[str, ...], file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
+    where = f"{keys[-1]!r}" if keys else "it"
+    if isinstance(node, dict) and node:
+        for key, below in node.items():
+            yield from _walk(below, (*keys, key), file)
+    elif isinstance(node, list) and node and keys and all(isinstance(name, str) for name in node):
+        for name in node:
+            yield keys, name
+    else:
+        raise ValueError(f"{file}: {where} must hold class names, {{superclass: [class name, …]}}")
+
+
+def _json(file: Path) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{file}: the superclass {twice!r} is there twice")
+        return found
+
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
+    except OSError as error:
+        shipped = f" (shipped: {', '.join(SHIPPED)})"
+        raise ValueError(f"{file} cannot be read: {error.strerror}{shipped}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""Labelled images from wherever they are: shards, folders, URLs, torchvision's sets."""

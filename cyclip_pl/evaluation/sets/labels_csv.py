@@ -1,0 +1,152 @@
+"""A folder of pictures with `labels.csv`, as CyCLIP's code keeps its data sets.
+
+    <folder>/<split>/labels.csv                 columns image (a path inside <split>/) and label
+    <folder>/<split>/classes.py                 or classes.json, or one of them in <folder>
+
+Sets come from strangers: the class file is never run, and no path leads out of the folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
+from cyclip_pl.evaluation.sets.interface import Undecodable
+
+LABELS = "labels.csv"
+CLASSES = ("classes.py", "classes.json")
+
+# Without this list Pillow would hand a disguised EPS to Ghostscript.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
+
+
+class LabelsCSV:
+    """Pictures and labels that a `labels.csv` lists.
+
+    Opening reads the labels and finds every picture, and decodes none.
+
+    Args:
+        folder: The set's folder; of a set with one split it may be the split's own folder.
+        split: The folder of `labels.csv`, inside it.
+        name: What figures call it; the folder's name if None.
+
+    Raises:
+        ValueError: One line that names the file at fault, and the line in it.
+    """
+
+    def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
+        folder = Path(folder)
+        self.folder = _split_folder(folder, split)
+        self.name = name or folder.name
+        classes = _read_classes(self.folder, folder)
+        self.classnames, self.templates = classes.classnames, classes.templates
+        self._labels_csv = self.folder / LABELS
+        self._images, labels = _read_labels(self._labels_csv, len(self.classnames))
+        self.label_N: Tensor = torch.tensor(labels, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def key(self, index: int) -> str:
+        """The picture's path, as `labels.csv` gives it."""
+        return self._images[index]
+
+    def where(self, index: int) -> str:
+        """The picture's path."""
+        return str(self.folder / self._images[index])
+
+    def image(self, index: int) -> Image.Image:
+        """A picture, RGB.
+
+        Raises:
+            Undecodable: It is gone, or is no picture.
+        """
+        try:
+            with Image.open(self.folder / self._images[index], formats=_FORMATS) as image:
+                return image.convert("RGB")
+        except UnidentifiedImageError as error:
+            raise Undecodable(f"not one of {', '.join(_FORMATS)}") from error
+        except Exception as error:  # damaged bytes raise almost anything in the decoders
+            raise Undecodable(str(error) or type(error).__name__) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the names, the labels and every byte of the pictures."""
+        digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
+        for image in self._images:
+            digest.update(hashlib.sha256((self.folder / image).read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def is_labels_folder(folder: Path) -> bool:
+    """Whether a folder has this layout."""
+    return (folder / LABELS).is_file() or any(folder.glob(f"*/{LABELS}"))
+
+
+def _split_folder(folder: Path, split: str) -> Path:
+    if (folder / split / LABELS).is_file():
+        return folder / split
+    # The split's own folder, as CyCLIP's `--eval_test_data_dir` takes it.
+    is_it = folder.name == split or (split == "test" and folder.name != "train")
+    if is_it and (folder / LABELS).is_file():
+        return folder
+    found = sorted(path.parent.name for path in folder.glob(f"*/{LABELS}"))
+    raise ValueError(f"{folder} has no {split}/{LABELS}; its splits: {', '.join(found) or 'none'}")
+
+
+def _read_classes(*folders: Path) -> ClassesFile:
+    for folder in folders:
+        for name in CLASSES:
+            if (folder / name).is_file():
+                return read_classes(folder / name)
+    raise ValueError(f"{folders[0]} has a {LABELS}, but neither {' nor '.join(CLASSES)}")
+
+
+def _read_labels(path: Path, classes: int) -> tuple[list[str], list[int]]:
+    images: list[str] = []
+    labels: list[int] = []
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"image", "label"} <= set(reader.fieldnames or ()):
+                raise ValueError(f"{path} must have the columns image and label")
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                images.append(_inside(row["image"], path.parent, where))
+                labels.append(_label(row["label"], classes, where))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table: {error}") from error
+    if not images:
+        raise ValueError(f"{path} lists no images")
+    return images, labels
+
+
+def _inside(image: str | None, folder: Path, where: str) -> str:
+    image = image or ""
+    parts = re.split(r"[/\\]", image)
+    if ".." in parts or parts[0] == "" != image or re.match(r"[A-Za-z]:", image):
+        raise ValueError(f"{where}: the path {image!r} leads out of the folder")
+    if "\0" in image or not os.path.isfile(os.path.join(folder, image)):
+        raise ValueError(f"{where}: there is no picture {image!r} in {folder}")
+    return image
+
+
+def _label(text: str | None, classes: int, where: str) -> int:
+    text = (text or "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(f"{where}: a label must be a class number, it is {text[:40]!r}")
+    if int(text) >= classes:
+        raise ValueError(f"{where}: the label {text} is not one of 0 to {classes - 1}")
+    return int(text)

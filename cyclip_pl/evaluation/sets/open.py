@@ -1,0 +1,62 @@
+"""Open a set of labelled images, whatever it is kept in."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from cyclip_pl.evaluation.datasets import ClassificationSet
+from cyclip_pl.evaluation.sets.interface import LabelledImages
+from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV, is_labels_folder
+from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy, name_of
+from cyclip_pl.evaluation.sets.table import entries
+from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
+
+
+def set_name(spec: str | Path) -> str:
+    """What figures call a set that gets no other name."""
+    return name_of(str(spec)) if is_remote(str(spec)) else Path(spec).name
+
+
+def open_labelled(
+    spec: str | Path,
+    split: str = "test",
+    name: str | None = None,
+    root: str | Path = "data/torchvision",
+    downloads: str | Path = DOWNLOADS,
+    download: bool = True,
+) -> LabelledImages:
+    """The set that `spec` means.
+
+    Args:
+        spec: A name of `table.yaml` (`cifar10`, `imagenet_sketch`, …), a URL or a list of shards
+            (see `remote`), or a folder: one with `labels.csv` (see `labels_csv`), or one in
+            clip_benchmark's WebDataset layout. A folder called like a set of the table is
+            `./cifar10`.
+        split: `train`, `test`, or another that the set has.
+        name: What figures call it, `set_name(spec)` if None.
+        root: Where torchvision's files lie.
+        downloads: Where sets behind URLs are kept.
+        download: Fetch what is not here yet.
+
+    Raises:
+        ValueError: One line that names the set or the file at fault.
+    """
+    name = name or set_name(spec)
+    text = str(spec)
+    entry = entries().get(text)
+    if entry is not None and entry.torchvision is not None:
+        return TorchvisionSet(text, split, root, download, name)
+    if entry is not None:
+        assert entry.wds is not None
+        text = entry.wds
+    if is_remote(text):
+        return ClassificationSet(local_copy(text, split, downloads, download), split, name)
+    folder = Path(spec)
+    if is_labels_folder(folder):
+        return LabelsCSV(folder, split, name)
+    if not folder.is_dir() and folder.name == text:
+        close = get_close_matches(text, entries(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else f" ({', '.join(sorted(entries()))})"
+        raise ValueError(f"{text} is no folder and no set that goes by name{hint}")
+    return ClassificationSet(folder, split, name)

@@ -1,0 +1,40 @@
+"""The data sets of `table.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+METRICS = ("accuracy", "mean_per_class")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set; `table.yaml` says what the fields mean."""
+
+    metric: str
+    torchvision: str | None = None
+    wds: str | None = None
+    folder: str = ""
+    splits: Mapping[str, Any] = field(default_factory=dict)
+    train_per_class: int | None = None
+    prompts: str | None = None
+    classnames: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """All of them, by name."""
+    table = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("table.yaml")))
+    return {name: Entry(**row) for name, row in cast(dict[str, Any], table).items()}
+
+
+def metric_of(name: str) -> str:
+    """What a linear probe on a set of this name reports, one of `METRICS`."""
+    return entries()[name].metric if name in entries() else "accuracy"

@@ -1,0 +1,200 @@
+"""torchvision's classification sets by name."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cyclip_pl.evaluation.sets.interface import Undecodable
+from cyclip_pl.evaluation.sets.prompts import names_and_templates
+from cyclip_pl.evaluation.sets.table import entries
+from cyclip_pl.locks import locked
+
+# Where the classes keep labels and paths. Of those that keep them elsewhere every item is asked.
+_LABELS = ("targets", "labels", "_labels", "y")
+_SAMPLES = ("_samples", "samples")
+_PATHS = ("_image_files", "_images", *_SAMPLES)  # paths, or pairs that begin with one
+
+
+class TorchvisionSet:
+    """One of the sets of `table.yaml` that torchvision reads, from the files that it lays down.
+
+    torchvision checks what it downloads, and the pickles of CIFAR before it opens them.
+
+    Args:
+        entry: A name in the table.
+        split: One of its splits.
+        root: The folder that torchvision's classes take.
+        download: Fetch what is not there.
+        name: What figures call it; `entry` if None.
+
+    Raises:
+        ValueError: One line that names the set and the folder, and what to do.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        split: str = "test",
+        root: str | Path = "data/torchvision",
+        download: bool = True,
+        name: str | None = None,
+    ) -> None:
+        row = entries()[entry]
+        assert row.torchvision is not None
+        self.name = name or entry
+        self.folder = Path(root).expanduser() / row.folder
+        self.entry, self.split = entry, split
+        splits: dict[str, Any] = dict(row.splits) or {"test": {}}
+        if row.train_per_class:
+            splits = {"train": {}, "test": {}}
+        if split not in splits:
+            raise ValueError(f"{entry} has no split {split!r}; it has: {', '.join(splits)}")
+        for package in row.needs:
+            if find_spec(package) is None:
+                raise ValueError(f"{entry} is read with {package}: pip install 'cyclip-pl[sets]'")
+        parts = splits[split] if isinstance(splits[split], list) else [splits[split]]
+        self._parts = [_open(entry, row.torchvision, a, self.folder, download) for a in parts]
+
+        labels = [_labels(part) for part in self._parts]
+        label_N = torch.cat(labels)
+        self._places = [(p, n) for p, label_M in enumerate(labels) for n in range(len(label_M))]
+        own = list(row.classnames) or _own_names(entry, self._parts[0])
+        self.templates: list[str] | None
+        self.classnames, self.templates = names_and_templates(self.name, row, own)
+        if not len(label_N) or not 0 <= int(label_N.min()) <= int(label_N.max()) < len(own):
+            raise ValueError(f"{entry}: the labels in {self.folder} are not of {len(own)} classes")
+        if row.train_per_class:
+            chosen_N = _chosen(label_N, row.train_per_class) == (split == "train")
+            self._places = [self._places[n] for n in chosen_N.nonzero().flatten().tolist()]
+            label_N = label_N[chosen_N]
+        self.label_N: Tensor = label_N
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    def key(self, index: int) -> str:
+        """The image's number in torchvision's class, after that of the class if there are two."""
+        part, number = self._places[index]
+        return f"{part}/{number}" if len(self._parts) > 1 else str(number)
+
+    def where(self, index: int) -> str:
+        """The folder, the set and the image's number."""
+        return f"{self.folder}, {self.entry} {self.split}, image {self.key(index)}"
+
+    def image(self, index: int) -> Image.Image:
+        """An image, RGB.
+
+        Raises:
+            Undecodable: Its file is gone or damaged.
+        """
+        part, number = self._places[index]
+        try:
+            return self._parts[part][number][0].convert("RGB")
+        except Exception as error:  # damaged bytes raise almost anything in the decoders
+            raise Undecodable(str(error) or type(error).__name__) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the names, the labels and every picture of this split."""
+        digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
+        contents = [_contents(part) for part in self._parts]
+        for part, number in self._places:
+            digest.update(hashlib.sha256(contents[part](number)).digest())
+        return digest.hexdigest()
+
+
+def _open(name: str, of: str, arguments: dict[str, Any], root: Path, download: bool) -> Any:
+    import torchvision  # slow to import, and only these sets need it
+
+    dataset = getattr(torchvision.datasets, of)
+    lacking = f"{name} is not in {root} as torchvision's {of} keeps it"
+    try:
+        return dataset(str(root), **arguments)
+    except Exception as error:  # each class has its own way to say so
+        if not download or "download" not in inspect.signature(dataset).parameters:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{lacking}: put its files there ({reason})") from error
+    root.mkdir(parents=True, exist_ok=True)
+    partial = root / f".{name}.partial"
+    with locked(root / f".{name}.lock"):
+        try:
+            return dataset(str(root), **arguments)  # fetched by the one that was waited for
+        except Exception:
+            shutil.rmtree(partial, ignore_errors=True)
+        try:
+            # Beside the root: the classes take a half-unpacked archive for a whole one.
+            dataset(str(partial), download=True, **arguments)
+            _move_into(partial, root)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{lacking}, and cannot be downloaded ({reason}): put its files there"
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return dataset(str(root), **arguments)
+
+
+def _move_into(source: Path, target: Path) -> None:
+    for path in sorted(source.iterdir()):
+        into = target / path.name
+        if path.is_dir() and into.is_dir():
+            _move_into(path, into)
+        else:
+            os.replace(path, into)
+
+
+def _labels(dataset: Any) -> Tensor:
+    for attribute in _LABELS:
+        if (labels := getattr(dataset, attribute, None)) is not None:
+            return torch.as_tensor(np.asarray(labels), dtype=torch.int64)
+    for attribute in _SAMPLES:
+        if (samples := getattr(dataset, attribute, None)) is not None:
+            return torch.tensor([int(label) for _, label in samples], dtype=torch.int64)
+    return torch.tensor([int(dataset[n][1]) for n in range(len(dataset))], dtype=torch.int64)
+
+
+def _contents(dataset: Any) -> Callable[[int], bytes]:
+    """What an image is made of: its file where it has one, its pixels where it has none."""
+    if (pixels := getattr(dataset, "data", None)) is not None:
+        return lambda n: np.ascontiguousarray(pixels[n]).tobytes()
+    for attribute in _PATHS:
+        if (paths := getattr(dataset, attribute, None)) is not None:
+            return lambda n: Path(p[0] if isinstance(p := paths[n], tuple) else p).read_bytes()
+    return lambda n: dataset[n][0].convert("RGB").tobytes()
+
+
+def _own_names(name: str, dataset: Any) -> list[str]:
+    """torchvision's names with blanks; of synonyms, as ImageNet has, the first."""
+    names = getattr(dataset, "classes", None) or getattr(dataset, "categories", None)
+    if not names:
+        raise ValueError(f"{name}: torchvision finds no class names beside its images")
+    firsts = [one if isinstance(one, str) else one[0] for one in names]
+    return [first.replace("_", " ") for first in firsts]
+
+
+def _chosen(label_N: Tensor, per_class: int) -> Tensor:
+    """Of each class `per_class` images, by a hash of their number: bool, (N,)."""
+    chosen_N = torch.zeros(len(label_N), dtype=torch.bool)
+    for label in label_N.unique().tolist():
+        members = (label_N == label).nonzero().flatten().tolist()
+        # Numbered inside the class, so that one more image elsewhere changes nothing here.
+        numbers = sorted(
+            range(len(members)), key=lambda n: hashlib.sha256(f"{label}/{n}".encode()).digest()
+        )
+        chosen_N[[members[n] for n in numbers[:per_class]]] = True
+    return chosen_N

@@ -1,0 +1,206 @@
+"""Sets behind URLs: a local server stands for the network."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cyclip_pl.evaluation.datasets import ClassificationSet
+from cyclip_pl.evaluation.sets import remote
+from cyclip_pl.evaluation.sets.remote import is_remote, local_copy, name_of
+from tests.helpers.evaluation_sets import coded_set
+
+LABELS = [2, 0, 1, 2, 0]
+
+
+class Server:
+    """A folder behind a URL; `asked` was asked for, what is in `cut` breaks off half-way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+        self.cut: list[str] = []
+        asked, cut = self.asked, self.cut
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_request(self, *unused: object) -> None:
+                asked.append(self.path)
+
+            def log_error(self, *unused: object) -> None: ...
+
+            def copyfile(self, source, outputfile) -> None:
+                data = source.read()
+                outputfile.write(data[: len(data) // 2] if self.path in cut else data)
+
+        handler = functools.partial(Handler, directory=str(folder))
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[Server]:
+    served = Server(tmp_path / "served")
+    coded_set(served.folder / "wds_digits", LABELS, ["zero", "one", "two"], shards=3)
+    thread = threading.Thread(target=served.http.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield served
+    served.http.shutdown()
+    served.http.server_close()
+    thread.join()
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    one, two = ClassificationSet(folder), ClassificationSet(other)
+    assert one.classnames == two.classnames and one.templates == two.templates
+    assert one.label_N.tolist() == two.label_N.tolist()
+    for n in range(len(two)):
+        assert one.image(n).tobytes() == two.image(n).tobytes()
+
+
+def test_what_is_remote():
+    for spec in ("https://h/wds_x", "file:/data/wds_x", "hf://d/x", "/d/wds_x/test/{0..3}.tar"):
+        assert is_remote(spec)
+    for spec in ("cifar10", "data/wds_x", "/data/wds_x/", "C:\\wds_x"):
+        assert not is_remote(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("https://h/a/wds_x", "wds_x"),
+        ("https://h/a/wds_x/", "wds_x"),
+        ("https://h/wds_x/test/{0..3}.tar", "wds_x"),
+        ("https://huggingface.co/datasets/clip-benchmark/wds_x", "wds_x"),
+        ("https://huggingface.co/datasets/clip-benchmark/wds_x/tree/main", "wds_x"),
+    ],
+)
+def test_the_name_is_the_sets(spec, name):
+    assert name_of(spec) == name
+
+
+def test_pages_of_hugging_face_are_files():
+    base = "https://huggingface.co/datasets/clip-benchmark/wds_x"
+    for page in ("", "/", "/tree/main", "/resolve/main/"):
+        assert remote._resolved((base + page).rstrip("/")) == f"{base}/resolve/main"
+    assert remote._resolved(f"{base}/tree/v2") == f"{base}/resolve/v2"
+    assert remote._resolved("https://host/wds_x/tree/main") == "https://host/wds_x/tree/main"
+
+
+def test_a_base_is_fetched_once(server, tmp_path):
+    url = f"{server.url}/wds_digits"
+    folder = local_copy(url, "test", tmp_path / "cache")
+    assert folder.parent == tmp_path / "cache" and folder.name.startswith("wds_digits-")
+    assert_same(folder, server.folder / "wds_digits")
+    assert sorted(server.asked) == sorted(
+        f"/wds_digits/{name}"
+        for name in (
+            "classnames.txt",
+            "zeroshot_classification_templates.txt",
+            "dataset_type.txt",  # not there, and need not be
+            "test/nshards.txt",
+            *(f"test/{n}.tar" for n in range(3)),
+        )
+    )
+    server.asked.clear()
+    assert local_copy(url + "/", "test", tmp_path / "cache", download=False) == folder
+    assert server.asked == []
+    assert not [path for path in folder.rglob("*") if "partial" in path.name]
+
+
+def test_a_list_of_shards(server, tmp_path):
+    spec = f"{server.url}/wds_digits/test/{{0..2}}.tar"
+    assert_same(local_copy(spec, "test", tmp_path), server.folder / "wds_digits")
+    few = ClassificationSet(local_copy(spec.replace("0..2", "0..1"), "test", tmp_path))
+    assert few.label_N.tolist() == LABELS[: len(few)] and 0 < len(few) < len(LABELS)
+    with pytest.raises(ValueError, match="lists shards of the split 'test', and 'train' is needed"):
+        local_copy(spec, "train", tmp_path)
+
+
+def test_local_urls_and_lists_are_not_copied(server, tmp_path):
+    source = server.folder / "wds_digits"
+    assert local_copy(source.as_uri(), "test", tmp_path / "cache") == source
+    assert not (tmp_path / "cache").exists()
+    for spec in (f"{source}/test/{{0..2}}.tar", f"{source.as_uri()}/test/{{0..2}}.tar"):
+        folder = local_copy(spec, "test", tmp_path / "cache")
+        assert_same(folder, source)
+        assert all(shard.is_symlink() for shard in folder.glob("test/*.tar"))
+
+
+def test_an_interrupted_download_goes_on(server, tmp_path):
+    shard = server.folder / "wds_digits/test/2.tar"
+    whole = shard.read_bytes()
+    shard.unlink()
+    url = f"{server.url}/wds_digits"
+    with pytest.raises(ValueError, match=r"test/2\.tar cannot be fetched: the server refused$"):
+        local_copy(url, "test", tmp_path)
+    (folder,) = (path for path in tmp_path.iterdir() if path.name.startswith("wds_digits-"))
+    assert not (folder / "test/nshards.txt").exists()
+    shard.write_bytes(whole)
+    server.asked.clear()
+    assert_same(local_copy(url, "test", tmp_path), server.folder / "wds_digits")
+    assert "/wds_digits/test/0.tar" not in server.asked
+    assert "/wds_digits/test/2.tar" in server.asked
+
+
+def test_what_breaks_off_leaves_no_file(server, tmp_path):
+    server.cut.append("/wds_digits/test/1.tar")
+    with pytest.raises(ValueError, match=r"test/1\.tar cannot be fetched: it broke off$"):
+        local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
+    files = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    assert "0.tar" in files and "nshards.txt" not in files
+    assert not [name for name in files if "1.tar" in name]
+    server.cut.clear()
+    folder = local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
+    assert_same(folder, server.folder / "wds_digits")
+
+
+def test_a_full_disk_is_one_line_and_ends_the_command(server, tmp_path, monkeypatch):
+    def full(source, target, length=0):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(remote, "_copy", full)
+    with pytest.raises(ValueError, match=r"classnames\.txt cannot be fetched: No space left"):
+        local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
+
+
+def test_a_set_without_templates(server, tmp_path):
+    (server.folder / "wds_digits/zeroshot_classification_templates.txt").unlink()
+    folder = local_copy(f"{server.url}/wds_digits", "test", tmp_path)
+    assert ClassificationSet(folder).templates is None
+
+
+@pytest.mark.parametrize("text", [b"many", b"-1", b"9" * 5000, b"1.0", b""])
+def test_a_number_of_shards_that_is_none(server, tmp_path, text):
+    (server.folder / "wds_digits/test/nshards.txt").write_bytes(text)
+    with pytest.raises(ValueError, match=r"nshards\.txt must hold the number of shards"):
+        local_copy(f"{server.url}/wds_digits", "test", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("{url}/nothing", r"/nothing/classnames\.txt cannot be fetched: the server refused$"),
+        ("http://127.0.0.1:9/wds_x", r"classnames\.txt cannot be fetched: no connection$"),
+        ("http://no-such-host.invalid/wds_x", r"/wds_x cannot be fetched: unknown host$"),
+        ("file:///nowhere/wds_x/test/{{0..1}}.tar", r"classnames\.txt cannot be fetched: No such"),
+        ("nobody://h/wds_x", r"cannot be fetched: .*no gopen handler"),
+        ("pipe:cat 0.tar", r"a set is several files"),
+        ("https://h/a/test/0.tar::https://h/b/test/0.tar", r"must lie in one folder"),
+        ("0.tar", r"must lie in one folder"),
+    ],
+)
+def test_what_cannot_be_fetched_is_one_line(server, tmp_path, spec, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        local_copy(spec.format(url=server.url), "test", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_downloads_can_be_switched_off(server, tmp_path):
+    with pytest.raises(ValueError, match=r"is not in .*, and downloads are switched off"):
+        local_copy(f"{server.url}/wds_digits", "test", tmp_path, download=False)
+    assert server.asked == []

@@ -1,0 +1,77 @@
+"""`eval.py` on models that were not trained here, from the real config."""
+
+from __future__ import annotations
+
+import json
+
+import open_clip
+import pytest
+import torch
+
+from cyclip_pl.errors import one_line
+from cyclip_pl.evaluating import evaluate
+from tests.helpers.architectures import TEXT, VIT
+from tests.helpers.composed import choices, composed
+from tests.helpers.contract import assert_keys_are_arguments
+
+
+@pytest.mark.parametrize("name", choices("model"))
+def test_a_model_states_the_arguments_of_its_loader(name):
+    overrides = {"ours": ["checkpoint=x"]}.get(name, [])
+    config = composed(f"model={name}", *overrides, config_name="eval").model
+    assert_keys_are_arguments(config, given={"device"})
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights of open_clip's `tiny-quick`, and the authors' checkpoint with the same."""
+    folder = tmp_path_factory.mktemp("weights")
+    vision = VIT["vision_cfg"] | {"width": 64, "head_width": 64}
+    config = {"embed_dim": 12, "vision_cfg": vision, "text_cfg": TEXT | {"width": 64, "heads": 1}}
+    (folder / "tiny-quick.json").write_text(json.dumps(config | {"quick_gelu": True}))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(0)
+    state = open_clip.create_model("tiny-quick").state_dict()
+    torch.save(state, folder / "weights.pt")
+    theirs = {f"module.{name}": weight for name, weight in state.items()}
+    torch.save({"epoch": 64, "name": "x", "state_dict": theirs, "optimizer": {}}, folder / "64.pt")
+    return folder
+
+
+def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path):
+    figures = []
+    for run, model in enumerate(
+        (
+            ["model=open_clip", "model.name=tiny-quick", f"model.pretrained={weights}/weights.pt"],
+            ["model=cyclip_official", f"model.path={weights}/64.pt"],
+        )
+    ):
+        (tmp_path / str(run)).mkdir()
+        config = composed(
+            *model,
+            f"evaluation.zero_shot.datasets=[{world}/shapes]",
+            "accelerator=cpu",
+            config_name="eval",
+            run_dir=tmp_path / str(run),
+        )
+        figures.append(evaluate(config))
+        assert json.loads((tmp_path / str(run) / "metrics.json").read_text()) == figures[-1]
+    assert figures[0] == figures[1]
+    assert figures[0]["shapes/zero_shot/samples"] == 36
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=cyclip_official"], "model.path has no value: set model.path=…"),
+        (["model=open_clip", "model.name=RN50"], "model.pretrained has no value"),
+        (["model=cyclip_official", "model.path=nowhere.pt"], "model.path=nowhere.pt: there is no"),
+        (["model=open_clip", "model.name=RN50", "model.pretrained=x"], "neither a file nor a tag"),
+    ],
+)
+def test_what_is_wrong_with_a_model_names_its_setting(overrides, message, tmp_path):
+    config = composed(*overrides, "accelerator=cpu", config_name="eval", run_dir=tmp_path)
+    with pytest.raises(Exception) as caught:
+        evaluate(config)
+    assert message in one_line(caught.value, "eval")
+    assert "\n" not in one_line(caught.value, "eval")
