@@ -16,7 +16,7 @@ from cyclip_pl.data.settings import Shuffle, Source, TrainSource
 from cyclip_pl.data.sizes import shard_sizes
 from cyclip_pl.data.stream import ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.tokens import Tokenizer
-from cyclip_pl.data.urls import NoShards, missing, name_all, size_in_bytes
+from cyclip_pl.data.urls import missing, name_all, size_in_bytes
 from cyclip_pl.data.views.interface import Views
 
 # Sets of at most this many bytes stay in each worker's memory.
@@ -44,7 +44,7 @@ class DataModule(LightningDataModule):
             holds a caption or a list of captions.
         pin_memory: use page-locked memory where there is a GPU.
         prefetch: batches that each worker makes ahead.
-        prepare: makes the shards; called on one process when any of them is missing.
+        prepare: makes the shards, or leaves those that serve; called on one process at first.
 
     Raises:
         ValueError: from `setup`, when the shards cannot serve these ranks, workers and batches;
@@ -108,14 +108,8 @@ class DataModule(LightningDataModule):
         return progress.processed
 
     def prepare_data(self) -> None:
-        if self.prepare is not None and self._absent():
+        if self.prepare is not None:
             self.prepare()
-
-    def _absent(self) -> bool:
-        try:
-            return any(missing(source.urls) for source in self.train.sources())
-        except NoShards:
-            return True
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.stream is None:

@@ -12,10 +12,6 @@ from webdataset.gopen import gopen_schemes, rewrite_url
 from webdataset.shardlists import expand_urls
 
 
-class NoShards(ValueError):
-    """A folder that holds none."""
-
-
 def expand(shards: str) -> list[str]:
     """Brace lists, `::` and `${NAME}` as WebDataset reads them; a folder is all its `*.tar`.
 
@@ -33,7 +29,7 @@ def expand(shards: str) -> list[str]:
         if path is not None and os.path.isdir(path):
             tars = sorted(str(tar) for tar in Path(path).glob("*.tar"))
             if not tars:
-                raise NoShards(f"data.train.shards: the folder {url!r} holds no .tar file")
+                raise ValueError(f"data.train.shards: the folder {url!r} holds no .tar file")
             urls.extend(tars)
         else:
             urls.append(url)

@@ -118,7 +118,7 @@ def test_the_emoji_config_names_how_its_shards_are_made() -> None:
     data = composed("data", "emoji").data
     assert data.train.shards == "data/emoji/train" and data.caption_key == "captions"
     assert data.prepare == {
-        "_target_": "cyclip_pl.data.prepare.emoji.prepare",
+        "_target_": "cyclip_pl.data.prepare.emoji.refresh",
         "_partial_": True,
         "output": "data/emoji",
     }

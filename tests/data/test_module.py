@@ -95,25 +95,11 @@ def test_setup_is_for_training_alone() -> None:
     data_module("nowhere.tar").setup("validate")
 
 
-def test_prepare_makes_what_is_missing(tmp_path: Path) -> None:
-    calls = []
-
-    def prepare() -> None:
-        calls.append(1)
-        write_shards(tmp_path / "train", [8])
-
-    module = data_module(tmp_path / "train", prepare=prepare)
+def test_prepare_makes_what_is_missing_before_it_is_opened(tmp_path: Path) -> None:
+    module = data_module(tmp_path / "train", prepare=lambda: write_shards(tmp_path / "train", [8]))
     module.prepare_data()
-    module.prepare_data()
-    assert calls == [1]
     module.setup("fit")
     assert len(module.train_dataloader()) == 2
-
-
-def test_prepare_fills_an_empty_folder(tmp_path: Path) -> None:
-    module = data_module(tmp_path, prepare=lambda: write_shards(tmp_path, [8]))
-    module.prepare_data()
-    module.setup("fit")
 
 
 def test_nothing_is_prepared_without_being_asked(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclip_pl.data.urls import NoShards, expand, local_path, missing, name_all
+from cyclip_pl.data.urls import expand, local_path, missing, name_all
 from tests.data.shards import write_shards
 
 
@@ -31,7 +31,7 @@ def test_a_folder_is_its_tars_in_order(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(NoShards, match="data.train.shards.*holds no .tar"):
+    with pytest.raises(ValueError, match="data.train.shards.*holds no .tar"):
         expand(str(tmp_path))
 
 

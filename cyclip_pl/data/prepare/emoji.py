@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cyclip_pl.data.prepare.folder import building, write_json, write_meta
+from cyclip_pl.data.prepare.folder import building, outdated, read_meta, write_json, write_meta
 
 LAYOUT = 2
 """Goes up when a folder made before no longer serves."""
@@ -44,7 +44,7 @@ A picture here carries the licence of its source.
   emoji_categories/            the drawings of the unseen names, the eight categories as classes
   */train/                     the pictures of train/ once more, with labels
   *_100/                       100 classes of the same set, spread over the categories
-  hierarchy.json               class name -> subcategory, category
+  hierarchy.json               all names by category and subcategory; each set has one as well
   meta.json                    settings, versions and counts
 
 Names are those of single code points, without flags and components. Emoji that differ in gender
@@ -63,8 +63,9 @@ def prepare(
 ) -> Path:
     """Write the emoji shards and zero-shot sets; nothing to do if they are there already.
 
-    The same settings and package versions give the same bytes. A killed preparation leaves no
-    `output` behind, and a second one waits for the first.
+    What an earlier version made with these settings is made anew. The same settings and package
+    versions give the same bytes. A killed preparation leaves no `output` behind, and a second one
+    waits for the first.
 
     Args:
         output: the folder to make.
@@ -83,12 +84,33 @@ def prepare(
     if size < 8:
         raise ValueError(f"--size {size}: at least 8 pixels")
     output = Path(output)
-    settings = {"prepared": "emoji", "layout": LAYOUT, "size": size, "seed": seed}
+    settings = _settings(size, seed)
     with building(output, settings, force) as folder:
         if folder is not None:
             facts = _write(folder, size, seed, workers or os.cpu_count() or 1)
             write_meta(folder, settings, facts)
     return output
+
+
+def refresh(output: str | Path = "data/emoji") -> None:
+    """`prepare` if `output` is missing or empty, or is an earlier version's, whose settings stay.
+
+    Anything else is left as it is: a folder of one's own may hold the shards.
+
+    Raises:
+        ValueError: a package of the `demo` extra is missing.
+    """
+    output = Path(output)
+    made = read_meta(output)
+    if made is None:
+        if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+            prepare(output)
+    elif outdated(output, _settings(made.get("size"), made.get("seed"))):
+        prepare(output, made["size"], made["seed"])
+
+
+def _settings(size: Any, seed: Any) -> dict[str, Any]:
+    return {"prepared": "emoji", "layout": LAYOUT, "size": size, "seed": seed}
 
 
 def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
@@ -115,11 +137,7 @@ def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
         **emoji_sets.write_unseen_names(folder, art, splits, seed),
         **emoji_sets.write_labelled_training(folder, art, splits, seed),
     }
-    hierarchy = {
-        emoji.name: {"subcategory": emoji.subcategory, "category": emoji.category}
-        for emoji in art.emoji.values()
-    }
-    write_json(folder / "hierarchy.json", hierarchy)
+    write_json(folder / "hierarchy.json", emoji_sets.hierarchy(art.emoji.values()))
     (folder / "README.txt").write_text(SOURCES.format_map(versions), encoding="utf-8")
     return {
         "versions": versions,

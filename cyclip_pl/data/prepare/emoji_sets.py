@@ -245,11 +245,11 @@ def _classification(
         TEMPLATES,
         salt=f"{seed}/{title}",
     )
-    write_json(folder / title / "hierarchy.json", _hierarchy(classes))
+    write_json(folder / title / "hierarchy.json", hierarchy(classes))
     return {title: count}
 
 
-def _hierarchy(classes: Iterable[Emoji]) -> dict[str, dict[str, list[str]]]:
+def hierarchy(classes: Iterable[Emoji]) -> dict[str, dict[str, list[str]]]:
     """Names by category and subcategory."""
     found: dict[str, dict[str, list[str]]] = {}
     for emoji in sorted(classes, key=lambda emoji: emoji.name):

@@ -23,7 +23,7 @@ def finished(folder: Path, settings: dict[str, Any]) -> bool:
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    found = _meta(folder)
+    found = read_meta(folder)
     if found is None:
         raise ValueError(f"{folder}: exists and is not a prepared folder; choose another --output")
     for name, wanted in settings.items():
@@ -35,7 +35,17 @@ def finished(folder: Path, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _meta(folder: Path) -> dict[str, Any] | None:
+def outdated(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether an earlier version prepared `folder` with these settings: its `layout` is lower."""
+    found = read_meta(folder)
+    if found is None or "layout" not in settings:
+        return False
+    same = all(found.get(name) == settings[name] for name in settings.keys() - {"layout"})
+    return same and isinstance(layout := found.get("layout"), int) and layout < settings["layout"]
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """`meta.json` of a preparation; None if `folder` is none."""
     try:
         found = json.loads((folder / META).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -52,27 +62,30 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
 
     Args:
         settings: what the content depends on; an `output` made with others is refused.
+            One of the same settings by an earlier version is made anew.
         force: make `output` again if it is a preparation; anything else is refused all the same.
 
     Raises:
         ValueError: `output` exists and is something else, or was made with other settings.
     """
     output = Path(os.path.realpath(output))
-    replace = force and _meta(output) is not None
+    replace = (force and read_meta(output) is not None) or outdated(output, settings)
     if not replace and finished(output, settings):
         yield None
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.parent / f".{output.name}.partial"
     with locked(output.parent / f".{output.name}.lock"):
-        if not replace and finished(output, settings):  # by the one that was waited for
+        # Perhaps by the one that was waited for.
+        replace = (force and read_meta(output) is not None) or outdated(output, settings)
+        if not replace and finished(output, settings):
             yield None
             return
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
             yield partial
-            assert _meta(partial) is not None, "meta.json is written last"
+            assert read_meta(partial) is not None, "meta.json is written last"
             if replace:
                 shutil.rmtree(output)
             partial.replace(output)

@@ -46,6 +46,16 @@ def labelled(folder: Path) -> dict[str, tuple[str, bytes]]:
     return {k: (classes[int(m["cls"])], m["png"]) for k, m in read_set(folder).items()}
 
 
+def places(path: Path) -> dict[str, dict[str, str]]:
+    """Category and subcategory by name."""
+    return {
+        name: {"category": category, "subcategory": subcategory}
+        for category, below in json.loads(path.read_text()).items()
+        for subcategory, names in below.items()
+        for name in names
+    }
+
+
 def words(text: str) -> str:
     return f" {' '.join(re.findall('[a-z0-9ñ]+', text.lower()))} "
 
@@ -148,7 +158,7 @@ def test_labelled_training_pictures_are_those_of_training(
 
 
 def test_categories_are_tested_on_unseen_names(emoji_folder):
-    hierarchy = json.loads((emoji_folder / "hierarchy.json").read_text())
+    hierarchy = places(emoji_folder / "hierarchy.json")
     by_name = labelled(emoji_folder / "emoji_unseen_names_classes")
     by_category = labelled(emoji_folder / "emoji_categories")
     assert len(lines(emoji_folder / "emoji_categories" / "classnames.txt")) == 8
@@ -162,7 +172,7 @@ def test_class_lists(emoji_folder, described):
     assert abs(len(known) - 1161) <= 10
     for name in OVER_ALL_KNOWN:
         assert lines(emoji_folder / name / "classnames.txt") == known
-    hierarchy = json.loads((emoji_folder / "hierarchy.json").read_text())
+    hierarchy = places(emoji_folder / "hierarchy.json")
     for name in CLASSIFICATION:
         assert set(lines(emoji_folder / name / "classnames.txt")) <= set(hierarchy)
     for about in described.values():
@@ -172,7 +182,7 @@ def test_class_lists(emoji_folder, described):
 
 
 def test_small_sets_have_100_classes_of_every_category(emoji_folder):
-    hierarchy = json.loads((emoji_folder / "hierarchy.json").read_text())
+    hierarchy = places(emoji_folder / "hierarchy.json")
     for name in ("emoji_unseen_pictures", "emoji_line", "emoji_mono"):
         small = labelled(emoji_folder / f"{name}_100")
         classes = lines(emoji_folder / f"{name}_100" / "classnames.txt")
@@ -188,7 +198,7 @@ def test_small_sets_have_100_classes_of_every_category(emoji_folder):
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_each_set_has_its_hierarchy(emoji_folder, name):
     classes = lines(emoji_folder / name / "classnames.txt")
-    place = json.loads((emoji_folder / "hierarchy.json").read_text())
+    place = places(emoji_folder / "hierarchy.json")
     for level, key in enumerate(("category", "subcategory")):
         superclass_K, names = read_hierarchy(emoji_folder / name / "hierarchy.json", classes, level)
         assert [names[n] for n in superclass_K.tolist()] == [place[c][key] for c in classes]
@@ -210,7 +220,7 @@ def test_labels_are_of_the_picture(emoji_folder):
 
 def test_unseen_names_are_in_no_training_caption(emoji_folder, described):
     unseen = lines(emoji_folder / "emoji_unseen_names_classes" / "classnames.txt")
-    hierarchy = json.loads((emoji_folder / "hierarchy.json").read_text())
+    hierarchy = places(emoji_folder / "hierarchy.json")
     assert abs(len(unseen) / len(hierarchy) - 0.15) < 0.005
     captions = "|".join(words(c) for about in described.values() for c in about["captions"])
     assert words("rocket") in captions
@@ -293,6 +303,43 @@ def test_a_second_run_does_nothing(emoji_folder):
     before = {path: path.stat().st_mtime_ns for path in emoji_folder.rglob("*")}
     assert emoji.prepare(emoji_folder, size=32) == emoji_folder
     assert {path: path.stat().st_mtime_ns for path in emoji_folder.rglob("*")} == before
+
+
+def by_an_earlier_version(output: Path, **settings) -> Path:
+    output.mkdir(parents=True)
+    meta = {"prepared": "emoji", "layout": emoji.LAYOUT - 1, "size": 32, "seed": 0, **settings}
+    (output / "meta.json").write_text(json.dumps(meta))
+    (output / "train").mkdir()
+    return output
+
+
+def test_what_an_earlier_version_made_is_made_anew(emoji_folder, tmp_path):
+    old = by_an_earlier_version(tmp_path / "old")
+    assert emoji.prepare(old, size=32) == old
+    assert tree(old) == tree(emoji_folder)
+
+
+def test_training_brings_the_folder_up_to_date_and_touches_no_other(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(emoji, "prepare", lambda *settings: made.append(settings))
+    emoji.refresh(tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    emoji.refresh(tmp_path / "empty")
+    old = by_an_earlier_version(tmp_path / "old", seed=3)
+    emoji.refresh(old)
+    assert made == [(tmp_path / "new",), (tmp_path / "empty",), (old, 32, 3)]
+    made.clear()
+    for name, settings in (
+        ("now", {"layout": emoji.LAYOUT}),
+        ("later", {"layout": emoji.LAYOUT + 1}),
+        ("other", {"prepared": "csv"}),
+        ("odd", {"layout": "1"}),
+    ):
+        emoji.refresh(by_an_earlier_version(tmp_path / name, **settings))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "0.tar").write_bytes(b"")
+    emoji.refresh(tmp_path / "mine")
+    assert made == []
 
 
 def test_other_settings_are_refused(emoji_folder):

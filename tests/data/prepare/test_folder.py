@@ -103,6 +103,23 @@ def test_other_settings_are_refused_and_forced(tmp_path):
     assert (output / "file.txt").read_text() == "new"
 
 
+def test_what_an_earlier_version_made_is_made_anew_but_not_with_other_settings(tmp_path):
+    output = tmp_path / "output"
+    old = {**SETTINGS, "layout": 1}
+    with building(output, old) as folder:
+        fill(folder, "old", old)
+    with pytest.raises(ValueError, match="size=3, not 4"), building(output, {**old, "size": 4}):
+        pass
+    with building(output, {**old, "layout": 2}) as folder:
+        assert folder is not None
+        fill(folder, "new", {**old, "layout": 2})
+    assert (output / "file.txt").read_text() == "new"
+    with building(output, {**old, "layout": 2}) as folder:
+        assert folder is None
+    with pytest.raises(ValueError, match="layout=2, not 1"), building(output, old):
+        pass
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("meta", [None, "{}", "not json", "[]"])
 def test_a_folder_of_something_else_is_never_touched(tmp_path, force, meta):
