@@ -10,10 +10,14 @@ from omegaconf import DictConfig
 
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.output import check_predictions, write_details, write_predictions
+from cyclip_pl.evaluation.output import (
+    check_predictions,
+    write_details,
+    write_metrics,
+    write_predictions,
+)
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.table import print_table
-from cyclip_pl.training import write_metrics
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:

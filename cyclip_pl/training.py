@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.table import print_table
 from cyclip_pl.module import ContrastiveModule
 
@@ -105,13 +105,6 @@ def precision(trainer: DictConfig) -> str:
             "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         )
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
-
-
-def write_metrics(folder: Path, figures: dict[str, float]) -> None:
-    """`metrics.json`: flat, sorted, whole or not at all."""
-    partial = folder / "metrics.json.partial"
-    partial.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
-    partial.replace(folder / "metrics.json")
 
 
 # Of an encoder's settings, those that its weights depend on.

@@ -28,7 +28,7 @@ ALLOWED = {
     "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},
     "training": BASE | {"callbacks", "checkpoints", "evaluation", "module"},
-    "evaluating": BASE | {"checkpoints", "evaluation", "training"},
+    "evaluating": BASE | {"checkpoints", "evaluation"},
     "__init__": {"checkpoints"},
 }
 

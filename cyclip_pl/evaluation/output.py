@@ -1,5 +1,6 @@
-"""What an evaluation run leaves in its folder besides `metrics.json`.
+"""What an evaluation run leaves in its folder.
 
+metrics.json                                    every figure by `<dataset>/<evaluation>/<figure>`
 details/<dataset>_<evaluation>.json             no single numbers, and how figures were made
 predictions/<dataset>_<evaluation>.parquet      a row an example
 """
@@ -7,12 +8,21 @@ predictions/<dataset>_<evaluation>.parquet      a row an example
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 from cyclip_pl.evaluation.results import Results
+
+
+def write_metrics(folder: Path, figures: Mapping[str, float]) -> None:
+    """`metrics.json`: flat, sorted, whole or not at all; null for what is no finite number."""
+    text = json.dumps(_strict(figures), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with _whole(folder / "metrics.json") as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def check_predictions() -> None:
@@ -24,7 +34,8 @@ def check_predictions() -> None:
 def write_details(folder: Path, results: Results) -> None:
     """`details/`, each file whole or not at all."""
     for path, title in _files(folder / "details", results.details, ".json"):
-        text = json.dumps(results.details[title], indent=1, ensure_ascii=False) + "\n"
+        details = _strict(results.details[title])
+        text = json.dumps(details, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         with _whole(path) as partial:
             partial.write_text(text, encoding="utf-8")
 
@@ -37,6 +48,17 @@ def write_predictions(folder: Path, results: Results) -> None:
     for path, title in _files(folder / "predictions", results.predictions, ".parquet"):
         with _whole(path) as partial:
             parquet.write_table(pyarrow.table(results.predictions[title]), partial)
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null in their place, as strict readers demand."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _strict(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(below) for below in value]
+    return value
 
 
 def _files(folder: Path, titles: Iterable[str], suffix: str) -> list[tuple[Path, str]]:

@@ -11,7 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 # Figures that are fractions; shown in percent.
-FRACTIONS = re.compile(r"top\d+|macro_recall|.*_r\d+")
+FRACTIONS = re.compile(
+    r"((fine|coarse)_)?top\d+|macro_recall|.*_to_.*_r\d+|((weighted|majority)_)?k\d+"
+    r"|(.*_)?(accuracy|mean_per_class)(_std)?|(mean_)?(drop|effective_robustness)"
+)
 BOUNDS = ("_low", "_high")
 
 

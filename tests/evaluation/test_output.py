@@ -8,7 +8,12 @@ import pytest
 
 from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.output import check_predictions, write_details, write_predictions
+from cyclip_pl.evaluation.output import (
+    check_predictions,
+    write_details,
+    write_metrics,
+    write_predictions,
+)
 from cyclip_pl.evaluation.protocol import run
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.retrieval import Retrieval
@@ -28,6 +33,26 @@ def results(tmp_path: Path) -> Results:
     return run(evaluations, FeatureStore(TinyNet()))
 
 
+def test_what_is_no_number_is_null_and_strict_readers_take_the_files(tmp_path: Path) -> None:
+    results = Results()
+    nan, infinity = float("nan"), float("inf")
+    figures = {"gap": nan, "rank": infinity, "samples": 3}
+    results.add("s", "e", figures, {"pca": [[nan, 1.5]], "of": {"x": (-infinity, None)}})
+    write_metrics(tmp_path, results.figures)
+    write_details(tmp_path, results)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    def read(path: Path) -> object:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+    expected = {"s/e/gap": None, "s/e/rank": None, "s/e/samples": 3}
+    assert read(tmp_path / "metrics.json") == expected
+    assert read(tmp_path / "details/s_e.json") == {"pca": [[None, 1.5]], "of": {"x": [None, None]}}
+    assert list(expected) == sorted(expected) and not list(tmp_path.glob("*.partial"))
+
+
 def test_details_say_how_and_of_which_classes(results: Results, tmp_path: Path) -> None:
     write_details(tmp_path / "run", results)
     folder = tmp_path / "run/details"
@@ -41,6 +66,7 @@ def test_details_say_how_and_of_which_classes(results: Results, tmp_path: Path) 
         "split": "test",
         "templates": "own",
         "prompts": 6,
+        "metric": "accuracy",
         "interval": {"method": "percentile", "resamples": 1000, "level": 0.95, "seed": 0},
     }
     rows = results.predictions["s/zero_shot"]

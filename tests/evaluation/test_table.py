@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from cyclip_pl.evaluation.table import print_table, tables
@@ -57,6 +58,31 @@ def test_bounds_are_half_a_width_behind_their_figure() -> None:
     assert str(retrieval.columns[1].header) == "image\nto\ntext\nr10 %"
     assert [list(column.cells) for column in retrieval.columns[1:]] == [["12.5"], ["12.5"]]
     assert len(geometry.columns) == 2
+
+
+FRACTIONS = (
+    "top5 macro_recall text_to_image_r10 k30 fine_top1 coarse_top3 weighted_k200 majority_k10 "
+    "weighted_k10_mean_per_class adamw_accuracy lbfgs_mean_per_class lbfgs_5_shot_accuracy "
+    "lbfgs_20_shot_mean_per_class_std accuracy mean_accuracy drop mean_drop effective_robustness "
+    "mean_effective_robustness"
+)
+OTHERS = (
+    "samples train_samples classes lbfgs_l2 alignment uniformity modality_gap image_effective_rank "
+    "in_modal_inconsistency text_to_image_median_rank"
+)
+
+
+@pytest.mark.parametrize("figure", FRACTIONS.split())
+def test_every_fraction_is_in_percent(figure: str) -> None:
+    (table,) = tables({f"a/e/{figure}": -0.25})
+    assert list(table.columns[1].cells) == ["-25.0"]
+    assert str(table.columns[1].header).endswith(" %")
+
+
+@pytest.mark.parametrize("figure", OTHERS.split())
+def test_what_is_no_fraction_is_not(figure: str) -> None:
+    (table,) = tables({f"a/e/{figure}": 0.25})
+    assert list(table.columns[1].cells) == ["0.25"]
 
 
 def test_skipped_shows_where_something_was() -> None:
