@@ -10,10 +10,21 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.evaluation.sets.library import Library
 
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
-# Defaults that entries refer to, themselves no evaluations.
-SETS = ("datasets", "caption_sets", "labelled_sets", "probe_sets")
+LIBRARY = "library"
+# What entries refer to, itself no evaluation.
+SETS = (
+    "datasets",
+    "test_sets",
+    "labelled_sets",
+    "probe_sets",
+    "caption_sets",
+    "in_distribution",
+    "shifted_sets",
+    LIBRARY,
+)
 
 
 def entries(config: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -27,21 +38,31 @@ def entries(config: Mapping[str, Any] | None) -> dict[str, Any]:
 def build(config: Mapping[str, Any] | None) -> dict[str, Evaluation]:
     """The `evaluation` node, name -> settings with a `_target_`, as evaluations by name.
 
-    `evaluation.datasets` and the others of `SETS` are what its entries refer to.
+    The keys of `SETS` are what its entries refer to. `evaluation.library` becomes a
+    `Library` that all of them share.
 
     Raises:
         ValueError: One line that names the setting.
     """
     evaluations: dict[str, Evaluation] = {}
+    library = _library(config)
     for name, entry in entries(config).items():
         if not isinstance(entry, Mapping) or "_target_" not in entry:
             raise ValueError(f"evaluation.{name} must have a _target_; got {entry!r}")
         settings = {key: value for key, value in entry.items() if key != CADENCE}
         try:
-            evaluations[name] = instantiate(settings, name=name, _convert_="all")
+            evaluations[name] = instantiate(settings, name=name, library=library, _convert_="all")
         except InstantiationException as error:
             if isinstance(error.__cause__, ValueError):
                 raise error.__cause__ from None
             first = str(error.__cause__ or error).splitlines()[0]
             raise ValueError(f"evaluation.{name}: {first}") from error
     return evaluations
+
+
+def _library(config: Mapping[str, Any] | None) -> Library:
+    settings = (config or {}).get(LIBRARY) or {}
+    try:
+        return Library(**settings)
+    except TypeError as error:
+        raise ValueError(f"evaluation.{LIBRARY} has root, downloads and download") from error

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import TrainTest, double_device, open_train_test, within
 from cyclip_pl.evaluation.neighbours import labels_of_nearest, majority
-from cyclip_pl.evaluation.protocol import named_folders
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.rows import double_device, within
+from cyclip_pl.evaluation.sets.library import Library, Splits
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.settings import whole_numbers
 from cyclip_pl.evaluation.templates import PromptSource
 from cyclip_pl.evaluation.zero_shot import classify
@@ -67,12 +68,13 @@ class Consistency:
     could be decoded. A k above the number of training images is left out.
 
     Args:
-        datasets: Folders in the layout of `evaluation.datasets`, or names with folders.
+        datasets: Sets, see `open_labelled`, or names with sets.
         split: The split to classify.
         train_split: The split of labelled training images beside it.
         templates: Prompts, see `PromptSource`.
         ks: The numbers of neighbours.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -82,20 +84,22 @@ class Consistency:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        datasets: Sets,
         split: str = "test",
         train_split: str = "train",
         templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         ks: Sequence[int] = (1, 3, 5, 10, 30),
         name: str = "consistency",
+        library: Library | None = None,
     ) -> None:
         self.name = name
-        self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
+        self.library = library or Library()
+        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.train_split = train_split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
         self.ks = whole_numbers(ks, f"evaluation.{name}.ks")
-        self._sets: list[TrainTest] | None = None
+        self._sets: list[Splits] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -105,7 +109,7 @@ class Consistency:
         """
         if self._sets is None:
             setting = f"evaluation.{self.name}.datasets"
-            sets = open_train_test(self.folders, self.train_split, self.split, setting)
+            sets = self.library.splits(self.specs, self.train_split, self.split, setting)
             for both in sets:
                 self.templates.prompts(both.test)
             self._sets = sets
@@ -123,7 +127,7 @@ class Consistency:
             self._add(results, both, store)
         return results
 
-    def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
+    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
         test, prompts = both.test, self.templates.prompts(both.test)
         images, train = store.images(test), store.images(both.train)
         classifier = store.classifier(test.classnames, prompts)

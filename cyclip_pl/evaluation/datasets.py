@@ -2,6 +2,7 @@
 
 <folder>/classnames.txt                            a class a line; line 0 is class 0
 <folder>/zeroshot_classification_templates.txt     a prompt a line, with {c} for the class
+<folder>/hierarchy.json                            superclasses (may be missing), see `hierarchies`
 <folder>/<split>/                                  shards, see `image_shards`, with <key>.cls
 """
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from cyclip_pl.evaluation.image_shards import ImageShards, check_folder, text_lines
 
 CLASSNAMES = "classnames.txt"
+HIERARCHY = "hierarchy.json"
 TEMPLATES = "zeroshot_classification_templates.txt"
 _LABEL_BYTES = 32
 
@@ -29,24 +31,36 @@ class ClassificationSet(ImageShards):
         folder: The set's folder.
         split: The folder of its shards, inside it.
         name: What figures call it; the folder's name if None.
+        metric: What is reported of it, see `LabelledSet`.
 
     Attributes:
         folder: Where it is.
         name: What figures call it.
         classnames: K names.
         templates: Its own prompts with `{c}`, or None where it has no file of them.
+        hierarchy: Its `hierarchy.json`, or None where it has none.
+        metric: As given.
         label_N: int64, (N,), the class of each sample, on the CPU.
 
     Raises:
         ValueError: One line that names the file at fault.
     """
 
-    def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        split: str = "test",
+        name: str | None = None,
+        metric: str = "accuracy",
+    ) -> None:
         super().__init__(Path(folder), split, name)
         check_folder(self.folder, split, "classification", CLASSNAMES)
+        self.metric = metric
         self.classnames = _read_classnames(self.folder / CLASSNAMES)
         templates = self.folder / TEMPLATES
         self.templates = _read_templates(templates) if templates.is_file() else None
+        hierarchy = self.folder / HIERARCHY
+        self.hierarchy = hierarchy if hierarchy.is_file() else None
         labels = [
             _label(shard, key, text, len(self.classnames))
             for shard, key, text in self._index("cls", _LABEL_BYTES)

@@ -16,11 +16,13 @@ from cyclip_pl.evaluation.alignment import (
 )
 from cyclip_pl.evaluation.caption_sets import CaptionSet
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import double_device, open_sets
 from cyclip_pl.evaluation.modalities import effective_rank, inconsistency, modality_gap
 from cyclip_pl.evaluation.projections import joint_pca, similarity_histograms
-from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.protocol import LabelledSet
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.rows import double_device
+from cyclip_pl.evaluation.sets.library import Library
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.templates import PromptSource
 
 _POINTS = 500  # of each modality, in the details
@@ -68,11 +70,12 @@ class Geometry:
     of other pairs, and the two main axes of both modalities, for the first images and texts.
 
     Args:
-        datasets: Labelled folders in the layout of `evaluation.datasets`, or names with folders.
-        caption_sets: Folders in the layout of `evaluation.caption_sets`, likewise.
+        datasets: Labelled sets, see `open_labelled`, or names with sets.
+        caption_sets: Captioned ones, see `open_captioned`, likewise.
         split: The split to look at.
         templates: Prompts of the labelled sets, see `PromptSource`.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -82,21 +85,21 @@ class Geometry:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]] = (),
-        caption_sets: Mapping[str, str] | Sequence[str | Mapping[str, str]] = (),
+        datasets: Sets = (),
+        caption_sets: Sets = (),
         split: str = "test",
         templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         name: str = "geometry",
+        library: Library | None = None,
     ) -> None:
         self.name = name
+        self.library = library or Library()
         own = f"evaluation.{name}"
-        self.folders = named_folders(datasets, f"{own}.datasets") if datasets else {}
-        self.caption_folders = (
-            named_folders(caption_sets, f"{own}.caption_sets") if caption_sets else {}
-        )
-        if both := self.folders.keys() & self.caption_folders.keys():
+        self.specs = named_sets(datasets, f"{own}.datasets") if datasets else {}
+        self.caption_specs = named_sets(caption_sets, f"{own}.caption_sets") if caption_sets else {}
+        if both := self.specs.keys() & self.caption_specs.keys():
             raise ValueError(f"{own}.caption_sets: {min(both)} is in {own}.datasets too")
-        if not self.folders and not self.caption_folders:
+        if not self.specs and not self.caption_specs:
             raise ValueError(f"{own} needs datasets or caption_sets; both are empty")
         self.split = split
         self.templates = PromptSource(templates, f"{own}.templates")
@@ -112,15 +115,12 @@ class Geometry:
         if self._sets is not None:
             return
         own = f"evaluation.{self.name}"
-        sets = open_sets(self.folders, self.split, f"{own}.datasets")
+        sets = self.library.labelled(self.specs, self.split, f"{own}.datasets")
         for dataset in sets:
             self.templates.prompts(dataset)
-        try:
-            self._caption_sets = [
-                CaptionSet(path, self.split, name) for name, path in self.caption_folders.items()
-            ]
-        except ValueError as error:
-            raise ValueError(f"{own}.caption_sets: {error}") from error
+        self._caption_sets = self.library.captioned(
+            self.caption_specs, self.split, f"{own}.caption_sets"
+        )
         self._sets = sets
 
     def __call__(self, store: FeatureStore) -> Results:

@@ -7,6 +7,7 @@ Shape legend: N images, K classes, S superclasses that have a class.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.accuracy import chunks, rank_of_label
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
+from cyclip_pl.evaluation.datasets import HIERARCHY
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import open_sets
-from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.hierarchies.read import SHIPPED, read_hierarchy
+from cyclip_pl.evaluation.protocol import LabelledSet
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.sets.library import Library
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.settings import whole_numbers
-from cyclip_pl.evaluation.superclasses import read_superclasses
 from cyclip_pl.evaluation.templates import PromptSource
+
+logger = logging.getLogger(__name__)
 
 
 def fine_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Tensor:
@@ -66,13 +72,15 @@ class Hierarchy:
     number of superclasses, of the fine ones where no superclass has more than k classes.
 
     Args:
-        datasets: Folders in the layout of `evaluation.datasets`, or names with folders.
-        hierarchy: A JSON file, see `read_superclasses`.
-        level: The level of it that groups the classes.
+        datasets: Sets, see `open_labelled`, or names with sets.
+        hierarchy: A file or the name of a shipped one, see `read_hierarchy`; or such by set. Sets
+            for which none is given have their own, or are left out, which the log says.
+        level: The level of it that groups the classes, 0 the coarsest.
         split: The split to classify.
         templates: Prompts, see `PromptSource`.
         top_k: The k's of the accuracies.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -82,22 +90,30 @@ class Hierarchy:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
-        hierarchy: str,
-        level: str,
+        datasets: Sets,
+        hierarchy: str | Mapping[str, str] | None = None,
+        level: int = 0,
         split: str = "test",
         templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         top_k: Sequence[int] = (1, 2, 3),
         name: str = "hierarchy",
+        library: Library | None = None,
     ) -> None:
         self.name = name
-        self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
+        self.library = library or Library()
+        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
+        if unknown := hierarchy.keys() - self.specs if isinstance(hierarchy, Mapping) else None:
+            raise ValueError(f"evaluation.{name}.hierarchy: no set is called {min(unknown)}")
         self.hierarchy = hierarchy
+        if type(level) is not int or level < 0:
+            raise ValueError(
+                f"evaluation.{name}.level must be 0, the coarsest, or more; got {level!r}"
+            )
         self.level = level
         self.split = split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
         self.top_k = whole_numbers(top_k, f"evaluation.{name}.top_k")
-        self._sets: list[tuple[LabelledSet, Tensor]] | None = None
+        self._sets: list[tuple[LabelledSet, Tensor, str]] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, and the hierarchy, once.
@@ -109,14 +125,30 @@ class Hierarchy:
             return
         own = f"evaluation.{self.name}"
         sets = []
-        for dataset in open_sets(self.folders, self.split, f"{own}.datasets"):
+        for dataset in self.library.labelled(self.specs, self.split, f"{own}.datasets"):
             self.templates.prompts(dataset)
+            file = self._file(dataset)
+            if file is None:
+                if rank() == 0:
+                    logger.warning("%s: no fine and coarse figures, no hierarchy", dataset.name)
+                continue
             try:
-                superclass_K, _ = read_superclasses(self.hierarchy, self.level, dataset.classnames)
+                superclass_K, _ = read_hierarchy(file, dataset.classnames, self.level)
             except ValueError as error:
                 raise ValueError(f"{own}.hierarchy: {dataset.name}: {error}") from error
-            sets.append((dataset, superclass_K))
+            sets.append((dataset, superclass_K, Path(file).name))
+        if not sets:
+            names, shipped = ", ".join(self.specs), ", ".join(SHIPPED)
+            raise ValueError(
+                f"{own}.hierarchy: no {HIERARCHY} in {names}: give a file, or one of {shipped}"
+            )
         self._sets = sets
+
+    def _file(self, dataset: LabelledSet) -> str | Path | None:
+        given = self.hierarchy
+        if isinstance(given, Mapping):
+            given = given.get(dataset.name)
+        return dataset.hierarchy if given is None else given
 
     def __call__(self, store: FeatureStore) -> Results:
         """All ranks enter together.
@@ -127,12 +159,17 @@ class Hierarchy:
         self.open()
         assert self._sets is not None
         results = Results()
-        for dataset, superclass_K in self._sets:
-            self._add(results, dataset, superclass_K, store)
+        for dataset, superclass_K, file in self._sets:
+            self._add(results, dataset, superclass_K, file, store)
         return results
 
     def _add(
-        self, results: Results, dataset: LabelledSet, superclass_K: Tensor, store: FeatureStore
+        self,
+        results: Results,
+        dataset: LabelledSet,
+        superclass_K: Tensor,
+        file: str,
+        store: FeatureStore,
     ) -> None:
         images = store.images(dataset)
         classifier = store.classifier(dataset.classnames, self.templates.prompts(dataset))
@@ -161,7 +198,7 @@ class Hierarchy:
                 "protocol": {
                     "split": self.split,
                     "templates": self.templates.title,
-                    "hierarchy": Path(self.hierarchy).name,
+                    "hierarchy": file,
                     "level": self.level,
                     "interval": PROTOCOL,
                 }

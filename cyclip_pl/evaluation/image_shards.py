@@ -34,6 +34,10 @@ class Undecodable(Exception):
     """A sample without an image, or whose image cannot be decoded."""
 
 
+class NoSplit(ValueError):
+    """A set without the split that was asked for."""
+
+
 class ImageShards:
     """The images of a split; any of them can be read alone. Base class of sets on disk.
 
@@ -156,17 +160,21 @@ def check_folder(folder: Path, split: str, kind: str, mark: str) -> None:
         mark: A file that every such set has, as a pattern inside its folder.
 
     Raises:
+        NoSplit: It has no such split.
         ValueError: One line.
     """
     if not folder.is_dir():
         near = folder.parent
+        own = folder.name.startswith("emoji_")
+        made = "; `python -m cyclip_pl.data.prepare emoji` makes the emoji sets" if own else ""
         if not near.is_dir():
-            raise ValueError(f"no {kind} set at {folder}: there is no folder {near}")
+            raise ValueError(f"no {kind} set at {folder}: there is no folder {near}{made}")
         found = sorted({path.relative_to(near).parts[0] for path in near.glob(f"*/{mark}")})
-        raise ValueError(f"no {kind} set at {folder}; sets in {near}: {', '.join(found) or 'none'}")
+        there = ", ".join(found) or "none"
+        raise ValueError(f"no {kind} set at {folder}; sets in {near}: {there}{made}")
     if not (folder / split).is_dir():
         found = sorted(path.parent.name for path in folder.glob("*/nshards.txt"))
-        raise ValueError(f"{folder} has no split {split!r}; it has: {', '.join(found) or 'none'}")
+        raise NoSplit(f"{folder} has no split {split!r}; it has: {', '.join(found) or 'none'}")
     path = folder / "dataset_type.txt"
     if path.is_file() and (text := " ".join(text_lines(path)).strip().lower()) != kind:
         raise ValueError(f"{path} says {text!r}: this is no {kind} set")

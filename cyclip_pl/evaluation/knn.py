@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import (
-    TrainTest,
-    double_device,
-    open_train_test,
-    rows_of,
-    what_rows,
-    within,
-)
+from cyclip_pl.evaluation.linear_classifier import mean_per_class
 from cyclip_pl.evaluation.neighbours import labels_of_nearest, majority
-from cyclip_pl.evaluation.protocol import named_folders
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.rows import double_device, rows_of, what_rows, within
+from cyclip_pl.evaluation.sets.library import Library, Splits
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.settings import whole_numbers
 
 _ROWS = 256  # of the k x k comparisons held at once
@@ -77,17 +72,19 @@ class KNN:
 
     Neighbours are by the cosine of the encoder's features, or of the embeddings where the model
     gives no features. Figures of a set: `weighted_k<k>` and `majority_k<k>` for each k, see
-    `knn_predictions`, each with its bounds, `..._low` and `..._high` of `bootstrap`; `samples`,
+    `knn_predictions`, each with its bounds, `..._low` and `..._high` of `bootstrap`, and
+    `..._mean_per_class` where that is the set's own metric; `samples`,
     and `train_samples`, the images of either split that could be decoded. A k above the number of
     training images is left out.
 
     Args:
-        datasets: Folders in the layout of `evaluation.datasets`, or names with folders.
+        datasets: Sets, see `open_labelled`, or names with sets.
         split: The split to classify.
         train_split: The split of labelled training images beside it.
         ks: The numbers of neighbours.
         temperature: T of the weights.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -97,22 +94,24 @@ class KNN:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        datasets: Sets,
         split: str = "test",
         train_split: str = "train",
         ks: Sequence[int] = (10, 20, 100, 200),
         temperature: float = 0.07,
         name: str = "knn",
+        library: Library | None = None,
     ) -> None:
         self.name = name
-        self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
+        self.library = library or Library()
+        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.train_split = train_split
         self.ks = whole_numbers(ks, f"evaluation.{name}.ks")
         if not isinstance(temperature, int | float) or not temperature > 0:
             raise ValueError(f"evaluation.{name}.temperature must be above 0; got {temperature!r}")
         self.temperature = float(temperature)
-        self._sets: list[TrainTest] | None = None
+        self._sets: list[Splits] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -122,7 +121,7 @@ class KNN:
         """
         if self._sets is None:
             setting = f"evaluation.{self.name}.datasets"
-            self._sets = open_train_test(self.folders, self.train_split, self.split, setting)
+            self._sets = self.library.splits(self.specs, self.train_split, self.split, setting)
 
     def __call__(self, store: FeatureStore) -> Results:
         """All ranks enter together.
@@ -137,7 +136,7 @@ class KNN:
             self._add(results, both, store)
         return results
 
-    def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
+    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
         images = store.images(both.test, features=True)
         train = store.images(both.train, features=True)
         weighted, by_majority = knn_predictions(
@@ -154,11 +153,17 @@ class KNN:
         }
         right = {name: class_N == images.label_N for name, class_N in predictions.items()}
         shares = {name: right_N.double().mean().item() for name, right_N in right.items()}
+        of_classes = {
+            f"{name}_mean_per_class": mean_per_class(class_N, images.label_N)
+            for name, class_N in predictions.items()
+            if both.test.metric == "mean_per_class"
+        }
         results.add(
             both.test.name,
             self.name,
             figures={
                 **with_intervals(shares, right),
+                **of_classes,
                 "samples": len(images),
                 "train_samples": len(train),
             },
@@ -168,6 +173,7 @@ class KNN:
                     "train_split": self.train_split,
                     "temperature": self.temperature,
                     "rows": what_rows(images),
+                    "metric": both.test.metric,
                     "interval": PROTOCOL,
                 }
             },

@@ -123,24 +123,32 @@ def searched_lbfgs_probe(
     held_out: float = 0.2,
     metric: Callable[[Tensor, Tensor], float] = accuracy,
     device: torch.device | str | None = None,
+    validation: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[LinearClassifier, float]:
     """`lbfgs_probe` of all rows with the l2 that is best on a held-out part, and that l2.
 
     Args:
         seed: Of the part.
         held_out: Its share of each class.
+        validation: Features and labels to search on in its place; the final fit has them too.
         metric: (predictions, labels) -> what is to be highest.
 
     Raises:
-        ValueError: No class has two examples.
+        ValueError: No class has two examples, of which one could be held out.
     """
     feature_NF = feature_NF.to(device or feature_NF.device)
-    fit, validate = hold_out(label_N, held_out, seed)
-    fit_nF, validate_nF = (feature_NF[rows.to(feature_NF.device)] for rows in (fit, validate))
+    if validation is None:
+        fit, validate = hold_out(label_N, held_out, seed)
+        fit_nF, validate_nF = (feature_NF[rows.to(feature_NF.device)] for rows in (fit, validate))
+        fit_n, validate_n = label_N[fit], label_N[validate]
+    else:
+        fit_nF, fit_n = feature_NF, label_N
+        validate_nF, validate_n = validation[0].to(feature_NF.device), validation[1]
+        feature_NF = torch.cat([feature_NF, validate_nF])
+        label_N = torch.cat([label_N, validate_n])
 
     def score(l2: float) -> float:
-        probe = lbfgs_probe(fit_nF, label_N[fit], classes, l2)
-        return metric(probe.predict(validate_nF), label_N[validate])
+        return metric(lbfgs_probe(fit_nF, fit_n, classes, l2).predict(validate_nF), validate_n)
 
     l2 = search_l2(score)
     return lbfgs_probe(feature_NF, label_N, classes, l2), l2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import mean, stdev
 
 from torch import Tensor
@@ -10,17 +10,12 @@ from torch import Tensor
 from cyclip_pl.evaluation.adamw_probe import adamw_probe
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import (
-    TrainTest,
-    double_device,
-    open_train_test,
-    rows_of,
-    what_rows,
-)
 from cyclip_pl.evaluation.lbfgs_probe import searched_lbfgs_probe
 from cyclip_pl.evaluation.linear_classifier import METRICS
-from cyclip_pl.evaluation.protocol import named_folders
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.rows import double_device, rows_of, what_rows
+from cyclip_pl.evaluation.sets.library import Library, Splits
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.settings import whole_numbers
 from cyclip_pl.evaluation.subsets import few_shot
 
@@ -44,15 +39,19 @@ class LinearProbe:
     `bootstrap`: what another test set of this size would change, not another seed.
 
     Args:
-        datasets: Folders in the layout of `evaluation.datasets`, or names with folders.
+        datasets: Sets, see `open_labelled`, or names with sets.
         split: The split to classify.
         train_split: The split of labelled training images beside it.
         protocols: Of `PROTOCOLS`.
         shots: Of the few-shot probes, 2 or more; empty for none. They are fitted by L-BFGS.
         seeds: Of the few-shot subsets and what is held out of them. The first is the full probes'.
         metric: What the search for the regularisation makes the highest, `accuracy` or
-            `mean_per_class`.
+            `mean_per_class`; None for each set's own.
+        val_split: Where a set has this split, the full L-BFGS probe searches on it, and is then
+            fitted on it and the training split together, as in CLIP (arXiv 2103.00020, appendix
+            A.3); elsewhere a part of the training split is held out. None for nowhere.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -62,17 +61,20 @@ class LinearProbe:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        datasets: Sets,
         split: str = "test",
         train_split: str = "train",
         protocols: Sequence[str] = PROTOCOLS,
         shots: Sequence[int] = (5, 20, 50),
         seeds: Sequence[int] = (0, 1, 2),
-        metric: str = "accuracy",
+        metric: str | None = None,
+        val_split: str | None = "val",
         name: str = "linear_probe",
+        library: Library | None = None,
     ) -> None:
         self.name = name
-        self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
+        self.library = library or Library()
+        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.train_split = train_split
         if isinstance(protocols, str) or not set(protocols) <= set(PROTOCOLS):
@@ -98,12 +100,14 @@ class LinearProbe:
                 f"got {seeds!r}"
             )
         self.seeds = tuple(dict.fromkeys(seeds))
-        if metric not in METRICS:
+        if metric is not None and metric not in METRICS:
             raise ValueError(
-                f"evaluation.{name}.metric must be one of {', '.join(METRICS)}; got {metric!r}"
+                f"evaluation.{name}.metric must be null or one of {', '.join(METRICS)}; "
+                f"got {metric!r}"
             )
         self.metric = metric
-        self._sets: list[TrainTest] | None = None
+        self.val_split = val_split
+        self._sets: list[Splits] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -113,7 +117,9 @@ class LinearProbe:
         """
         if self._sets is None:
             setting = f"evaluation.{self.name}.datasets"
-            self._sets = open_train_test(self.folders, self.train_split, self.split, setting)
+            self._sets = self.library.splits(
+                self.specs, self.train_split, self.split, setting, self.val_split
+            )
 
     def __call__(self, store: FeatureStore) -> Results:
         """All ranks enter together, and each fits the same probes.
@@ -132,16 +138,27 @@ class LinearProbe:
                 raise ValueError(f"evaluation.{self.name}: {both.test.name}: {error}") from error
         return results
 
-    def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
+    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
         images = store.images(both.test, features=True)
         train = store.images(both.train, features=True)
         train_MF, test_NF = (rows_of(x).to(double_device(store)) for x in (train, images))
         classes = len(both.test.classnames)
-        metric = METRICS[self.metric]
+        metric = self.metric or both.test.metric
+        validation = None
+        if both.val is not None and "lbfgs" in self.protocols:
+            val = store.images(both.val, features=True)
+            validation = rows_of(val).to(double_device(store)), val.label_N
 
-        def lbfgs(rows: Tensor | slice, seed: int) -> tuple[Tensor, float]:
+        def lbfgs(
+            rows: Tensor | slice, seed: int, validation: tuple[Tensor, Tensor] | None = None
+        ) -> tuple[Tensor, float]:
             probe, l2 = searched_lbfgs_probe(
-                train_MF[rows], train.label_N[rows], classes, seed, metric=metric
+                train_MF[rows],
+                train.label_N[rows],
+                classes,
+                seed,
+                metric=METRICS[metric],
+                validation=validation,
             )
             return probe.predict(test_NF), l2
 
@@ -154,7 +171,9 @@ class LinearProbe:
             probe = adamw_probe(train_MF, train.label_N, classes, self.seeds[0])
             predictions["adamw"] = probe.predict(test_NF)
         if "lbfgs" in self.protocols:
-            predictions["lbfgs"], figures["lbfgs_l2"] = lbfgs(slice(None), self.seeds[0])
+            predictions["lbfgs"], figures["lbfgs_l2"] = lbfgs(
+                slice(None), self.seeds[0], validation
+            )
         for protocol, prediction_N in predictions.items():
             of_protocol = {f"{protocol}_{name}": v for name, v in scores(prediction_N).items()}
             right = {f"{protocol}_accuracy": prediction_N == images.label_N}
@@ -182,7 +201,8 @@ class LinearProbe:
                     "train_split": self.train_split,
                     "rows": what_rows(images),
                     "seeds": list(self.seeds),
-                    "metric": self.metric,
+                    "metric": metric,
+                    "search": "a part of each class" if validation is None else self.val_split,
                     "interval": PROTOCOL,
                 },
                 "l2_of_shots": l2_of_shots,

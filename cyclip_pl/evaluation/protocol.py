@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,11 +45,15 @@ class LabelledSet(ImageSet, Protocol):
     """Images and the names of their classes."""
 
     classnames: list[str]
-    """K names."""
+    """K names; class 0 first. Some may be equal."""
     templates: list[str] | None
     """Its own prompts with `{c}`, if it has any."""
     label_N: Tensor
     """int64, (N,), the class of each sample, on the CPU."""
+    metric: str
+    """What is reported of it: `accuracy`, or `mean_per_class`."""
+    hierarchy: Path | None
+    """A file of its classes' superclasses, see `hierarchies`, if it brings one."""
 
 
 class Evaluation(Protocol):
@@ -81,40 +85,3 @@ def run(evaluations: Iterable[Evaluation], store: FeatureStore) -> Results:
     for evaluation in evaluations:
         results.update(evaluation(store))
     return results
-
-
-def named_folders(
-    datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]], setting: str
-) -> dict[str, Path]:
-    """Name -> folder, from such a mapping or a list of folders, each called by its last part.
-
-    An entry of the list may also be a mapping of names to folders.
-
-    Raises:
-        ValueError: One line that names `setting`.
-    """
-    allowed = f"{setting} must be a list of folders, or names with folders"
-    if isinstance(datasets, str):
-        raise ValueError(f"{allowed}; got {datasets!r}: write [{datasets}]")
-    pairs: list[tuple[str, str]] = []
-    for entry in [datasets] if isinstance(datasets, Mapping) else datasets:
-        if isinstance(entry, Mapping):
-            pairs += entry.items()
-        elif isinstance(entry, str | Path):
-            pairs.append((Path(entry).name, str(entry)))
-        else:
-            raise ValueError(f"{allowed}; got {entry!r}")
-    folders: dict[str, Path] = {}
-    for name, folder in pairs:
-        if not isinstance(name, str) or not name or "/" in name:
-            raise ValueError(f"{setting}: {name!r} cannot name a set: a '/' parts figures' names")
-        if not isinstance(folder, str | Path) or not str(folder):
-            raise ValueError(f"{setting}: the folder of {name} must be a path, it is {folder!r}")
-        if name in folders:
-            raise ValueError(
-                f"{setting}: two sets are called {name}: write [{{NAME: FOLDER}}, ...]"
-            )
-        folders[name] = Path(folder)
-    if not folders:
-        raise ValueError(f"{allowed}; it names none")
-    return folders

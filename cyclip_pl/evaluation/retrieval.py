@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -17,8 +17,9 @@ from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.caption_sets import CaptionSet
 from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.modes import similarity
-from cyclip_pl.evaluation.protocol import named_folders
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.sets.library import Library
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.settings import whole_numbers
 
 logger = logging.getLogger(__name__)
@@ -131,10 +132,11 @@ class Retrieval:
     and `skipped`, the images that could not, whose captions are left out as well.
 
     Args:
-        datasets: Folders in the layout of `evaluation.caption_sets`, or names with folders.
+        datasets: Sets, see `open_captioned`, or names with sets.
         split: The split to look at.
         recall_at: The k's.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -144,13 +146,15 @@ class Retrieval:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        datasets: Sets,
         split: str = "test",
         recall_at: Sequence[int] = (1, 5, 10),
         name: str = "retrieval",
+        library: Library | None = None,
     ) -> None:
         self.name = name
-        self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
+        self.library = library or Library()
+        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.recall_at = whole_numbers(recall_at, f"evaluation.{name}.recall_at")
         self._sets: list[CaptionSet] | None = None
@@ -163,10 +167,8 @@ class Retrieval:
         """
         if self._sets is not None:
             return
-        try:
-            self._sets = [CaptionSet(path, self.split, n) for n, path in self.folders.items()]
-        except ValueError as error:
-            raise ValueError(f"evaluation.{self.name}.datasets: {error}") from error
+        setting = f"evaluation.{self.name}.datasets"
+        self._sets = self.library.captioned(self.specs, self.split, setting)
 
     def __call__(self, store: FeatureStore) -> Results:
         """All ranks enter together.

@@ -14,9 +14,10 @@ from torch import Tensor
 from cyclip_pl.evaluation.baseline import SCALES, Baseline, fit_baseline
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.labelled import open_sets
-from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.protocol import LabelledSet
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.sets.library import Library
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.templates import PromptSource
 from cyclip_pl.evaluation.zero_shot import classify
 
@@ -73,8 +74,8 @@ class Robustness:
     where the former are fewer, the drop is flattered.
 
     Args:
-        in_distribution: A folder in the layout of `evaluation.datasets`, or a name with one.
-        shifted: Such folders, or names with folders.
+        in_distribution: A set, see `open_labelled`, or a name with one.
+        shifted: Such sets, or names with sets.
         split: The split to classify.
         templates: Prompts, see `PromptSource`.
         models: Run folders, or `metrics.json` files, of other models that were evaluated with these
@@ -83,6 +84,7 @@ class Robustness:
             before `models`.
         scale: Of the accuracies, in which baselines are lines: `linear` or `logit`.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -93,22 +95,24 @@ class Robustness:
     def __init__(
         self,
         in_distribution: str | Mapping[str, str],
-        shifted: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        shifted: Sets,
         split: str = "test",
         templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         models: Sequence[str] = (),
         baselines: Mapping[str, Mapping[str, float]] | None = None,
         scale: str = "linear",
         name: str = "robustness",
+        library: Library | None = None,
     ) -> None:
         self.name = name
+        self.library = library or Library()
         own = f"evaluation.{name}"
         one = [in_distribution] if isinstance(in_distribution, str) else in_distribution
-        self.folders = named_folders(one, f"{own}.in_distribution")
-        if len(self.folders) != 1:
+        self.specs = named_sets(one, f"{own}.in_distribution")
+        if len(self.specs) != 1:
             raise ValueError(f"{own}.in_distribution must be one set; got {in_distribution!r}")
-        self.base = next(iter(self.folders))
-        self.shifted = named_folders(shifted, f"{own}.shifted")
+        self.base = next(iter(self.specs))
+        self.shifted = named_sets(shifted, f"{own}.shifted")
         if self.base in self.shifted:
             raise ValueError(f"{own}.shifted has a set called {self.base}, the in-distribution one")
         self.split = split
@@ -140,8 +144,8 @@ class Robustness:
             return
         own = f"evaluation.{self.name}"
         sets = [
-            *open_sets(self.folders, self.split, f"{own}.in_distribution"),
-            *open_sets(self.shifted, self.split, f"{own}.shifted"),
+            *self.library.labelled(self.specs, self.split, f"{own}.in_distribution"),
+            *self.library.labelled(self.shifted, self.split, f"{own}.shifted"),
         ]
         for dataset in sets:
             self.templates.prompts(dataset)

@@ -14,10 +14,11 @@ from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.accuracy import accuracy_figures, chunks, per_class, rank_of_label
 from cyclip_pl.evaluation.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.evaluation.classifier import Classifier
-from cyclip_pl.evaluation.datasets import ClassificationSet
 from cyclip_pl.evaluation.features import EncodedImages, FeatureStore
-from cyclip_pl.evaluation.protocol import LabelledSet, named_folders
+from cyclip_pl.evaluation.protocol import LabelledSet
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.sets.library import Library
+from cyclip_pl.evaluation.sets.names import Sets, named_sets
 from cyclip_pl.evaluation.settings import whole_numbers
 from cyclip_pl.evaluation.templates import PromptSource
 
@@ -55,14 +56,16 @@ class ZeroShot:
     `macro_recall` (the mean over classes that have images), fractions of the images that could be
     decoded; `samples` of those, `classes` in all, and
     `skipped`, the images that could not. A k above the number of classes is left out: it says
-    nothing. Details: accuracy per class, and the pairs of classes most often confused.
+    nothing. Details: which of `accuracy` (`top1`) and `mean_per_class` (`macro_recall`) is the
+    set's own metric, accuracy per class, and the pairs of classes most often confused.
 
     Args:
-        datasets: Folders in the layout of `evaluation.datasets`, or names with folders.
+        datasets: Sets, see `open_labelled`, or names with sets.
         split: The split to classify.
         templates: Prompts, see `PromptSource`.
         top_k: The k's of the accuracies.
         name: Its name in the configuration and in its figures.
+        library: Where its sets come from; one of its own if None.
 
     Raises:
         ValueError: One line that names the setting.
@@ -72,18 +75,20 @@ class ZeroShot:
 
     def __init__(
         self,
-        datasets: Mapping[str, str] | Sequence[str | Mapping[str, str]],
+        datasets: Sets,
         split: str = "test",
         templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         top_k: Sequence[int] = (1, 3, 5),
         name: str = "zero_shot",
+        library: Library | None = None,
     ) -> None:
         self.name = name
-        self.folders = named_folders(datasets, f"evaluation.{name}.datasets")
+        self.library = library or Library()
+        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
         self.top_k = whole_numbers(top_k, f"evaluation.{name}.top_k")
-        self._sets: list[ClassificationSet] | None = None
+        self._sets: list[LabelledSet] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -93,10 +98,7 @@ class ZeroShot:
         """
         if self._sets is not None:
             return
-        try:
-            sets = [ClassificationSet(path, self.split, n) for n, path in self.folders.items()]
-        except ValueError as error:
-            raise ValueError(f"evaluation.{self.name}.datasets: {error}") from error
+        sets = self.library.labelled(self.specs, self.split, f"evaluation.{self.name}.datasets")
         for dataset in sets:
             self.templates.prompts(dataset)
             if rank() == 0:
@@ -144,6 +146,7 @@ class ZeroShot:
                     "split": self.split,
                     "templates": self.templates.title,
                     "prompts": sum(map(len, prompts)),
+                    "metric": dataset.metric,
                     "interval": PROTOCOL,
                 },
                 "per_class": _per_class(dataset.classnames, rank_N, label_N),

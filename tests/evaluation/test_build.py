@@ -64,7 +64,7 @@ def test_a_file_of_the_group_is_one_entry_of_its_own_name(name: str) -> None:
     assert set(config) == {name, *SETS}
     evaluation = build(config)[name]
     parameters = inspect.signature(type(evaluation)).parameters
-    assert set(config[name]) == {"_target_", "cadence", *parameters} - {"name"}
+    assert set(config[name]) == {"_target_", "cadence", *parameters} - {"name", "library"}
     assert set(config[name].cadence) == {"every_n_epochs", "every_n_steps"}
 
 
@@ -74,7 +74,7 @@ def test_one_list_of_sets_serves_all_and_each_can_have_its_own(config_name: str)
         config = composed(*overrides, config_name=config_name)
         evaluation = build(config.evaluation)["zero_shot"]
         assert isinstance(evaluation, ZeroShot)
-        return [str(folder) for folder in evaluation.folders.values()]
+        return [str(folder) for folder in evaluation.specs.values()]
 
     assert folders() == [
         "data/emoji/emoji_unseen_pictures",

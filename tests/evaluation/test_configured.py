@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from cyclip_pl.evaluation.build import build
+from cyclip_pl.evaluation.features import FeatureStore
+from cyclip_pl.evaluation.protocol import run
+from cyclip_pl.evaluation.sets import prompts
+from cyclip_pl.evaluation.sets.table import entries
 from cyclip_pl.training import train
-from tests.helpers.composed import composed
+from tests.evaluation.sets.test_labels_csv import write_split
+from tests.helpers import torchvision_files as files
+from tests.helpers.composed import choices, composed
+from tests.helpers.evaluation_sets import TinyNet, coded_set
 from tests.helpers.world import shrunk
 
-ALL = ("consistency", "knn", "linear_probe", "hierarchy", "geometry", "robustness")
+ALL = ",".join(choices("evaluation"))
 
 
-def test_all_of_them_in_the_real_configuration(world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("projector", [[], ["objective=nclip", "projector.clusters=6"]])
+def test_all_of_them_in_a_training(world: Path, tmp_path: Path, projector: list[str]) -> None:
     config = composed(
+        *projector,
         *shrunk(world),
-        f"evaluation=[zero_shot,retrieval,{','.join(ALL)}]",
+        f"evaluation=[{ALL}]",
         f"evaluation.datasets=[{world}/shapes]",
         f"evaluation.caption_sets=[{world}/captions]",
-        f"evaluation.labelled_sets=[{world}/shapes]",
-        f"evaluation.probe_sets=[{world}/shapes]",
-        f"evaluation.hierarchy.hierarchy={world}/hierarchy.json",
-        "evaluation.hierarchy.level=colour",
-        f"evaluation.robustness.in_distribution={world}/shapes",
-        f"evaluation.robustness.shifted=[{world}/moved]",
+        f"evaluation.in_distribution={world}/shapes",
+        f"evaluation.shifted_sets=[{world}/moved]",
         "evaluation.linear_probe.shots=[5]",
-        "trainer.max_steps=1",
+        "evaluation.knn.cadence.every_n_steps=1",
+        "trainer.max_steps=2",
         run_dir=tmp_path,
     )
     figures = train(config)
     for name in (
+        "shapes/zero_shot/top1",
+        "captions/retrieval/text_to_image_r5",
         "shapes/consistency/k30",
         "shapes/knn/weighted_k20",
         "shapes/linear_probe/adamw_accuracy",
@@ -40,3 +52,87 @@ def test_all_of_them_in_the_real_configuration(world: Path, tmp_path: Path) -> N
     assert figures["captions/geometry/image_effective_rank"] >= 1
     assert figures["shapes/knn/train_samples"] == 96
     assert "shapes/knn/weighted_k100" not in figures
+    assert json.loads((tmp_path / "metrics.json").read_text()) == figures
+    rows = (tmp_path / "csv" / "metrics.csv").read_text().splitlines()
+    assert "shapes/knn/weighted_k20" in rows[0], "its own cadence"
+
+
+@pytest.fixture
+def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A set of each kind, with the splits train and test; some with val."""
+    monkeypatch.setattr(prompts, "_packaged", lambda file: {})
+    test, more = [n % 3 for n in range(15)], [n % 3 for n in range(24)]
+    wds = tmp_path / "wds"
+    for split, labels, first in (("test", test, 0), ("train", more, 20), ("val", more, 50)):
+        coded_set(wds, labels, ["zero", "one", "two"], split=split, first=first)
+        write_split(tmp_path / "csv" / split, labels, first=first)
+    (wds / "hierarchy.json").write_text('{"little": ["zero"], "much": ["one", "two"]}')
+    for split, labels, first in (("test", test, 0), ("trainval", more, 20)):
+        files.oxford_pets(split)(tmp_path / "vision", sorted(labels), first)
+    return {
+        "wds": str(wds),
+        "shards": wds.as_uri(),
+        "csv": str(tmp_path / "csv"),
+        "oxford_pets": "oxford_pets",
+    }
+
+
+def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> None:
+    config = composed(
+        f"evaluation=[{ALL}]",
+        "evaluation.datasets=[{}]".format(", ".join(f"{{{n}: '{s}'}}" for n, s in sets.items())),
+        "evaluation.caption_sets=[]",
+        f"evaluation.in_distribution={sets['wds']}",
+        "evaluation.shifted_sets=[oxford_pets]",
+        f"evaluation.library.root={tmp_path}/vision",
+        "evaluation.library.download=false",
+        "evaluation.linear_probe.shots=[5]",
+        "evaluation.linear_probe.seeds=[0]",
+        "~evaluation.retrieval",
+        config_name="eval",
+    )
+    results = run(build(config.evaluation).values(), FeatureStore(TinyNet()))
+    figures = results.figures
+    for name in sets:
+        for figure in (
+            "zero_shot/top1",
+            "consistency/k10",
+            "knn/weighted_k10",
+            "linear_probe/lbfgs_mean_per_class",
+            "geometry/alignment",
+        ):
+            assert f"{name}/{figure}" in figures
+        found = results.details[f"{name}/linear_probe"]["protocol"]
+        own = "mean_per_class" if name == "oxford_pets" else "accuracy"
+        for evaluation in ("linear_probe", "knn", "zero_shot"):
+            assert results.details[f"{name}/{evaluation}"]["protocol"]["metric"] == own
+        assert found["search"] == ("a part of each class" if name == "oxford_pets" else "val")
+    assert {name for name in sets if f"{name}/hierarchy/fine_top1" in figures} == {"wds", "shards"}
+    assert {name for name in sets if f"{name}/knn/weighted_k10_mean_per_class" in figures} == {
+        "oxford_pets"
+    }
+    assert figures["oxford_pets/robustness/samples"] == 15
+    equal = {k.split("/", 1)[1]: v for k, v in figures.items() if k.startswith("wds/")}
+    of_shards = {k.split("/", 1)[1]: v for k, v in figures.items() if k.startswith("shards/")}
+    assert of_shards == {k: v for k, v in equal.items() if not k.startswith("robustness")}
+
+
+@pytest.mark.parametrize("name", choices("sets"))
+@pytest.mark.parametrize("config_name", ["train", "eval"])
+def test_a_choice_of_sets_serves_all(name: str, config_name: str) -> None:
+    config = composed(f"sets={name}", f"evaluation=[{ALL}]", config_name=config_name)
+    assert len(build(config.evaluation)) == len(choices("evaluation"))
+
+
+def test_the_papers_sets_are_all_of_the_table() -> None:
+    config = composed("sets=cyclip", "evaluation=[robustness]").evaluation
+    assert len(config.probe_sets) == len(set(config.probe_sets)) == 14
+    assert len(config.shifted_sets) == 5
+    for key in ("test_sets", "labelled_sets", "probe_sets", "shifted_sets"):
+        assert set(config[key]) <= set(entries()), key
+
+
+def test_wrong_settings_of_the_library_are_one_line() -> None:
+    config = composed("+evaluation.library.mirror=x")
+    with pytest.raises(ValueError, match=r"^evaluation\.library has root, downloads and download$"):
+        build(config.evaluation)

@@ -145,6 +145,20 @@ def test_the_searched_probe_is_the_best_of_the_held_out_part_refitted_on_all() -
     assert score(l2) >= max(scores[exponent] for exponent in range(-6, 7, 2))
 
 
+def test_a_validation_split_is_searched_on_and_fitted_with() -> None:
+    feature, label = blobs(60, 4, seed=5, spread=1.5)
+    others, of_others = blobs(80, 4, seed=6, spread=1.5)
+    probe, l2 = searched_lbfgs_probe(feature, label, 4, validation=(others, of_others))
+
+    def score(l2: float) -> float:
+        return accuracy(lbfgs_probe(feature, label, 4, l2).predict(others), of_others)
+
+    assert score(l2) >= max(score(10.0**exponent) for exponent in range(-6, 7, 2))
+    refitted = lbfgs_probe(torch.cat([feature, others]), torch.cat([label, of_others]), 4, l2)
+    assert torch.equal(probe.weight_KF, refitted.weight_KF)
+    assert l2 != searched_lbfgs_probe(feature, label, 4)[1]
+
+
 def test_separable_features_score_one_and_random_ones_chance() -> None:
     feature, label = blobs(160, 4, seed=7)
     test, test_label = blobs(200, 4, seed=8)

@@ -38,8 +38,7 @@ def write_sets(
     coded_set(folder / "s", train, CLASSES, split="train", first=len(test), broken=broken[:1])
     coded_set(folder / "t", test, CLASSES)
     caption_set(folder / "c", [[f"class {label}", "another"] for label in test])
-    hierarchy = {name: {"parity": "odd" if k % 2 else "even"} for k, name in enumerate(CLASSES)}
-    (folder / "h.json").write_text(json.dumps({**hierarchy, "other": {}}))
+    (folder / "h.json").write_text(json.dumps({"even": CLASSES[::2], "odd": CLASSES[1::2]}))
     return folder
 
 
@@ -49,7 +48,7 @@ def evaluations(folder: Path) -> list[Evaluation]:
         Consistency([s], ks=[1, 3, 10]),
         KNN([s], ks=[1, 5]),
         LinearProbe([s], shots=[2, 5], seeds=[0, 1]),
-        Hierarchy([s, t], str(folder / "h.json"), "parity"),
+        Hierarchy([s, t], str(folder / "h.json")),
         Geometry([s], [str(folder / "c")]),
         Robustness(s, [t], baselines={"t": {"slope": 1, "intercept": 0}}),
     ]
@@ -218,7 +217,9 @@ def test_the_baseline_of_other_models_is_read_from_their_figures(tmp_path: Path)
         (lambda **s: LinearProbe(["x"], **s), {"shots": [1, 5]}),
         (lambda **s: LinearProbe(["x"], **s), {"seeds": []}),
         (lambda **s: LinearProbe(["x"], **s), {"metric": "top1"}),
-        (lambda **s: Hierarchy(["x"], "h", "l", **s), {"top_k": []}),
+        (lambda **s: Hierarchy(["x"], **s), {"top_k": []}),
+        (lambda **s: Hierarchy(["x"], **s), {"level": "category"}),
+        (lambda **s: Hierarchy(["x"], **s), {"hierarchy": {"y": "h.json"}}),
         (lambda **s: Geometry(**s), {"datasets": [3]}),
         (lambda **s: Geometry(["a/x"], **s), {"caption_sets": ["b/x"]}),
         (lambda **s: Robustness("a", **s), {"shifted": ["b/a"]}),
@@ -242,11 +243,15 @@ def test_missing_sets_and_splits_show_on_opening(tmp_path: Path) -> None:
         Consistency([t]),
         KNN([t]),
         LinearProbe([t]),
-        Hierarchy([str(tmp_path / "absent")], "h", "l"),
+        Hierarchy([str(tmp_path / "absent")]),
         Geometry(caption_sets=[t]),
         Robustness(t, [str(tmp_path / "absent")]),
     ):
         with pytest.raises(ValueError, match=rf"^evaluation\.{evaluation.name}\.\w+: "):
             evaluation.open()
-    with pytest.raises(ValueError, match=r"^evaluation\.hierarchy\.hierarchy: t: .*'family'; it"):
-        Hierarchy([t], str(tmp_path / "h.json"), "family").open()
+    with pytest.raises(ValueError, match=r"^evaluation\.hierarchy\.hierarchy: t: .*no level 1"):
+        Hierarchy([t], str(tmp_path / "h.json"), 1).open()
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.hierarchy\.hierarchy: no hierarchy.json in t: "
+    ):
+        Hierarchy([t]).open()

@@ -38,7 +38,7 @@ def write_world(folder: Path) -> Path:
     """`train/` of 96 samples in 4 shards, and the zero-shot set `shapes/` of 12 classes.
 
     Beside it the training pictures with labels, `shapes/train`; `moved/`, the same classes;
-    `captions/`, for retrieval; and `hierarchy.json`, the colour of each class.
+    and `captions/`, for retrieval. `shapes/` has a hierarchy by colour.
     """
     samples = {
         f"{i:03d}": {"png": picture(i), "txt": f"a {CLASSES[i % len(CLASSES)]}".encode()}
@@ -54,8 +54,8 @@ def write_world(folder: Path) -> Path:
     write_labelled_split(folder / "shapes" / "train", shown, of_train, CLASSES)
     captions = {key: [f"a {name}", name] for key, name in labels.items()}
     write_retrieval_set(folder / "captions", pictures, captions)
-    hierarchy = {name: {"colour": name.split()[0]} for name in CLASSES}
-    (folder / "hierarchy.json").write_text(json.dumps(hierarchy))
+    by_colour = {c: [name for name in CLASSES if name.startswith(c)] for c in COLOURS}
+    (folder / "shapes" / "hierarchy.json").write_text(json.dumps(by_colour))
     return folder
 
 

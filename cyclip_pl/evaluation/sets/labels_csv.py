@@ -2,6 +2,7 @@
 
     <folder>/<split>/labels.csv                 columns image (a path inside <split>/) and label
     <folder>/<split>/classes.py                 or classes.json, or one of them in <folder>
+    <folder>/<split>/hierarchy.json             superclasses, if there are any; likewise
 
 Sets come from strangers: the class file is never run, and no path leads out of the folder.
 """
@@ -20,8 +21,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from cyclip_pl.evaluation.datasets import HIERARCHY
+from cyclip_pl.evaluation.image_shards import NoSplit, Undecodable
 from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
-from cyclip_pl.evaluation.sets.interface import Undecodable
 
 LABELS = "labels.csv"
 CLASSES = ("classes.py", "classes.json")
@@ -41,15 +43,22 @@ class LabelsCSV:
         name: What figures call it; the folder's name if None.
 
     Raises:
+        NoSplit: The folder has no such split.
         ValueError: One line that names the file at fault, and the line in it.
     """
+
+    metric = "accuracy"
 
     def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
         folder = Path(folder)
         self.folder = _split_folder(folder, split)
         self.name = name or folder.name
-        classes = _read_classes(self.folder, folder)
+        classes, file = _read_classes(self.folder, folder)
         self.classnames, self.templates = classes.classnames, classes.templates
+        hierarchies = [here / HIERARCHY for here in (self.folder, folder)]
+        self.hierarchy = next((path for path in hierarchies if path.is_file()), None)
+        if self.hierarchy is None and classes.superclasses:
+            self.hierarchy = file
         self._labels_csv = self.folder / LABELS
         self._images, labels = _read_labels(self._labels_csv, len(self.classnames))
         self.label_N: Tensor = torch.tensor(labels, dtype=torch.int64)
@@ -101,14 +110,14 @@ def _split_folder(folder: Path, split: str) -> Path:
     if is_it and (folder / LABELS).is_file():
         return folder
     found = sorted(path.parent.name for path in folder.glob(f"*/{LABELS}"))
-    raise ValueError(f"{folder} has no {split}/{LABELS}; its splits: {', '.join(found) or 'none'}")
+    raise NoSplit(f"{folder} has no {split}/{LABELS}; its splits: {', '.join(found) or 'none'}")
 
 
-def _read_classes(*folders: Path) -> ClassesFile:
+def _read_classes(*folders: Path) -> tuple[ClassesFile, Path]:
     for folder in folders:
         for name in CLASSES:
             if (folder / name).is_file():
-                return read_classes(folder / name)
+                return read_classes(folder / name), folder / name
     raise ValueError(f"{folders[0]} has a {LABELS}, but neither {' nor '.join(CLASSES)}")
 
 

@@ -1,32 +1,31 @@
-"""Open a set of labelled images, whatever it is kept in."""
+"""Open a set of images, whatever it is kept in."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
 
+from cyclip_pl.evaluation.caption_sets import CaptionSet
 from cyclip_pl.evaluation.datasets import ClassificationSet
-from cyclip_pl.evaluation.sets.interface import LabelledImages
+from cyclip_pl.evaluation.protocol import LabelledSet
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV, is_labels_folder
-from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy, name_of
+from cyclip_pl.evaluation.sets.names import set_name
+from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy
 from cyclip_pl.evaluation.sets.table import entries
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
 
-
-def set_name(spec: str | Path) -> str:
-    """What figures call a set that gets no other name."""
-    return name_of(str(spec)) if is_remote(str(spec)) else Path(spec).name
+ROOT = "data/torchvision"
 
 
 def open_labelled(
     spec: str | Path,
     split: str = "test",
     name: str | None = None,
-    root: str | Path = "data/torchvision",
+    root: str | Path = ROOT,
     downloads: str | Path = DOWNLOADS,
     download: bool = True,
-) -> LabelledImages:
-    """The set that `spec` means.
+) -> LabelledSet:
+    """The set of labelled images that `spec` means.
 
     Args:
         spec: A name of `table.yaml` (`cifar10`, `imagenet_sketch`, …), a URL or a list of shards
@@ -40,6 +39,7 @@ def open_labelled(
         download: Fetch what is not here yet.
 
     Raises:
+        NoSplit: The set has no such split.
         ValueError: One line that names the set or the file at fault.
     """
     name = name or set_name(spec)
@@ -51,8 +51,9 @@ def open_labelled(
         assert entry.wds is not None
         text = entry.wds
     if is_remote(text):
-        return ClassificationSet(local_copy(text, split, downloads, download), split, name)
-    folder = Path(spec)
+        folder = local_copy(text, split, downloads, download)
+        return ClassificationSet(folder, split, name, entry.metric if entry else "accuracy")
+    folder = Path(spec).expanduser()
     if is_labels_folder(folder):
         return LabelsCSV(folder, split, name)
     if not folder.is_dir() and folder.name == text:
@@ -60,3 +61,20 @@ def open_labelled(
         hint = f"; did you mean {close[0]}?" if close else f" ({', '.join(sorted(entries()))})"
         raise ValueError(f"{text} is no folder and no set that goes by name{hint}")
     return ClassificationSet(folder, split, name)
+
+
+def open_captioned(
+    spec: str | Path,
+    split: str = "test",
+    name: str | None = None,
+    downloads: str | Path = DOWNLOADS,
+    download: bool = True,
+) -> CaptionSet:
+    """The set of captioned images that `spec` means: a folder, a URL or a list of shards.
+
+    Arguments and errors as for `open_labelled`.
+    """
+    name = name or set_name(spec)
+    if is_remote(str(spec)):
+        return CaptionSet(local_copy(str(spec), split, downloads, download, ()), split, name)
+    return CaptionSet(Path(spec).expanduser(), split, name)

@@ -19,12 +19,14 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlparse
 from urllib.request import getproxies, url2pathname
 
-from cyclip_pl.evaluation.datasets import CLASSNAMES, TEMPLATES
+from cyclip_pl.evaluation.datasets import CLASSNAMES, HIERARCHY, TEMPLATES
+from cyclip_pl.evaluation.image_shards import NoSplit
 from cyclip_pl.locks import locked
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,13 @@ def name_of(spec: str) -> str:
     return base.rsplit("/", 1)[-1]
 
 
-def local_copy(spec: str, split: str, downloads: str | Path, download: bool = True) -> Path:
+def local_copy(
+    spec: str,
+    split: str,
+    downloads: str | Path,
+    download: bool = True,
+    needed: Sequence[str] = (CLASSNAMES,),
+) -> Path:
     """The folder with the set's layout: fetched if it is not there yet, this split of it.
 
     A later change behind the URL goes unseen: remove the folder to fetch it again. What an
@@ -69,26 +77,29 @@ def local_copy(spec: str, split: str, downloads: str | Path, download: bool = Tr
         split: The split wanted; a list must be of this one.
         downloads: Where sets are kept.
         download: Whether to fetch what is not there.
+        needed: Files beside the shards that the set must have.
 
     Raises:
+        NoSplit: The set is there, this split of it is not.
         ValueError: One line that names the URL.
     """
     base, shards = _base_and_shards(spec)
     if shards is None and (folder := _path(base)) is not None:
         return folder
     if shards is not None and (found := shards[0].rsplit("/", 2)[-2]) != split:
-        raise ValueError(f"{spec} lists shards of the split {found!r}, and {split!r} is needed")
+        raise NoSplit(f"{spec} lists shards of the split {found!r}, and {split!r} is needed")
     key = hashlib.sha256("\n".join([base, *(shards or ())]).encode()).hexdigest()[:12]
     name = re.sub(r"[^\w.-]", "_", name_of(spec))
     folder = Path(downloads).expanduser() / f"{name}-{key}"
     if _complete(folder / split):
         return folder
     if not download:
-        raise ValueError(f"{spec} is not in {folder}, and downloads are switched off")
+        missing = NoSplit if any(_complete(path) for path in folder.glob("*/")) else ValueError
+        raise missing(f"{spec} is not in {folder}, and downloads are switched off")
     (folder / split).mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         if not _complete(folder / split):  # by the one that was waited for
-            _fetch_set(_resolved(base), shards, split, folder)
+            _fetch_set(_resolved(base), shards, split, folder, needed)
     return folder
 
 
@@ -131,16 +142,20 @@ def _complete(split: Path) -> bool:
     return (split / _SHARDS).is_file() and all(shard.is_file() for shard in split.glob("*.tar"))
 
 
-def _fetch_set(base: str, shards: list[str] | None, split: str, folder: Path) -> None:
+def _fetch_set(
+    base: str, shards: list[str] | None, split: str, folder: Path, needed: Sequence[str]
+) -> None:
     _check_host(base)
     logger.info("fetching %s/%s into %s", base, split, folder)
-    _fetch(f"{base}/{CLASSNAMES}", folder / CLASSNAMES)
-    for name in (TEMPLATES, _KIND):
+    for name in needed:
+        _fetch(f"{base}/{name}", folder / name)
+    for name in (TEMPLATES, HIERARCHY, _KIND):
         _fetch(f"{base}/{name}", folder / name, optional=True)
     count = folder / split / f"{_SHARDS}.fetched"
     if shards is None:
         url = f"{base}/{split}/{_SHARDS}"
-        _fetch(url, count)
+        if not _fetch(url, count, optional=True):
+            raise NoSplit(f"{url} is not there: the set has no split {split!r}")
         text = count.read_bytes()[:40].strip()
         if not text.isdigit() or len(text) > 6:
             count.unlink()
@@ -163,8 +178,12 @@ def _check_host(url: str) -> None:
             raise ValueError(f"{url} cannot be fetched: {_CURL[6]}") from error
 
 
-def _fetch(url: str, path: Path, optional: bool = False) -> None:
-    """The file behind `url`, whole, or a link to it if it is a local shard."""
+def _fetch(url: str, path: Path, optional: bool = False) -> bool:
+    """The file behind `url`, whole, or a link to it if it is a local shard.
+
+    Returns:
+        False if the server has none, and `optional` is set.
+    """
     from webdataset.gopen import gopen
 
     if path.suffix == ".tar":
@@ -172,9 +191,9 @@ def _fetch(url: str, path: Path, optional: bool = False) -> None:
         if local is not None and local.is_file():
             path.unlink(missing_ok=True)
             path.symlink_to(local.absolute())
-            return
+            return True
         if path.is_file():
-            return
+            return True
     partial = path.with_name(f".{path.name}.partial")
     stream: Any = None
     try:
@@ -186,11 +205,12 @@ def _fetch(url: str, path: Path, optional: bool = False) -> None:
         partial.unlink(missing_ok=True)
         status = _status(stream)
         if optional and (isinstance(error, FileNotFoundError) or status == _ABSENT):
-            return
+            return False
         reason = _CURL.get(status or 0) or getattr(error, "strerror", None)
         reason = reason or (f"status {status}" if status else " ".join(str(error).split())[:200])
         raise ValueError(f"{url} cannot be fetched: {reason}") from error
     os.replace(partial, path)
+    return True
 
 
 def _copy(stream: Any, file: BinaryIO) -> None:

@@ -33,8 +33,3 @@ def entries() -> dict[str, Entry]:
     """All of them, by name."""
     table = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("table.yaml")))
     return {name: Entry(**row) for name, row in cast(dict[str, Any], table).items()}
-
-
-def metric_of(name: str) -> str:
-    """What a linear probe on a set of this name reports, one of `METRICS`."""
-    return entries()[name].metric if name in entries() else "accuracy"

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.evaluation.sets.interface import Undecodable
+from cyclip_pl.evaluation.hierarchies.read import SHIPPED
+from cyclip_pl.evaluation.image_shards import NoSplit, Undecodable
 from cyclip_pl.evaluation.sets.prompts import names_and_templates
 from cyclip_pl.evaluation.sets.table import entries
 from cyclip_pl.locks import locked
@@ -42,6 +43,7 @@ class TorchvisionSet:
         name: What figures call it; `entry` if None.
 
     Raises:
+        NoSplit: The set has no such split.
         ValueError: One line that names the set and the folder, and what to do.
     """
 
@@ -56,13 +58,15 @@ class TorchvisionSet:
         row = entries()[entry]
         assert row.torchvision is not None
         self.name = name or entry
+        self.metric = row.metric
+        self.hierarchy = SHIPPED.get(entry)
         self.folder = Path(root).expanduser() / row.folder
         self.entry, self.split = entry, split
         splits: dict[str, Any] = dict(row.splits) or {"test": {}}
         if row.train_per_class:
             splits = {"train": {}, "test": {}}
         if split not in splits:
-            raise ValueError(f"{entry} has no split {split!r}; it has: {', '.join(splits)}")
+            raise NoSplit(f"{entry} has no split {split!r}; it has: {', '.join(splits)}")
         for package in row.needs:
             if find_spec(package) is None:
                 raise ValueError(f"{entry} is read with {package}: pip install 'cyclip-pl[sets]'")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclip_pl.evaluation.sets.interface import Undecodable
+from cyclip_pl.evaluation.hierarchies.read import read_hierarchy
+from cyclip_pl.evaluation.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
 from tests.helpers.evaluation_sets import png
 
@@ -50,6 +51,17 @@ def test_a_split_alone_is_what_the_authors_give(tmp_path):
             LabelsCSV(folder, split)
     with pytest.raises(ValueError, match=r"its splits: train, validation$"):
         LabelsCSV(test.parent, "test")
+
+
+def test_a_hierarchy_is_a_file_or_the_authors_superclasses(tmp_path):
+    test = write_split(tmp_path / "digits/test", [0])
+    assert LabelsCSV(tmp_path / "digits").hierarchy is None
+    (test / "classes.py").write_text(CLASSES[:-1] + ', "superclasses": [["zero"], ["one", "two"]]}')
+    found = LabelsCSV(tmp_path / "digits").hierarchy
+    assert read_hierarchy(found, ["zero", "one", "two"])[0].tolist() == [0, 1, 1]
+    for folder in (tmp_path / "digits", test):
+        (folder / "hierarchy.json").write_text("{}")
+        assert LabelsCSV(tmp_path / "digits").hierarchy == folder / "hierarchy.json"
 
 
 def test_classes_of_all_splits_and_as_json(tmp_path):

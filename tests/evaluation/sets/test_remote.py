@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from cyclip_pl.evaluation.datasets import ClassificationSet
+from cyclip_pl.evaluation.image_shards import NoSplit
 from cyclip_pl.evaluation.sets import remote
+from cyclip_pl.evaluation.sets.open import open_captioned
 from cyclip_pl.evaluation.sets.remote import is_remote, local_copy, name_of
-from tests.helpers.evaluation_sets import coded_set
+from tests.helpers.evaluation_sets import caption_set, coded_set
 
 LABELS = [2, 0, 1, 2, 0]
 
@@ -101,7 +103,8 @@ def test_a_base_is_fetched_once(server, tmp_path):
         for name in (
             "classnames.txt",
             "zeroshot_classification_templates.txt",
-            "dataset_type.txt",  # not there, and need not be
+            "dataset_type.txt",  # these two are not there, and need not be
+            "hierarchy.json",
             "test/nshards.txt",
             *(f"test/{n}.tar" for n in range(3)),
         )
@@ -110,6 +113,25 @@ def test_a_base_is_fetched_once(server, tmp_path):
     assert local_copy(url + "/", "test", tmp_path / "cache", download=False) == folder
     assert server.asked == []
     assert not [path for path in folder.rglob("*") if "partial" in path.name]
+
+
+def test_a_split_that_is_not_there(server, tmp_path):
+    url = f"{server.url}/wds_digits"
+    for download in (True, False):
+        local_copy(url, "test", tmp_path)
+        with pytest.raises(NoSplit, match="the set has no split 'val'" if download else "switched"):
+            local_copy(url, "val", tmp_path, download)
+
+
+def test_captions_need_no_class_names_and_a_hierarchy_comes_along(server, tmp_path):
+    caption_set(server.folder / "wds_captions", [["a dog", "a pet"], ["a cat"]])
+    dataset = open_captioned(f"{server.url}/wds_captions", downloads=tmp_path)
+    assert (dataset.name, dataset.captions) == ("wds_captions", [["a dog", "a pet"], ["a cat"]])
+    with pytest.raises(ValueError, match=r"classnames\.txt cannot be fetched"):
+        local_copy(f"{server.url}/wds_captions", "train", tmp_path)
+    (server.folder / "wds_digits/hierarchy.json").write_text("{}")
+    folder = local_copy(f"{server.url}/wds_digits", "test", tmp_path)
+    assert ClassificationSet(folder).hierarchy == folder / "hierarchy.json"
 
 
 def test_a_list_of_shards(server, tmp_path):

@@ -1,54 +1,18 @@
-"""Labelled sets for evaluations: alone, or with labelled training images beside."""
+"""What probes and neighbours look at: rows of a set's images, and how many there are."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import rank
-from cyclip_pl.evaluation.datasets import ClassificationSet
 from cyclip_pl.evaluation.features import EncodedImages, FeatureStore
 from cyclip_pl.evaluation.protocol import LabelledSet
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainTest:
-    """Two splits of one set; their classes are the same."""
-
-    train: LabelledSet
-    test: LabelledSet
-
-
-def open_sets(folders: Mapping[str, Path], split: str, setting: str) -> list[LabelledSet]:
-    """A split of each set.
-
-    Raises:
-        ValueError: One line that names `setting` and the file.
-    """
-    try:
-        return [ClassificationSet(folder, split, name) for name, folder in folders.items()]
-    except ValueError as error:
-        raise ValueError(f"{setting}: {error}") from error
-
-
-def open_train_test(
-    folders: Mapping[str, Path], train_split: str, split: str, setting: str
-) -> list[TrainTest]:
-    """Two splits of each set.
-
-    Raises:
-        ValueError: One line that names `setting` and the file.
-    """
-    train = open_sets(folders, train_split, setting)
-    test = open_sets(folders, split, setting)
-    return [TrainTest(one, other) for one, other in zip(train, test, strict=True)]
 
 
 def within(ks: Sequence[int], rows: int, dataset: LabelledSet) -> list[int]:
