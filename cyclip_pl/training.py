@@ -49,6 +49,8 @@ def train(config: DictConfig) -> dict[str, float]:
         scheduler=instantiate(config.scheduler),
         config=plain,
     )
+    if resume is not None:
+        _check_weights(resume, module)
     make_data = instantiate(config.data, _partial_=True)
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
@@ -124,6 +126,17 @@ def _check_resumable(path: Path, encoder: dict[str, Any]) -> None:
                 raise ValueError(
                     f"resume={path} was trained with encoder.{key}={was}, this run has {now}"
                 )
+
+
+def _check_weights(path: Path, module: ContrastiveModule) -> None:
+    trained, wanted = read_checkpoint(path)["state_dict"], module.state_dict()
+    for name in sorted(trained.keys() | wanted.keys()):
+        shapes = [tuple(s[name].shape) if name in s else "none" for s in (trained, wanted)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"resume={path} was trained with another {name.partition('.')[0]}: its {name} has"
+                f" the shape {shapes[0]}, this run's {shapes[1]}"
+            )
 
 
 def _leaves(node: Any, name: str) -> dict[str, Any]:

@@ -19,6 +19,11 @@ class NCLIP(Objective):
     each term is the mean over the pairs of an image view and a text view. The temperature and K
     are the projector's.
 
+    Why the defaults: near uniform distributions, in their first-order terms, what both modalities
+    share grows at λ_sharpness/2 and what only one of them has decays at (1 − λ_sharpness)/2, so the
+    weight belongs between 0 and 1; what all samples share decays if λ_smoothness exceeds
+    λ_sharpness. So the distributions have to begin soft (`projector.temperature`).
+
     Args:
         lambda_sharpness: weight of the mean entropy; what makes each assignment certain.
         lambda_smoothness: weight of the entropy of the mean; what keeps all clusters in use.
@@ -32,8 +37,8 @@ class NCLIP(Objective):
 
     def __init__(
         self,
-        lambda_sharpness: float = 0.5,
-        lambda_smoothness: float = 1.0,
+        lambda_sharpness: float = 0.8,
+        lambda_smoothness: float = 2.0,
         stop_gradient: bool = True,
     ) -> None:
         super().__init__()

@@ -1,0 +1,57 @@
+import logging
+
+import pytest
+import torch
+
+from cyclip_pl.callbacks.collapse import WarnOfCollapse
+
+
+class _Trainer:
+    log_every_n_steps = 10
+    is_global_zero = True
+
+    def __init__(self) -> None:
+        self.global_step = 0
+        self.callback_metrics = {"train/total": torch.tensor(0.0)}
+
+
+def _warnings(readings, caplog, name="train/cluster_information") -> list[int]:
+    """Steps at which `readings`, one every ten steps, make it warn."""
+    trainer, callback, steps = _Trainer(), WarnOfCollapse(least=0.05, patience=3), []
+    for reading in readings:
+        for _ in range(10):
+            trainer.global_step += 1
+            trainer.callback_metrics[name] = torch.tensor(reading)
+            caplog.clear()
+            with caplog.at_level(logging.WARNING):
+                callback.on_train_batch_end(trainer, None, None, None, 0)
+            steps += [trainer.global_step] * len(caplog.records)
+    return steps
+
+
+def test_it_warns_once_after_its_patience(caplog):
+    assert _warnings([0.0] * 6, caplog) == [30]
+    assert _warnings([0.0] * 6, caplog, "train/nclip/cluster_information") == [30]
+
+
+def test_a_reading_above_begins_anew(caplog):
+    assert _warnings([0.0, 0.0, 1.0, 0.0, 0.0], caplog) == []
+    assert _warnings([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], caplog) == [40, 80]
+
+
+def test_it_names_what_to_change(caplog):
+    trainer = _Trainer()
+    trainer.global_step = 10
+    trainer.callback_metrics["train/cluster_information"] = torch.tensor(0.01)
+    WarnOfCollapse(patience=1).on_train_batch_end(trainer, None, None, None, 0)
+    assert "cluster_information is 0.010 nats at step 10" in caplog.text
+    assert "projector.temperature" in caplog.text
+
+
+def test_objectives_without_clusters_are_none_of_its_business(caplog):
+    assert _warnings([0.0] * 6, caplog, "train/contrastive") == []
+
+
+def test_a_patience_of_none_is_refused():
+    with pytest.raises(ValueError, match="callbacks.collapse.patience must be at least 1"):
+        WarnOfCollapse(patience=0)
