@@ -8,14 +8,15 @@ INSTALLED := $(VENV)/.installed
 RUN_FOLDER ?= runs/demo
 CHECKPOINT ?=
 EVALUATION ?= zero_shot
+EVALUATIONS := zero_shot,retrieval,consistency,hierarchy,geometry,robustness,linear_probe,knn
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval sweep test check lock clean
+.PHONY: help install data demo train need-checkpoint eval eval-all sweep test check lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER,"
 	@echo "  ARGS (further overrides, e.g. ARGS='objective=clip seed=1')"
 
@@ -36,10 +37,13 @@ train: data ## Train with ARGS='objective=cyclip encoder=rn50 …'
 	$(BIN)/python train.py $(ARGS)
 
 need-checkpoint:
-	@test -n "$(CHECKPOINT)" || { echo "make eval needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 1; }
+	@test -n "$(CHECKPOINT)" || { echo "make $(MAKECMDGOALS) needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 1; }
 
 eval: need-checkpoint $(INSTALLED) ## Evaluate CHECKPOINT=… with EVALUATION=zero_shot
 	$(BIN)/python eval.py 'checkpoint="$(CHECKPOINT)"' 'evaluation=[$(EVALUATION)]' $(ARGS)
+
+eval-all: need-checkpoint data ## Run all evaluations of CHECKPOINT=… on the emoji sets
+	$(BIN)/python eval.py 'checkpoint="$(CHECKPOINT)"' 'evaluation=[$(EVALUATIONS)]' $(ARGS)
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)

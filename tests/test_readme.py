@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.composed import choices
+from cyclip_pl.training import train
+from tests.helpers.composed import choices, composed
 from tests.helpers.world import shrunk
 
 ROOT = Path(__file__).parents[1]
@@ -55,20 +56,72 @@ def test_the_table_of_groups_is_the_tree():
     for group in ("objective", "encoder", "projector", "views", "data", "trainer", "logger"):
         named = set(re.findall(r"`(\w+)`", rows[group]))
         assert named == set(choices(group)), group
-    assert set(re.findall(r"`(\w+)`", rows["evaluation"])) == set(choices("evaluation"))
-    assert set(re.findall(r"`(\w+)`", rows["model"])) == set(choices("model"))
+    # Of these the row says more than names.
+    for group in ("evaluation", "model", "sets", "features"):
+        named = set(re.findall(r"`(\w+)`", rows[group]))
+        assert named == set(choices(group)), group
 
 
 def test_make_help_lists_the_targets_that_the_readme_names():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for target in re.findall(r"make (\w+)", README):
+    for target in re.findall(r"make ([\w-]+)", README):
         assert re.search(rf"^  {target}\b", done.stdout, re.MULTILINE) or target == "help"
 
 
-def test_make_eval_says_what_it_needs():
-    done = subprocess.run(["make", "eval"], cwd=ROOT, capture_output=True, text=True)
+def documented() -> dict[str, str]:
+    """The figures of each evaluation as the README's table has them: a pattern by name."""
+    table = README.partition("| evaluation | figure | is |")[2].partition("\n\n")[0]
+    patterns: dict[str, list[str]] = {}
+    name = ""
+    for line in table.splitlines()[2:]:
+        first, figures = line.split(" | ")[:2]
+        name = first.strip("| `") or name
+        patterns.setdefault(name, []).extend(re.findall(r"`(\w[^`]*)`", figures))
+    everywhere = patterns.pop("all")
+    return {
+        name: re.sub(r"<\w>", r"\\d+", "|".join([*figures, *everywhere]))
+        for name, figures in patterns.items()
+    }
+
+
+def test_every_figure_is_documented(world, tmp_path):
+    patterns = documented()
+    assert sorted(patterns) == choices("evaluation")
+    config = composed(
+        *shrunk(world),
+        f"evaluation=[{','.join(patterns)}]",
+        f"evaluation.datasets=[{world}/shapes]",
+        f"evaluation.caption_sets=[{world}/captions]",
+        f"evaluation.in_distribution={world}/shapes",
+        f"evaluation.shifted_sets=[{world}/moved]",
+        "+evaluation.robustness.baselines.moved={slope: 1, intercept: 0}",
+        "trainer.max_steps=1",
+        run_dir=tmp_path,
+    )
+    found = {name.split("/", 1)[1] for name in train(config) if not name.startswith("train/")}
+    for name, pattern in patterns.items():
+        figures = {f.split("/")[1] for f in found if f.startswith(f"{name}/")}
+        assert figures
+        for figure in figures:
+            assert re.fullmatch(f"({pattern})(_low|_high|_std)?", figure), f"{name}/{figure}"
+        for one in pattern.split("|"):
+            rare = one.endswith("k\\d+_mean_per_class") or one == "train_samples"
+            assert rare or any(re.fullmatch(one, figure) for figure in figures), f"{name}/{one}"
+
+
+@pytest.mark.parametrize("target", ["eval", "eval-all"])
+def test_make_eval_says_what_it_needs(target):
+    done = subprocess.run(["make", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "make eval needs CHECKPOINT=RUN_FOLDER_OR_FILE" in done.stderr
+    assert f"make {target} needs CHECKPOINT=RUN_FOLDER_OR_FILE" in done.stderr
+
+
+def test_make_eval_all_runs_all():
+    done = subprocess.run(
+        ["make", "-n", "eval-all", "CHECKPOINT=x"], cwd=ROOT, capture_output=True, text=True
+    )
+    (listed,) = re.findall(r"evaluation=\[(.*?)\]", done.stdout)
+    assert sorted(listed.split(",")) == choices("evaluation")
 
 
 def test_sweep(world, tmp_path):
