@@ -26,6 +26,7 @@ ALLOWED = {
     "evaluation": BASE | {"losses"},
     "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},
+    "reports": set(),
     "training": BASE | {"callbacks", "checkpoints", "evaluation", "module"},
     "evaluating": BASE | {"checkpoints", "evaluation", "training"},
     "__init__": {"checkpoints"},
