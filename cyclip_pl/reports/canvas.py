@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cyclip_pl.reports.runs import Point, Run, of_title, titles
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -25,10 +27,10 @@ _ROWS = 6  # of runs, in one picture
 
 T = TypeVar("T")
 
-# Okabe and Ito's, without the yellow, which is too light for lines on white. Seven colours and
-# eight markers: the 56 first runs differ, and neighbours in both.
+# Okabe and Ito's, without the yellow, which is too light for lines on white. After seven runs the
+# colours come again, with dashes and hatches; seven colours and eight markers tell 56 apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MARKERS = {"o": 5, "s": 5, "^": 6, "D": 4.5, "v": 6, "P": 7, "X": 7, "*": 9}  # with equal weight
 IMAGES, TEXTS = _COLOURS[:2]
 GREY = "#666666"
 
@@ -49,7 +51,8 @@ _STYLE: dict[str, Any] = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.5,
-    "lines.markersize": 5,
+    "lines.markeredgewidth": 0.5,
+    "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "text.parse_math": False,  # a run may be called "$x$"
     "figure.facecolor": "white",
@@ -94,17 +97,17 @@ def look() -> Iterator[None]:
 
 
 def panels(
-    count: int, columns: int = COLUMNS, height: float = 2.1, **shared: Any
+    count: int, columns: int | None = None, height: float = 2.1, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many axes, `height` inches each, in rows; fewer than a row share its width.
+    """A figure with so many axes, `height` inches each, in rows of `columns` or as many as suit.
 
     A `Figure` of its own, without pyplot: no state, no display, Agg draws it.
     """
     from matplotlib.figure import Figure
 
-    columns = min(count, columns)
+    columns = columns or (2 if count == 4 else min(count, COLUMNS))
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(WIDTH, rows * height + 0.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, rows * height + 0.4), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
     for unused in axes[count:]:
         unused.remove()
@@ -115,7 +118,7 @@ def panel_titles(shown: Sequence[str]) -> list[str]:
     """What to write over panels: the data set, and the evaluation where there are several."""
     several = len({of_title(title)[1] for title in shown}) > 1
     names = [title.replace("/", "\n") if several else of_title(title)[0] for title in shown]
-    return ["\n".join(short(line, 32) for line in name.split("\n")) for name in names]
+    return ["\n".join(short(line, 26) for line in name.split("\n")) for name in names]
 
 
 def short(name: str, most: int = 40) -> str:
@@ -126,36 +129,63 @@ def short(name: str, most: int = 40) -> str:
     return f"{name[: most - tail - 1]}…{name[-tail:]}"
 
 
-def run_look(number: int) -> dict[str, Any]:
-    """Colour and marker of the run of this number."""
-    colour = _COLOURS[number % len(_COLOURS)]
-    return {"color": colour, "marker": _MARKERS[number % len(_MARKERS)], "markeredgecolor": "white"}
+def row_label(axes: Axes, name: str) -> None:
+    """A run's name left of its row, in lines of a few words."""
+    lines = [""]
+    for word in re.findall(r"[^\s_,=/+-]{1,16}[\s_,=/+-]?|[\s_,=/+-]", short(name, 80)):
+        if len(lines[-1] + word) > 16:
+            lines.append("")
+        lines[-1] += word
+    axes.set_ylabel("\n".join(lines), rotation=0, ha="right", va="center")
+
+
+def run_colour(number: int) -> str:
+    """Of the run of this number."""
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def run_marker(number: int) -> dict[str, Any]:
+    """Likewise, as a line's settings."""
+    marker, size = list(_MARKERS.items())[number % len(_MARKERS)]
+    look = {"color": run_colour(number), "marker": marker, "markersize": size}
+    return {**look, "markeredgecolor": "white", "linestyle": "none"}
+
+
+def run_line(number: int) -> dict[str, Any]:
+    """Likewise, with a line between the markers."""
+    return {**run_marker(number), "linestyle": "-" if number < len(_COLOURS) else (0, (4, 1.5))}
+
+
+def run_bar(number: int) -> dict[str, Any]:
+    """Likewise, as a bar's settings."""
+    hatch = None if number < len(_COLOURS) else "/////"
+    return {"facecolor": run_colour(number), "edgecolor": "white", "linewidth": 0.4, "hatch": hatch}
 
 
 def draw_point(axes: Axes, x: Point, y: Point, number: int) -> None:
     """A run's marker in percent, with the intervals of both figures."""
-    colour = run_look(number)["color"]
+    colour = run_colour(number)
     axes.plot([100 * x.low, 100 * x.high], [100 * y.value] * 2, color=colour, lw=1, alpha=0.6)
     axes.plot([100 * x.value] * 2, [100 * y.low, 100 * y.high], color=colour, lw=1, alpha=0.6)
-    axes.plot(100 * x.value, 100 * y.value, linestyle="none", ms=7, zorder=3, **run_look(number))
+    axes.plot(100 * x.value, 100 * y.value, zorder=3, **run_marker(number))
 
 
-def run_legend(figure: Figure, runs: Sequence[Run], shown: Sequence[int], line: bool) -> None:
-    """Under the panels, the runs of these numbers."""
-    from matplotlib.lines import Line2D
+def keep_fractions(axes: Axes) -> None:
+    """No axis of fractions goes below zero, but for the room of a marker there."""
+    for get, cut in ((axes.get_xlim, axes.set_xlim), (axes.get_ylim, axes.set_ylim)):
+        low, high = get()
+        if low < 0 < high:
+            cut(max(low, -0.03 * high), high)
 
-    width = 1.5 if line else 0
-    handles: list[Any] = [Line2D([], [], lw=width, **run_look(n)) for n in shown]
-    legend(figure, handles, [runs[n].name for n in shown])
 
-
-def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Under the panels, in as many columns as fit."""
-    names = [short(name, 60) for name in names]
-    # A character has about 0.065 inches at this size, a handle with its space 0.5.
-    fitting = int(WIDTH / (0.5 + 0.068 * max(map(len, names))))
-    columns = max(1, min(len(names), fitting))
-    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+def legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
+    """Handles by name over the panels, in as many columns as fit; the figure grows by it."""
+    names = [short(name, 60) for name in handles]
+    # A character has about 0.07 inches at this size, a handle with its space 0.6.
+    columns = max(1, min(len(names), int(WIDTH / (0.6 + 0.07 * max(map(len, names))))))
+    figure.legend(list(handles.values()), names, loc="outside upper center", ncols=columns)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.19 * math.ceil(len(names) / columns))
 
 
 def to_png(figure: Figure) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -32,9 +33,8 @@ table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9
   font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem; text-align: right; vertical-align: top;
   border-top: 1px solid var(--line); }
-th { font-weight: 600; overflow-wrap: anywhere; min-width: 6rem; }
-tbody th { text-align: left; font-weight: 400; min-width: 9rem; position: sticky; left: 0;
-  background: var(--page); }
+th { font-weight: 600; overflow-wrap: break-word; min-width: 6.5rem; max-width: 16rem; }
+tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; background: var(--page); }
 thead th { position: sticky; top: 0; z-index: 1; background: var(--head); border-top: 0; }
 thead td { position: sticky; top: 0; left: 0; z-index: 2; background: var(--head); border-top: 0; }
 tbody th.group { font-weight: 600; background: var(--head); }
@@ -99,16 +99,21 @@ def page(
 
 def _table(runs: Sequence[Run], groups: Sequence[Group]) -> Iterable[str]:
     yield '<div class="scroll" tabindex="0"><table>'
-    heads = "".join(f'<th scope="col">{escape(run.name)}</th>' for run in runs)
+    heads = "".join(f'<th scope="col">{_name(run.name)}</th>' for run in runs)
     yield f"<thead><tr><td></td>{heads}</tr></thead>"
     for group in groups:
         yield '<tbody><tr><th class="group" scope="rowgroup">'
-        yield f'{escape(group.label)}</th><td class="group" colspan="{len(runs)}"></td></tr>'
+        yield f'{_name(group.label)}</th><td class="group" colspan="{len(runs)}"></td></tr>'
         for row in group.rows:
             cells = "".join(map(_cell, row.cells))
-            yield f'<tr><th scope="row">{escape(row.label)}</th>{cells}</tr>'
+            yield f'<tr><th scope="row">{_name(row.label)}</th>{cells}</tr>'
         yield "</tbody>"
     yield "</table></div>"
+
+
+def _name(text: str) -> str:
+    """Where a line may break: names have other signs for spaces."""
+    return re.sub(r"([_,/])", r"\1<wbr>", escape(text))
 
 
 def _cell(cell: Cell) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from cyclip_pl.reports.canvas import (
     PANELS,
     Plot,
+    legend,
     numbered,
     pages,
     panel_titles,
     panels,
-    run_legend,
-    run_look,
+    run_colour,
+    run_line,
     to_png,
 )
 from cyclip_pl.reports.runs import Point, Run, titles
@@ -50,6 +51,8 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
 
 
 def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    from matplotlib.lines import Line2D
+
     figure, all_axes = panels(len(shown))
     used = [n for n, run in enumerate(runs) if any(scores(run, title) for title in shown)]
     for axes, title, name in zip(all_axes, shown, panel_titles(shown), strict=True):
@@ -65,10 +68,10 @@ def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
             aside = 1.03 ** (place - (len(used) - 1) / 2)
             for k, point in points.items():
                 bounds = [100 * point.low, 100 * point.high]
-                axes.plot([aside * k] * 2, bounds, lw=1, color=run_look(number)["color"])
+                axes.plot([aside * k] * 2, bounds, lw=1, color=run_colour(number))
             values = [100 * point.value for point in points.values()]
-            axes.plot([aside * k for k in points], values, **run_look(number))
+            axes.plot([aside * k for k in points], values, **run_line(number))
     figure.supxlabel("nearest training images k")
     figure.supylabel("consistency (%)")
-    run_legend(figure, runs, used, line=True)
+    legend(figure, {runs[n].name: Line2D([], [], **run_line(n)) for n in used})
     return to_png(figure)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from cyclip_pl.reports.canvas import (
     Plot,
+    legend,
     numbered,
     pages,
     panel_titles,
     panels,
-    run_legend,
-    run_look,
+    run_bar,
     to_png,
 )
 from cyclip_pl.reports.runs import Run, titles
@@ -50,10 +50,12 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
 
 
 def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    from matplotlib.patches import Patch
+
     used = [n for n, run in enumerate(runs) if any(_has(run, title) for title in shown)]
     bar = 0.8 / len(used)
     height = 0.5 + len(shown) * max(0.3, 0.1 * len(used))
-    figure, all_axes = panels(len(_PANELS), 2, height=height, sharey=True)
+    figure, all_axes = panels(len(_PANELS), height=height, sharey=True)
     for axes, (name, heading) in zip(all_axes, _PANELS.items(), strict=True):
         axes.set_title(heading)
         axes.grid(axis="x")
@@ -63,12 +65,10 @@ def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
                 [y + (place - (len(used) - 1) / 2) * bar for y in range(len(shown))],
                 [point.value if point else 0 for point in points],
                 height=bar,
-                color=run_look(number)["color"],
-                edgecolor="white",
-                linewidth=0.4,
+                **run_bar(number),
             )
         axes.set_yticks(range(len(shown)), panel_titles(shown))
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
-    run_legend(figure, runs, used, line=False)
+    legend(figure, {runs[n].name: Patch(**run_bar(n)) for n in used})
     return to_png(figure)

@@ -8,11 +8,13 @@ from cyclip_pl.reports.canvas import (
     PANELS,
     Plot,
     draw_point,
+    keep_fractions,
+    legend,
     numbered,
     pages,
     panel_titles,
     panels,
-    run_legend,
+    run_marker,
     to_png,
 )
 from cyclip_pl.reports.runs import Point, Run, titles
@@ -43,6 +45,8 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
 
 
 def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    from matplotlib.lines import Line2D
+
     figure, all_axes = panels(len(shown))
     used = set()
     for axes, title, name in zip(all_axes, shown, panel_titles(shown), strict=True):
@@ -53,7 +57,8 @@ def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
             if found := point(run, title):
                 draw_point(axes, *found, number)
                 used.add(number)
+        keep_fractions(axes)
     figure.supxlabel("coarse-grained accuracy (%)")
     figure.supylabel("fine-grained accuracy (%)")
-    run_legend(figure, runs, sorted(used), line=False)
+    legend(figure, {runs[n].name: Line2D([], [], **run_marker(n)) for n in sorted(used)})
     return to_png(figure)

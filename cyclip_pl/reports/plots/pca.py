@@ -18,13 +18,14 @@ from cyclip_pl.reports.canvas import (
     numbered,
     panel_titles,
     panels,
-    short,
+    row_label,
     to_png,
 )
 from cyclip_pl.reports.files import number
 from cyclip_pl.reports.runs import Run
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 NAME = "pca"
@@ -77,8 +78,8 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
         Plot(
             numbered(NAME, place, len(parts)),
             "Both modalities in the common space",
-            "The first two principal axes of image and text embeddings together, each run by its "
-            "own; the percentage is the share of the variance that they show.",
+            "Image and text embeddings on the first two principal axes of both together. Axes and "
+            "scales are each run's own: only shapes compare.",
             _picture(rows, shown),
         )
         for place, (rows, shown) in enumerate(parts)
@@ -97,13 +98,15 @@ def _picture(rows: dict[str, dict[str, Projection]], shown: Sequence[str]) -> by
             if place == 0:
                 axes.set_title(heading)
             if column == 0:
-                axes.set_ylabel(short(name, 30))
+                row_label(axes, name)
             if found := row.get(title):
                 _scatter(axes, found)
-                axes.set_xlabel(f"{100 * found.share.sum():.0f} %", color=GREY, fontsize=8)
+                axes.set_xlabel(
+                    f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8
+                )
             else:
                 axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", color=GREY)
-    legend(figure, _handles(), ["images", "texts"])
+    legend(figure, _handles())
     return to_png(figure)
 
 
@@ -116,10 +119,10 @@ def _scatter(axes: Axes, found: Projection) -> None:
         axes.scatter(points[:, 0], points[:, 1], s=7, marker=marker, color=colour, alpha=0.5, lw=0)
 
 
-def _handles() -> list[object]:
+def _handles() -> dict[str, Artist]:
     from matplotlib.lines import Line2D
 
-    return [
-        Line2D([], [], linestyle="none", marker=marker, color=colour)
-        for marker, colour in _MARKS.values()
-    ]
+    return {
+        f"{modality}s": Line2D([], [], linestyle="none", marker=marker, color=colour)
+        for modality, (marker, colour) in _MARKS.items()
+    }

@@ -12,11 +12,14 @@ from cyclip_pl.reports.canvas import (
     PANELS,
     Plot,
     draw_point,
+    keep_fractions,
+    legend,
     numbered,
     pages,
     panel_titles,
     panels,
-    run_legend,
+    run_marker,
+    short,
     to_png,
 )
 from cyclip_pl.reports.files import number as finite_number
@@ -103,6 +106,8 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
 
 
 def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    from matplotlib.lines import Line2D
+
     figure, all_axes = panels(len(shown))
     used, bases = set(), set()
     for axes, title, name in zip(all_axes, shown, panel_titles(shown), strict=True):
@@ -117,12 +122,14 @@ def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
                 bases.add(in_distribution(run, title) or "")
                 if line := baseline(run, title):
                     lines.add(line)
+        keep_fractions(axes)
         x = np.linspace(*axes.get_xlim(), 200)
         axes.set_xlim(x[0], x[-1])
         for line in lines:
             axes.plot(x, 100 * line(x / 100), color=GREY, lw=1, dashes=(4, 3), zorder=1)
-    base = of_title(bases.pop())[0] if len(bases) == 1 else "the in-distribution set"
+        keep_fractions(axes)
+    base = short(of_title(bases.pop())[0]) if len(bases) == 1 else "the in-distribution set"
     figure.supxlabel(f"accuracy on {base} (%)")
     figure.supylabel("accuracy on the shifted set (%)")
-    run_legend(figure, runs, sorted(used), line=False)
+    legend(figure, {runs[n].name: Line2D([], [], **run_marker(n)) for n in sorted(used)})
     return to_png(figure)

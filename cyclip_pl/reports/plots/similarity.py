@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +17,14 @@ from cyclip_pl.reports.canvas import (
     numbered,
     panel_titles,
     panels,
-    short,
+    row_label,
     to_png,
 )
 from cyclip_pl.reports.files import number
 from cyclip_pl.reports.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
 
 NAME = "similarity"
 NEEDS = "details of evaluation=[geometry]"
@@ -107,14 +111,14 @@ def _picture(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> by
             if place == 0:
                 axes.set_title(heading)
             if column == 0:
-                axes.set_ylabel(short(name, 22))
+                row_label(axes, name)
             if found := row.get(title):
                 axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
                 axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
             else:
                 axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", color=GREY)
     figure.supxlabel("cosine of image and text")
-    legend(figure, _handles(), ["true pairs", "all other pairs"])
+    legend(figure, _handles())
     return to_png(figure)
 
 
@@ -131,8 +135,11 @@ def _range(all_found: Sequence[Histograms]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _handles() -> list[object]:
+def _handles() -> dict[str, Artist]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    return [Line2D([], [], color=TEXTS, lw=1.5), Patch(color=GREY, alpha=0.45, lw=0)]
+    return {
+        "true pairs": Line2D([], [], color=TEXTS, lw=1.5),
+        "all other pairs": Patch(color=GREY, alpha=0.45, lw=0),
+    }
