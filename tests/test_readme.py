@@ -70,6 +70,12 @@ def test_make_eval_says_what_it_needs():
     assert "make eval needs CHECKPOINT=RUN_FOLDER_OR_FILE" in done.stderr
 
 
+def test_make_report_says_what_it_needs():
+    done = subprocess.run(["make", "report"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "make report needs RUNS='RUN_FOLDER …'" in done.stderr
+
+
 def test_sweep(world, tmp_path):
     done = run(
         [

@@ -102,8 +102,8 @@ def _table(runs: Sequence[Run], groups: Sequence[Group]) -> Iterable[str]:
     heads = "".join(f'<th scope="col">{_name(run.name)}</th>' for run in runs)
     yield f"<thead><tr><td></td>{heads}</tr></thead>"
     for group in groups:
-        yield '<tbody><tr><th class="group" scope="rowgroup">'
-        yield f'{_name(group.label)}</th><td class="group" colspan="{len(runs)}"></td></tr>'
+        head = f'<th class="group" scope="rowgroup">{_name(group.label)}</th>'
+        yield f'<tbody><tr>{head}<td class="group" colspan="{len(runs)}"></td></tr>'
         for row in group.rows:
             cells = "".join(map(_cell, row.cells))
             yield f'<tr><th scope="row">{_name(row.label)}</th>{cells}</tr>'

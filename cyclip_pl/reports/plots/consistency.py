@@ -63,7 +63,8 @@ def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
         axes.set_xticks(ks, [str(k) for k in ks])
         axes.minorticks_off()
         for place, number in enumerate(used):
-            points = scores(runs[number], title)
+            if not (points := scores(runs[number], title)):
+                continue
             # Beside each other, that intervals do not cover one another.
             aside = 1.03 ** (place - (len(used) - 1) / 2)
             for k, point in points.items():
