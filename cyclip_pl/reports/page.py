@@ -34,7 +34,8 @@ table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9
 th, td { padding: .2rem .7rem; text-align: right; vertical-align: top;
   border-top: 1px solid var(--line); }
 th { font-weight: 600; overflow-wrap: break-word; min-width: 6.5rem; max-width: 16rem; }
-tbody th { text-align: left; font-weight: 400; position: sticky; left: 0; background: var(--page); }
+tbody th { text-align: left; font-weight: 400; min-width: 10rem; position: sticky;
+  left: 0; background: var(--page); }
 thead th { position: sticky; top: 0; z-index: 1; background: var(--head); border-top: 0; }
 thead td { position: sticky; top: 0; left: 0; z-index: 2; background: var(--head); border-top: 0; }
 tbody th.group { font-weight: 600; background: var(--head); }
