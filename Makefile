@@ -9,15 +9,16 @@ RUN_FOLDER ?= runs/demo
 CHECKPOINT ?=
 EVALUATION ?= zero_shot
 EVALUATIONS := zero_shot,retrieval,consistency,hierarchy,geometry,robustness,linear_probe,knn
+RUNS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all sweep test check lock clean
+.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep test check lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER,"
+	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER, RUNS,"
 	@echo "  ARGS (further overrides, e.g. ARGS='objective=clip seed=1')"
 
 $(INSTALLED): pyproject.toml requirements.lock
@@ -44,6 +45,12 @@ eval: need-checkpoint $(INSTALLED) ## Evaluate CHECKPOINT=… with EVALUATION=ze
 
 eval-all: need-checkpoint data ## Run all evaluations of CHECKPOINT=… on the emoji sets
 	$(BIN)/python eval.py 'checkpoint="$(CHECKPOINT)"' 'evaluation=[$(EVALUATIONS)]' $(ARGS)
+
+need-runs:
+	@test -n "$(RUNS)" || { echo "make report needs RUNS='RUN_FOLDER …'" >&2; exit 1; }
+
+report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, runs/report/report.html
+	$(BIN)/python -m cyclip_pl.reports compare $(RUNS) $(ARGS)
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)

@@ -27,6 +27,7 @@ ALLOWED = {
     "evaluation": BASE | {"losses", "locks"},
     "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},
+    "reports": set(),
     "training": BASE | {"callbacks", "checkpoints", "evaluation", "module"},
     "evaluating": BASE | {"checkpoints", "evaluation"},
     "__init__": {"checkpoints"},

@@ -124,6 +124,12 @@ def test_make_eval_all_runs_all():
     assert sorted(listed.split(",")) == choices("evaluation")
 
 
+def test_make_report_says_what_it_needs():
+    done = subprocess.run(["make", "report"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "make report needs RUNS='RUN_FOLDER …'" in done.stderr
+
+
 def test_sweep(world, tmp_path):
     done = run(
         [

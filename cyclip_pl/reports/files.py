@@ -1,0 +1,54 @@
+"""JSON and names that come from strangers' folders."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 4 << 20
+"""Of a file; a hundred times what an evaluation writes."""
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. `NaN` is read as Python writes it.
+
+    Raises:
+        ValueError: One line that names the file.
+    """
+    try:
+        if not path.is_file():  # nor a pipe, which would wait for ever
+            raise ValueError(f"{path} is no file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes: none of ours")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a JSON object; it holds a {type(found).__name__}")
+    return found
+
+
+def number(value: Any, where: str) -> float:
+    """A JSON number, nan and infinities among them.
+
+    Raises:
+        ValueError: `where` and what it holds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{where} must be a number; it is {reprlib.repr(value)}")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"{where} is too large a number") from error
+
+
+def plain(text: str) -> str:
+    """One printable line: control characters, which could steer a terminal, become U+FFFD."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

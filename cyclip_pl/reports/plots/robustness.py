@@ -1,0 +1,135 @@
+"""Accuracy on shifted sets against the in-distribution one, with the baseline line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cyclip_pl.reports.canvas import (
+    GREY,
+    PANELS,
+    Plot,
+    draw_point,
+    keep_fractions,
+    legend,
+    numbered,
+    pages,
+    panel_titles,
+    panels,
+    run_marker,
+    short,
+    to_png,
+)
+from cyclip_pl.reports.files import number as finite_number
+from cyclip_pl.reports.runs import Point, Run, of_title, titles
+
+NAME = "robustness"
+NEEDS = "figures of evaluation=[robustness]"
+
+_STEEPEST = 1e6
+
+
+@dataclass(frozen=True)
+class Line:
+    """The accuracy promised by one in distribution: a line, in linear or logit scale."""
+
+    slope: float
+    intercept: float
+    scale: str
+
+    def __call__(self, accuracy: np.ndarray) -> np.ndarray:
+        """Fractions to fractions."""
+        if self.scale == "linear":
+            return self.slope * accuracy + self.intercept
+        inside = accuracy.clip(1e-6, 1 - 1e-6)
+        logit = self.slope * np.log(inside / (1 - inside)) + self.intercept
+        return 1 / (1 + np.exp(-logit.clip(-700, 700)))
+
+
+def in_distribution(run: Run, title: str) -> str | None:
+    """The title with which a shifted set's is compared: what has the mean of the shifted sets."""
+    evaluation = of_title(title)[1]
+    for other, figures in run.figures.items():
+        if other != title and of_title(other)[1] == evaluation and "mean_accuracy" in figures:
+            return other
+    return None
+
+
+def point(run: Run, title: str) -> tuple[Point, Point] | None:
+    """(in-distribution, shifted) accuracy, if the title is a shifted set's."""
+    base = in_distribution(run, title)
+    if base is None or "drop" not in run.figures.get(title, {}):
+        return None
+    x, y = run.point(base, "accuracy"), run.point(title, "accuracy")
+    return (x, y) if x and y else None
+
+
+def baseline(run: Run, title: str) -> Line | None:
+    """The line in a run's details, if there is one.
+
+    Raises:
+        ValueError: One line that names the file.
+    """
+    found = run.details(title)
+    if found is None:
+        return None
+    path, details = found
+    protocol = details.get("protocol")
+    line = protocol.get("baseline") if isinstance(protocol, dict) else None
+    if line is None:
+        return None
+    where = f"{path}: protocol.baseline"
+    if not isinstance(line, dict) or line.get("scale") not in ("linear", "logit"):
+        raise ValueError(f"{where} must have slope, intercept and a scale, linear or logit")
+    slope, intercept = (finite_number(line.get(k), f"{where}.{k}") for k in ("slope", "intercept"))
+    if not max(abs(slope), abs(intercept)) < _STEEPEST:  # nor nan
+        raise ValueError(f"{where} is no line of accuracies: {slope} x + {intercept}")
+    return Line(slope, intercept, line["scale"])
+
+
+def draw(runs: Sequence[Run]) -> list[Plot]:
+    """A panel a shifted set, a marker a run."""
+    parts = pages(titles(runs, lambda run, title: point(run, title) is not None), PANELS)
+    return [
+        Plot(
+            numbered(NAME, number, len(parts)),
+            "Robustness under natural distribution shift",
+            "Zero-shot accuracy on shifted sets against that in distribution; lines are 95 % "
+            "intervals over test images. Height above the dashed baseline, where the runs have "
+            "one, is effective robustness.",
+            _picture(runs, shown),
+        )
+        for number, shown in enumerate(parts)
+    ]
+
+
+def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    from matplotlib.lines import Line2D
+
+    figure, all_axes = panels(len(shown))
+    used, bases = set(), set()
+    for axes, title, name in zip(all_axes, shown, panel_titles(shown), strict=True):
+        axes.set_title(name)
+        axes.grid()
+        axes.margins(0.15)
+        lines = set()
+        for number, run in enumerate(runs):
+            if found := point(run, title):
+                draw_point(axes, *found, number)
+                used.add(number)
+                bases.add(in_distribution(run, title) or "")
+                if line := baseline(run, title):
+                    lines.add(line)
+        keep_fractions(axes)
+        x = np.linspace(*axes.get_xlim(), 200)
+        axes.set_xlim(x[0], x[-1])
+        for line in lines:
+            axes.plot(x, 100 * line(x / 100), color=GREY, lw=1, dashes=(4, 3), zorder=1)
+        keep_fractions(axes)
+    base = short(of_title(bases.pop())[0]) if len(bases) == 1 else "the in-distribution set"
+    figure.supxlabel(f"accuracy on {base} (%)")
+    figure.supylabel("accuracy on the shifted set (%)")
+    legend(figure, {runs[n].name: Line2D([], [], **run_marker(n)) for n in sorted(used)})
+    return to_png(figure)

@@ -1,0 +1,145 @@
+"""Histograms of the cosines of true pairs and of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cyclip_pl.reports.canvas import (
+    GREY,
+    TEXTS,
+    Plot,
+    by_run,
+    legend,
+    numbered,
+    panel_titles,
+    panels,
+    row_label,
+    to_png,
+)
+from cyclip_pl.reports.files import number
+from cyclip_pl.reports.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
+NAME = "similarity"
+NEEDS = "details of evaluation=[geometry]"
+
+_BINS = 10_000
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Densities, each of area 1, of equal bins from `low` to `high`: float64, (B,)."""
+
+    low: float
+    high: float
+    true: np.ndarray
+    other: np.ndarray
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(B + 1,)"""
+        return np.linspace(self.low, self.high, len(self.true) + 1)
+
+
+def histograms(run: Run, title: str) -> Histograms | None:
+    """What a run's details have under a title.
+
+    Raises:
+        ValueError: One line that names the file.
+    """
+    found = run.details(title)
+    if found is None or "similarity" not in found[1]:
+        return None
+    path, details = found
+    where, similarity = f"{path}: similarity", details["similarity"]
+    if not isinstance(similarity, dict):
+        raise ValueError(f"{where} must have low, high, true and other")
+    low, high = (number(similarity.get(k), f"{where}.{k}") for k in ("low", "high"))
+    if not -1e6 < low < high < 1e6:
+        raise ValueError(f"{where} must go up from low to high; got {low}, {high}")
+    true, other = (_counts(similarity.get(k), f"{where}.{k}") for k in ("true", "other"))
+    if len(true) != len(other):
+        raise ValueError(f"{where} must have as many bins of true pairs as of others")
+    width = (high - low) / len(true)
+    return Histograms(
+        low, high, *(count / (max(count.sum(), 1) * width) for count in (true, other))
+    )
+
+
+def _counts(values: object, where: str) -> np.ndarray:
+    if not isinstance(values, list) or not 0 < len(values) <= _BINS:
+        raise ValueError(f"{where} must be a list of at most {_BINS:,} counts")
+    counts = np.array([number(value, where) for value in values])
+    if not ((counts >= 0) & (counts < 1e18)).all():
+        raise ValueError(f"{where} must have counts of 0 or more")
+    return counts
+
+
+def draw(runs: Sequence[Run]) -> list[Plot]:
+    """A column a data set, a row a run."""
+    parts = by_run(runs, histograms)
+    return [
+        Plot(
+            numbered(NAME, place, len(parts)),
+            "Similarity of true pairs and of others",
+            "Densities of the cosine of an image and a text: of true pairs, and of every other "
+            "pair of the set.",
+            _picture(rows, shown),
+        )
+        for place, (rows, shown) in enumerate(parts)
+    ]
+
+
+def _picture(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> bytes:
+    figure, all_axes = panels(
+        len(rows) * len(shown), len(shown), height=1.35, sharex=True, sharey="col"
+    )
+    low, high = _range([h for row in rows.values() for h in row.values()])
+    at = iter(all_axes)
+    for place, (name, row) in enumerate(rows.items()):
+        for column, (title, heading) in enumerate(zip(shown, panel_titles(shown), strict=True)):
+            axes = next(at)
+            axes.set_xlim(low, high)
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            if place == 0:
+                axes.set_title(heading)
+            if column == 0:
+                row_label(axes, name)
+            if found := row.get(title):
+                axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
+                axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
+            else:
+                axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", color=GREY)
+    figure.supxlabel("cosine of image and text")
+    legend(figure, _handles())
+    return to_png(figure)
+
+
+def _range(all_found: Sequence[Histograms]) -> tuple[float, float]:
+    """Where any density is, with some room."""
+    lows, highs = [], []
+    for found in all_found:
+        used = np.flatnonzero(found.true + found.other)
+        if len(used):
+            lows.append(found.edges[used[0]])
+            highs.append(found.edges[used[-1] + 1])
+    low, high = min(lows, default=-1.0), max(highs, default=1.0)
+    room = 0.03 * (high - low)
+    return low - room, high + room
+
+
+def _handles() -> dict[str, Artist]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return {
+        "true pairs": Line2D([], [], color=TEXTS, lw=1.5),
+        "all other pairs": Patch(color=GREY, alpha=0.45, lw=0),
+    }

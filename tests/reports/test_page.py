@@ -1,0 +1,163 @@
+"""The page, read by a strict parser; `test_browser.py` looks at it with a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cyclip_pl.reports.compare import compare
+from cyclip_pl.reports.page import page
+from cyclip_pl.reports.runs import read_runs
+from cyclip_pl.reports.table import groups
+from tests.helpers.run_folders import write_run
+
+VOID = {"meta", "link", "img", "wbr"}
+STRUCTURE = {"html", "head", "title", "style", "body", "nav", "section", "div", "figure"}
+TEXT = {"h1", "h2", "p", "a", "strong", "small", "figcaption"}
+TAGS = VOID | STRUCTURE | TEXT | {"table", "thead", "tbody", "tr", "th", "td"}
+# Shares and differences of shares that have no interval.
+UNBOUNDED = ("drop", "effective_robustness", "mean_accuracy", "macro_recall")
+HOSTILE = [
+    "<script>document.title='owned'</script>",
+    '"><img src=http://x.invalid/a.png onerror=alert(1)>',
+    "</style></title></table><iframe src=//x.invalid>",
+    "' onmouseover='alert(1)&lt;b&gt;",
+]
+
+
+class Page(HTMLParser):
+    """The page's table and pictures; raises what is not well-formed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.bold: list[str] = []
+        self.text: dict[str, str] = {}
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), attrs
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        where = self.open[-1] if self.open else ""
+        self.text[where] = self.text.get(where, "") + data
+        if "td" in self.open or "th" in self.open:
+            self.rows[-1][-1] += data
+        if where == "strong":
+            self.bold.append(data)
+
+    def pictures(self) -> list[Image.Image]:
+        found = []
+        for tag, attributes in self.tags:
+            if tag == "img":
+                kind, _, data = (attributes["src"] or "").partition(",")
+                assert kind == "data:image/png;base64" and attributes["alt"]
+                found.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
+        return found
+
+
+def page_of(folders: list[Path], names: list[str] | None = None) -> Page:
+    """Without pictures."""
+    runs = read_runs(folders, names)
+    return Page(page(runs, groups(runs), [], []))
+
+
+def test_pictures_are_those_of_the_files(report: Path) -> None:
+    pictures = Page((report / "report.html").read_text(encoding="utf-8")).pictures()
+    names = ("consistency", "hierarchy", "robustness", "similarity", "pca", "geometry")
+    files = [Image.open(report / f"{name}.png") for name in names]
+    assert [p.tobytes() for p in pictures] == [f.tobytes() for f in files]
+    assert all(picture.format == "PNG" for picture in pictures)
+
+
+def test_cells_are_the_figures_of_the_runs(real_runs: list[Path]) -> None:
+    found = page_of(real_runs, ["one", "two"])
+    head, *rows = found.rows
+    assert head == ["", "one", "two"]
+    shown: dict[str, list[str]] = {}
+    for row in rows:
+        if len(row) == 2:
+            dataset, evaluation = row[0].split(" · ")
+            assert row[1] == ""
+        else:
+            shown[f"{dataset}/{evaluation}/{row[0].split(' (')[0]}"] = row[1:]
+
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in real_runs]
+    keys = set(metrics[0]) | set(metrics[1])
+    bounds = {key for key in keys if key.endswith(("_low", "_high"))}
+    assert set(shown) == {key for key in keys - bounds if not key.endswith("/skipped")}
+    for key, texts in shown.items():
+        for of_run, text in zip(metrics, texts, strict=True):
+            value, _, interval = text.replace("−", "-").replace(",", "").partition(" [")
+            share = f"{key}_low" in of_run
+            scale = 100 if share or key.endswith(UNBOUNDED) else 1
+            close = 0.0501 if scale == 100 else 6e-4 * abs(of_run[key])
+            assert float(value) == pytest.approx(scale * of_run[key], abs=close), key
+            assert bool(interval) == share
+            if share:
+                ends = [float(x) for x in interval.rstrip("]").split()]
+                both = [100 * of_run[f"{key}_{bound}"] for bound in ("low", "high")]
+                assert ends == pytest.approx(both, abs=0.0501)
+
+
+def test_the_best_is_bold(tmp_path: Path) -> None:
+    folders = [
+        write_run(tmp_path / "a", {"s/zero_shot/top1": 0.25, "s/retrieval/x_median_rank": 3}),
+        write_run(tmp_path / "b", {"s/zero_shot/top1": 0.125, "s/retrieval/x_median_rank": 5}),
+    ]
+    assert page_of(folders).bold == ["3", "25.0"]
+
+
+def test_the_page_needs_nothing_else(report: Path) -> None:
+    found = Page((report / "report.html").read_text(encoding="utf-8"))
+    assert {tag for tag, _ in found.tags} <= TAGS
+    for _, attributes in found.tags:
+        for name in ("src", "href"):
+            if name in attributes:
+                assert (attributes[name] or "").startswith(("data:", "#")), attributes
+    assert "url(" not in found.text["style"] and "@import" not in found.text["style"]
+    anchors = {a["href"] for tag, a in found.tags if tag == "a"}
+    assert anchors == {f"#{a['id']}" for _, a in found.tags if "id" in a}
+    policy = next(a["content"] for _, a in found.tags if "content" in a and "http-equiv" in a)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_strangers_are_only_text(name: str, tmp_path: Path) -> None:
+    dataset = name.replace("/", "\\")  # a slash ends the data set's name
+    figures = {f"{dataset}/{dataset}/{dataset}": 0.5, f"{dataset}/consistency/k1": 0.5}
+    run = write_run(tmp_path / "a", figures)
+    found = page_of([run], [name])
+    assert {tag for tag, _ in found.tags} <= TAGS
+    assert not any(attribute.startswith("on") for _, a in found.tags for attribute in a)
+    assert found.rows[0] == ["", name]
+    assert [f"{dataset} · {dataset}", ""] in found.rows and [dataset, "0.5"] in found.rows
+    assert found.text["title"] == found.text["p"].splitlines()[0][: len(name)] == name
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    compare([write_run(tmp_path / "a", {"s/zero_shot/top1": 0.5})], tmp_path / "out")
+    found = Page((tmp_path / "out/report.html").read_text(encoding="utf-8"))
+    assert found.pictures() == []
+    for name in ("consistency", "hierarchy", "robustness", "similarity", "pca", "geometry"):
+        assert f"no {name} plot: no run has" in found.text["p"]

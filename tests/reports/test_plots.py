@@ -1,0 +1,265 @@
+"""What is in the pictures, by what is drawn on their axes; and that pictures come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cyclip_pl.reports import canvas
+from cyclip_pl.reports.canvas import look
+from cyclip_pl.reports.compare import draw
+from cyclip_pl.reports.plots import consistency, geometry, hierarchy, pca, robustness, similarity
+from cyclip_pl.reports.runs import Run, read_runs
+from tests.helpers.run_folders import plausible_run, write_run
+
+PLOTS = (consistency, hierarchy, robustness, similarity, pca, geometry)
+Drawn = Callable[[ModuleType, list[Run]], list[Figure]]
+
+
+@pytest.fixture(scope="module")
+def runs(two_runs: list[Path]) -> list[Run]:
+    return read_runs(two_runs)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """The figures that a plot would make pictures of."""
+
+    def of(plot: ModuleType, runs: list[Run]) -> list[Figure]:
+        figures: list[Figure] = []
+        monkeypatch.setattr(plot, "to_png", lambda figure: figures.append(figure) or b"")
+        with look():
+            plot.draw(runs)
+        return figures
+
+    return of
+
+
+def series(axes) -> list[np.ndarray]:
+    """What lines with markers show, (points, 2) each: error bars and baselines have no marker."""
+    return [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]
+
+
+def bars(axes) -> list[np.ndarray]:
+    return [line.get_xydata() for line in axes.lines if line.get_marker() == "None"]
+
+
+def test_consistency_is_a_line_a_run_with_intervals(runs: list[Run], drawn: Drawn) -> None:
+    (figure,) = drawn(consistency, runs)
+    birds, cars = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["birds", "cars"]
+    assert len(series(cars)) == 1
+    for gain, line in zip((0, 0.1), series(birds), strict=True):
+        assert line[:, 0] == pytest.approx([1, 3, 10], rel=0.02)
+        assert line[:, 1] == pytest.approx([100 * (0.4 + gain + 0.01 * k) for k in (1, 3, 10)])
+    ends = {tuple(np.round(bar[:, 1], 6)) for bar in bars(birds)}
+    assert (39.0, 44.0) in ends and (49.0, 54.0) in ends and len(ends) == 6
+    assert [text.get_text() for text in birds.get_xticklabels()] == ["1", "3", "10"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["low", "high"]
+    assert "%" in figure.get_supylabel()
+
+
+def test_hierarchy_is_fine_against_coarse(runs: list[Run], drawn: Drawn) -> None:
+    (figure,) = drawn(hierarchy, runs)
+    points = np.concatenate(series(figure.axes[0]))
+    assert points == pytest.approx(np.array([[50, 60], [60, 65]]))
+    assert "coarse" in figure.get_supxlabel() and "fine" in figure.get_supylabel()
+    assert [b.tolist() for b in map(np.round, bars(figure.axes[0]))][:2] == [
+        [[48, 60], [53, 60]],
+        [[50, 58], [50, 63]],
+    ]
+
+
+def test_robustness_has_the_baseline_under_the_points(runs: list[Run], drawn: Drawn) -> None:
+    (figure,) = drawn(robustness, runs)
+    (axes,) = figure.axes
+    assert axes.get_title() == "drawings"  # the in-distribution set and their mean have no panel
+    assert np.concatenate(series(axes)) == pytest.approx(np.array([[50, 30], [60, 40]]))
+    (line,) = [bar for bar in bars(axes) if len(bar) > 2]
+    assert line[:, 1] == pytest.approx(0.8 * line[:, 0] - 10)
+    assert line[0, 0] < 50 and line[-1, 0] > 60
+    assert figure.get_supxlabel() == "accuracy on photos (%)"
+
+
+def test_a_logit_baseline_is_a_curve() -> None:
+    x = np.array([0.0, 0.1, 0.5, 0.9, 1.0])
+    y = robustness.Line(1.5, -0.3, "logit")(x)
+    inner = np.log(y[1:4] / (1 - y[1:4]))
+    assert inner == pytest.approx(1.5 * np.log(x[1:4] / (1 - x[1:4])) - 0.3)
+    assert 0 <= y[0] < 1e-6 and 1 - 1e-6 < y[4] <= 1
+    steep = robustness.Line(9e5, 9e5, "logit")(x)
+    assert np.isfinite(steep).all()
+
+
+def test_robustness_without_details_has_no_line(tmp_path: Path, drawn: Drawn) -> None:
+    figures = {"a/robustness/accuracy": 0.0, "a/robustness/mean_accuracy": 0.0}
+    figures |= {"b/robustness/accuracy": 0.0, "b/robustness/drop": float("nan")}
+    (figure,) = drawn(robustness, read_runs([write_run(tmp_path / "r", figures)]))
+    assert [len(bar) for bar in bars(figure.axes[0])] == [2, 2]
+
+
+def test_similarities_are_densities(runs: list[Run], drawn: Drawn) -> None:
+    (figure,) = drawn(similarity, runs)
+    assert len(figure.axes) == 4  # runs down, data sets across
+    patches = figure.axes[0].patches
+    assert len(patches) == 2
+    for patch, counts in zip(patches, ([50, 40, 10, 0], [0, 1, 4, 3]), strict=True):
+        values, edges, _ = patch.get_data()
+        assert edges.tolist() == [-1, -0.5, 0, 0.5, 1]
+        assert values == pytest.approx(np.array(counts) / sum(counts) / 0.5)
+        assert (values * 0.5).sum() == pytest.approx(1)
+    assert not figure.axes[3].patches  # the second run has no cars
+    assert [text.get_text() for text in figure.axes[3].texts] == ["–"]
+
+
+def test_pca_is_of_both_modalities(runs: list[Run], drawn: Drawn) -> None:
+    (figure,) = drawn(pca, runs)
+    wanted = json.loads((runs[0].folder / "details/birds_geometry.json").read_text())["pca"]
+    image, text = figure.axes[0].collections
+    assert image.get_offsets().tolist() == wanted["image"]
+    assert text.get_offsets().tolist() == wanted["text"]
+    assert figure.axes[0].get_xlabel() == "40 % of variance"
+    assert figure.axes[0].get_aspect() == 1
+
+
+def test_geometry_is_a_bar_a_run_and_set(runs: list[Run], drawn: Drawn) -> None:
+    (figure,) = drawn(geometry, runs)
+    found = {axes.get_title(): [bar.get_width() for bar in axes.patches] for axes in figure.axes}
+    assert found["modality gap"] == pytest.approx([0.8, 0.8, 0.7, 0])
+    assert found["effective rank of texts"] == pytest.approx([30.5, 30.5, 30.6, 0])
+    assert len(found) == 5
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["birds", "cars"]
+
+
+def test_many_sets_and_runs_are_several_pictures(
+    tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "PANELS", 2)
+    plausible_run(tmp_path / "r0", sets=tuple(f"set{n}" for n in range(4)))
+    for n in range(1, 8):
+        plausible_run(tmp_path / f"r{n}", sets=("set0",))
+    runs = read_runs([tmp_path / f"r{n}" for n in range(8)])
+    # Three columns of eight rows, the last of one.
+    titles = [[axes.get_title() for axes in f.axes if axes.get_title()] for f in drawn(pca, runs)]
+    assert titles == [["set0", "set1", "set2"]] * 2 + [["set3"]]
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
+def test_without_data_there_is_no_picture(plot: ModuleType, tmp_path: Path, drawn: Drawn) -> None:
+    figures = {"s/zero_shot/top1": 0.5, "s/knn/weighted_k5": 0.5, "s/geometry/samples": 1}
+    (run,) = read_runs([write_run(tmp_path / "r", figures, {"s/geometry": {"protocol": {}}})])
+    assert drawn(plot, [run]) == []
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
+def test_pictures_show_every_run(plot: ModuleType, report: Path) -> None:
+    picture = Image.open(report / f"{plot.NAME}.png").convert("RGB")
+    assert picture.width == canvas.WIDTH * 200
+    colours = {colour for _, colour in picture.getcolors(1 << 24)}
+    blue, vermilion = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
+    # Of runs, or of modalities; similarities have one colour for true pairs, whatever the run.
+    assert ({vermilion} if plot is similarity else {blue, vermilion}) <= colours
+    assert picture.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_real_evaluations_have_the_data_of_every_plot(real_runs: list[Path]) -> None:
+    plots, missing = draw(read_runs(real_runs))
+    assert missing == []
+    assert [plot.name for plot in plots] == [plot.NAME for plot in PLOTS]
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_only_text_to_a_plot(tmp_path: Path) -> None:
+    names = ["$\\frac{", "_hidden", "猫\N{PILE OF POO}", "x" * 200]
+    plausible_run(tmp_path / "0", sets=(names[0], names[3]))
+    plausible_run(tmp_path / "1", sets=tuple(names[1:3]))
+    plots, missing = draw(read_runs([tmp_path / "0", tmp_path / "1"], [names[0], names[1]]))
+    assert not missing and len(plots) >= len(PLOTS)
+
+
+def test_legends_name_runs_whatever_they_are_called(tmp_path: Path, drawn: Drawn) -> None:
+    names = ["_hidden", "$x$", "y" * 100]
+    folders = [plausible_run(tmp_path / str(n)) for n in range(3)]
+    (figure,) = drawn(hierarchy, read_runs(folders, names))
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["_hidden", "$x$", f"{'y' * 29}…{'y' * 30}"]
+
+
+def test_the_first_runs_look_different() -> None:
+    looks = [(canvas.run_colour(n), canvas.run_marker(n)["marker"]) for n in range(56)]
+    assert len(set(looks)) == 56
+
+
+@pytest.mark.parametrize(
+    ("plot", "details", "message"),
+    [
+        (robustness, {"protocol": {"baseline": 3}}, "protocol.baseline must have"),
+        (
+            robustness,
+            {"protocol": {"baseline": {"slope": "x", "intercept": 0, "scale": "linear"}}},
+            "protocol.baseline.slope must be a number; it is 'x'",
+        ),
+        (
+            robustness,
+            {"protocol": {"baseline": {"slope": float("nan"), "intercept": 0, "scale": "logit"}}},
+            "protocol.baseline is no line",
+        ),
+        (similarity, {"similarity": []}, "similarity must have low"),
+        (similarity, {"similarity": {"low": 1, "high": 1}}, "similarity must go up"),
+        (
+            similarity,
+            {"similarity": {"low": -1, "high": 1, "true": [1] * 10_001, "other": [1]}},
+            "similarity.true must be a list of at most 10,000 counts",
+        ),
+        (
+            similarity,
+            {"similarity": {"low": -1, "high": 1, "true": [1, -1], "other": [1, 1]}},
+            "similarity.true must have counts of 0 or more",
+        ),
+        (
+            similarity,
+            {"similarity": {"low": -1, "high": 1, "true": [1, 1], "other": [1]}},
+            "similarity must have as many bins",
+        ),
+        (pca, {"pca": 1}, "pca must have image, text and variance"),
+        (pca, {"pca": {"image": [[0, 1], [2]]}}, "pca.image must have pairs"),
+        (
+            pca,
+            {"pca": {"image": [[0, float("nan")]], "text": []}},
+            "pca.image must have finite numbers",
+        ),
+        (
+            pca,
+            {"pca": {"image": [[0, 0]] * 10_001}},
+            "pca.image must be a list of at most 10,000 points",
+        ),
+        (pca, {"pca": {"image": [], "text": []}}, "pca.variance must have pairs"),
+    ],
+)
+def test_malformed_details_are_one_line_that_names_the_file(
+    plot: ModuleType, details: dict, message: str, tmp_path: Path
+) -> None:
+    run = plausible_run(tmp_path / "r")
+    title = "drawings_robustness" if plot is robustness else "birds_geometry"
+    file = run / "details" / f"{title}.json"
+    file.write_text(json.dumps(details))
+    with look(), pytest.raises(ValueError, match=f"^{file}: {message}") as caught:
+        plot.draw(read_runs([run]))
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_data_are_no_failure(tmp_path: Path) -> None:
+    details = {
+        "similarity": {"low": -1, "high": 1, "true": [0, 0], "other": [0, 0]},
+        "pca": {"variance": [0, 0], "image": [], "text": []},
+    }
+    run = write_run(tmp_path / "r", {"s/geometry/samples": 0}, {"s/geometry": details})
+    plots, _ = draw(read_runs([run]))
+    assert [plot.name for plot in plots] == ["similarity", "pca"]
