@@ -48,6 +48,7 @@ def train(config: DictConfig) -> dict[str, float]:
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
         config=plain,
+        microbatch=config.microbatch,
     )
     make_data = instantiate(config.data, _partial_=True)
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
