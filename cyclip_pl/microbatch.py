@@ -100,11 +100,12 @@ def _gradients(
 
 
 def _plus(total: Tensor | None, gradient: Tensor) -> Tensor:
-    # In float32 at least: half precision would lose the later pieces. Not in place: autograd may
-    # give one tensor to two parameters.
+    # In float32 at least: half precision would lose the later pieces. A copy of the first one:
+    # autograd may give one tensor to two parameters.
     if total is None:
-        return gradient.to(torch.promote_types(gradient.dtype, torch.float32))
-    return total + gradient
+        dtype = torch.promote_types(gradient.dtype, torch.float32)
+        return gradient.to(dtype, copy=True)
+    return total.add_(gradient)
 
 
 class _Surroundings:
@@ -114,12 +115,10 @@ class _Surroundings:
         kind = device.type
         self.generators: list[Any] = [torch] if kind == "cpu" else [torch, getattr(torch, kind)]
         self.states = [g.get_rng_state() for g in self.generators]
-        self.autocast = {
-            "device_type": kind,
-            "dtype": torch.get_autocast_dtype(kind),
-            "enabled": torch.is_autocast_enabled(kind),
-        }
-        self.dtype = torch.get_default_dtype()
+        self.device_type = kind
+        self.autocasts = torch.is_autocast_enabled(kind)
+        self.autocast_dtype = torch.get_autocast_dtype(kind)
+        self.default_dtype = torch.get_default_dtype()
 
     @contextmanager
     def random_again(self) -> Iterator[None]:
@@ -137,8 +136,8 @@ class _Surroundings:
     def precision_again(self) -> Iterator[None]:
         now = torch.get_default_dtype()
         try:
-            torch.set_default_dtype(self.dtype)
-            with torch.autocast(**self.autocast):
+            torch.set_default_dtype(self.default_dtype)
+            with torch.autocast(self.device_type, self.autocast_dtype, self.autocasts):
                 yield
         finally:
             torch.set_default_dtype(now)

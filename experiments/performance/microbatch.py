@@ -20,6 +20,7 @@ import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -158,10 +159,10 @@ def main() -> None:
         "whole": Setting(*shared, large_batch, None),
     }
     # Before this process takes any memory of the device.
-    memory: dict[str, float | str] = dict.fromkeys(settings, "none: too little memory")
+    memory: dict[str, float | str] = dict.fromkeys(settings, "too large")
     for name, setting in settings.items():
         with (
-            suppress(torch.cuda.OutOfMemoryError),
+            suppress(torch.cuda.OutOfMemoryError, BrokenProcessPool),
             ProcessPoolExecutor(1, get_context("spawn")) as process,
         ):
             memory[name] = round(process.submit(peak_megabytes, setting).result(), 1)
