@@ -55,8 +55,6 @@ class _InPieces(torch.autograd.Function):
         ctx.surroundings = _Surroundings(pieces[0].images.device)
         ctx.set_materialize_grads(False)
         rows = [_heads(embed(piece)) for piece in pieces]
-        # It holds casts of the weights that were made without a graph.
-        torch.clear_autocast_cache()
         heads = zip(*rows, strict=True)
         return tuple(None if head[0] is None else torch.cat(head, dim=1) for head in heads)
 

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cyclip_pl import distributed
 from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.training import train
 from cyclip_pl.types import Batch, Embeddings
@@ -259,6 +260,28 @@ def test_both_passes_see_the_same(settings, autocast):
     tolerances = {"rtol": 1e-4, "atol": 1e-3} if autocast else {"rtol": 1e-7, "atol": 1e-8}
     torch.testing.assert_close(actual[1], expected[1], **tolerances)
     assert torch.equal(actual[2], expected[2]), "the second pass leaves the random state alone"
+
+
+class _Sum(nn.Module):
+    """Its two parameters get one gradient, in one tensor."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.one, self.other = (nn.Parameter(torch.zeros(3, 32, 32, dtype=dtype)) for _ in "12")
+
+    def forward(self, batch: Batch) -> Embeddings:
+        return Embeddings(batch.images + (self.one + self.other), batch.texts)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_pieces_add_up(dtype):
+    """512 in bfloat16 + 1 is 512."""
+    part = _Sum(dtype)
+    rows = embed_in_microbatches(part, [part], _batch(n=600), 1)
+    rows.image.sum().backward()
+    assert part.one.grad.dtype == dtype
+    for parameter in part.parameters():
+        assert torch.equal(parameter.grad, torch.full_like(parameter, 600))
 
 
 class _Kept:
