@@ -117,16 +117,15 @@ def test_a_batch_is_cut_evenly_and_not_copied():
         assert {x.untyped_storage().data_ptr() for x in cut} == {whole.untyped_storage().data_ptr()}
 
 
-# Pieces of 4, 4, 3 and of 6, 5 samples.
-@pytest.mark.parametrize("microbatch", [5, 7])
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_gradients_are_the_large_batchs_for_every_objective(name, microbatch):
+def test_gradients_are_the_large_batchs_for_every_objective(name):
+    """11 samples at most 5 at a time: pieces of 4, 4 and 3."""
     module, batch = _module(name), _batch(name, 11)
     if _batch_norms(module):
         pytest.skip("a BatchNorm in the projector: compared with ranks below")
     expected = _step(module, batch)
     assert expected[1].keys() == dict(module.named_parameters()).keys()
-    _assert_equal(_step(_module(name, microbatch=microbatch), batch), expected)
+    _assert_equal(_step(_module(name, microbatch=5), batch), expected)
 
 
 class _Loss(nn.Module):
