@@ -8,10 +8,12 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
 from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.model import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
 from cyclip_pl.optimization import decayed_names, parameter_groups
@@ -27,6 +29,10 @@ class ContrastiveModule(L.LightningModule):
         optimizer: parameter groups → optimiser.
         scheduler: (optimiser, total steps) → a schedule that advances every step.
         config: what all of these were made from, plain containers only; travels in checkpoints.
+        microbatch: samples whose activations are held at a time, None for the whole batch's.
+
+    Raises:
+        ValueError: microbatch below 1.
     """
 
     def __init__(
@@ -37,14 +43,20 @@ class ContrastiveModule(L.LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., Any],
         config: dict[str, Any] | None = None,
+        microbatch: int | None = None,
     ) -> None:
         super().__init__()
+        if microbatch is not None and (type(microbatch) is not int or microbatch < 1):
+            raise ValueError(
+                f"microbatch must be null or a whole number of at least 1, got {microbatch!r}"
+            )
         self.encoder = encoder
         self.projector = projector
         self.objective = objective
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.config = config
+        self.microbatch = microbatch
         # Now, while parameters have their shapes: FSDP flattens them.
         self.decayed = decayed_names(self)
 
@@ -53,7 +65,14 @@ class ContrastiveModule(L.LightningModule):
             raise ValueError(
                 "trainer.accumulate_grad_batches must be 1: the negatives of an in-batch objective"
                 " are the batch's, so accumulated small batches are not the large one;"
-                " raise data.batch_size instead"
+                " set data.batch_size=LARGE microbatch=SMALL instead"
+            )
+        whole = SingleDeviceStrategy, DDPStrategy
+        if stage == "fit" and self.microbatch and not isinstance(self.trainer.strategy, whole):
+            raise ValueError(
+                "microbatch needs whole parameters on every device, as trainer=default and"
+                f" trainer=ddp have, not {type(self.trainer.strategy).__name__}:"
+                " set microbatch=null"
             )
         if stage == "fit" and self.trainer.gradient_clip_algorithm not in (None, "norm"):
             raise ValueError(
@@ -63,6 +82,12 @@ class ContrastiveModule(L.LightningModule):
 
     def embed(self, batch: Batch) -> Embeddings:
         """Pixels and tokens → embeddings; the objective never sees the former."""
+        if self.microbatch is None or len(batch) <= self.microbatch:
+            return self._embed(batch)
+        parts = [self.encoder, self.projector]
+        return embed_in_microbatches(self._embed, parts, batch, self.microbatch)
+
+    def _embed(self, batch: Batch) -> Embeddings:
         return self.projector(self.encoder(batch), batch.augmentation)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

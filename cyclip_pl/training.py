@@ -48,6 +48,7 @@ def train(config: DictConfig) -> dict[str, float]:
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
         config=plain,
+        microbatch=config.microbatch,
     )
     if resume is not None:
         _check_weights(resume, module)

@@ -7,6 +7,7 @@ P augmentation parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -41,6 +42,18 @@ class Batch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Copy to `device`; the name and the signature are those of `Tensor.to`."""
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def split(self, size: int) -> list[Batch]:
+        """Consecutive samples, at most `size` each and as many in each as can be: views, no copies.
+
+        As even as possible, because a last piece of few samples would have poor batch statistics.
+        """
+        pieces = math.ceil(len(self) / size)
+        parts = [self.images, self.texts]
+        if self.augmentation is not None:
+            parts.append(self.augmentation)
+        cut = [x.tensor_split(pieces, dim=1) for x in parts]
+        return [Batch(*piece) for piece in zip(*cut, strict=True)]
 
     def pin_memory(self) -> Batch:
         """Called by `DataLoader(pin_memory=True)`."""

@@ -23,7 +23,9 @@ ALLOWED = {
     "objectives": BASE | {"losses"},
     "optimization": set(),
     "model": BASE | {"encoders", "projectors", "data"},
-    "module": BASE | {"encoders", "projectors", "objectives", "optimization", "model"},
+    "microbatch": BASE,
+    "module": BASE
+    | {"encoders", "projectors", "objectives", "optimization", "microbatch", "model"},
     "evaluation": BASE | {"losses", "locks"},
     "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},

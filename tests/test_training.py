@@ -178,7 +178,13 @@ def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer.accumulate_grad_batches=2"], "trainer.accumulate_grad_batches must be 1"),
+        (
+            ["trainer.accumulate_grad_batches=2"],
+            "trainer.accumulate_grad_batches must be 1: the negatives of an in-batch objective are"
+            " the batch's, so accumulated small batches are not the large one;"
+            " set data.batch_size=LARGE microbatch=SMALL instead",
+        ),
+        (["microbatch=0"], "microbatch must be null or a whole number of at least 1, got 0"),
         (["trainer.gradient_clip_algorithm=value"], "gradient_clip_algorithm must be norm"),
         (["data.train.shards='/nowhere/{0..3}.tar'"], r"data.train.shards: '/nowhere/0.tar'"),
         (["data.batch_size=97"], "lower data.batch_size"),
