@@ -3,7 +3,8 @@
 What is kept between the passes is one number a row and one a column. A tile serves its row and its
 columns at once, so both directions cost one pass. Across ranks each keeps its own x while the
 blocks y go round (the ring of Inf-CL, arXiv 2410.17243), forward with their columns' sums, backward
-with their gradients: no rank holds more than its own rows and two others'.
+with their gradients: no rank holds more than its own rows and two others'. (Inf-CL's published code
+takes a pass and a ring for each direction.)
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class NegativesBetween(torch.autograd.Function):
                 y_grads[columns] += product(weights.T, x[rows].T)
             y_grads = onward(y_grads, step, steps)
         scale_grad = (x * x_grads).sum().to(scale.dtype)
-        return x_grads * scale, y_grads * scale, scale_grad, None, None
+        return x_grads.mul_(scale), y_grads.mul_(scale), scale_grad, None, None
 
 
 class NegativesWithin(torch.autograd.Function):
@@ -107,7 +108,7 @@ class NegativesWithin(torch.autograd.Function):
         x_grads += block_grads
         # Each score stands in the gradient of its row and of its column.
         scale_grad = (x * x_grads).sum().to(scale.dtype) / 2
-        return x_grads * scale, scale_grad, None
+        return x_grads.mul_(scale), scale_grad, None
 
 
 def _other_half(step: int, rows: slice, columns: slice) -> bool:
