@@ -11,7 +11,7 @@ EVALUATION ?= zero_shot
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval sweep test check lock clean
+.PHONY: help install data demo train need-checkpoint eval sweep bench test check lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -43,6 +43,9 @@ eval: need-checkpoint $(INSTALLED) ## Evaluate CHECKPOINT=… with EVALUATION=ze
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
+
+bench: $(INSTALLED) ## Time the losses against their peers: ARGS='--sizes 1024,4096'
+	$(BIN)/python experiments/performance/losses.py $(ARGS)
 
 test: $(INSTALLED) ## Run the whole suite
 	$(BIN)/python -m pytest $(ARGS)

@@ -69,7 +69,7 @@ def cross_modal_consistency(image: Tensor, text: Tensor, form: Form | None = Non
 
 def _choose(form: Form | None, rows: int, width: int) -> Form:
     if form is None:
-        # Where their times cross on a CPU, D = 256…1,024: 3·N·D² against N²·D, backward too.
+        # A little above where their times cross on a CPU, D = 512…1,024.
         return "direct" if rows < 2 * width else "gram"
     if form not in _FORMS:
         raise ValueError(f'form must be "gram", "direct" or None, got {form!r}')

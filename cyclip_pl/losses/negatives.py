@@ -20,6 +20,10 @@ from cyclip_pl.losses.tiled_negatives import NegativesBetween, NegativesWithin
 
 Form = Literal["dense", "tiled"]
 
+# 512 × 512 scores between two ranks' rows: where the times cross on a CPU. With fewer a rank, and
+# many ranks, a ring of small tiles is slower than n×N scores at once, up to 256 MB of them.
+DENSE_BLOCK, DENSE_SCORES = 1 << 18, 1 << 26
+
 
 def negatives_both_ways(
     x: Tensor, y: Tensor, scale: Tensor | float, form: Form | None = None
@@ -66,17 +70,14 @@ def negatives_within(x: Tensor, scale: Tensor | float, form: Form | None = None)
 
 
 def choose(form: Form | None, x: Tensor, y: Tensor) -> Form:
-    """The form by the scores that this rank would hold, of x (V, n, D) against everyone's y."""
+    """The form by shape: x (V, n, D) of this rank against y (U, n, D) of all."""
     if form is None:
-        scores = x.shape[:-1].numel() * y.shape[:-1].numel() * world_size()
-        return "tiled" if scores > DENSE_SCORES else "dense"
+        block = x.shape[:-1].numel() * y.shape[:-1].numel()
+        worth_it = block > DENSE_BLOCK or block * world_size() > DENSE_SCORES
+        return "tiled" if worth_it else "dense"
     if form not in ("dense", "tiled"):
         raise ValueError(f'form must be "dense", "tiled" or None, got {form!r}')
     return form
-
-
-# Where their times cross on a CPU, one process: 1,024 × 1,024 scores.
-DENSE_SCORES = 1 << 20
 
 
 def _between(x: Tensor, y: Tensor, scale: Tensor | float, both_ways: bool) -> tuple[Tensor, Tensor]:

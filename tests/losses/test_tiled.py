@@ -187,9 +187,13 @@ def test_the_form_is_chosen_by_shape(monkeypatch):
     from cyclip_pl.losses import negatives
 
     x = torch.zeros(1, 8, 3)
-    monkeypatch.setattr(negatives, "DENSE_SCORES", 64)
+    monkeypatch.setattr(negatives, "DENSE_BLOCK", 64)
+    monkeypatch.setattr(negatives, "DENSE_SCORES", 640)
     assert negatives.choose(None, x, x) == "dense"
     assert negatives.choose(None, x.expand(2, -1, -1), x) == "tiled"
+    for ranks, form in ((10, "dense"), (11, "tiled")):
+        monkeypatch.setattr(negatives, "world_size", lambda ranks=ranks: ranks)
+        assert negatives.choose(None, x, x) == form
     with pytest.raises(ValueError, match='form must be "dense", "tiled" or None'):
         contrastive_loss(x[0], x[0], 1.0, "sparse")
 
