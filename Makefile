@@ -13,7 +13,7 @@ RUNS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep test check lock clean
+.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test check lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -54,6 +54,9 @@ report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, ru
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
+
+bench: $(INSTALLED) ## Time the losses against their peers: ARGS='--sizes 1024,4096'
+	$(BIN)/python experiments/performance/losses.py $(ARGS)
 
 test: $(INSTALLED) ## Run the whole suite
 	$(BIN)/python -m pytest $(ARGS)

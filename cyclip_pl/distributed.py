@@ -8,7 +8,7 @@ that one process would have, learnable scalars included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -79,23 +79,11 @@ class _Gather(torch.autograd.Function):
 class _FromNextRank(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return _exchange(x, to=rank() - 1, source=rank() + 1)
+        return from_ahead(x, 1)()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return _exchange(grads[0], to=rank() + 1, source=rank() - 1)
-
-
-def _exchange(x: Tensor, to: int, source: int) -> Tensor:
-    x = x.contiguous()
-    received = torch.empty_like(x)
-    transfers = [
-        dist.P2POp(dist.isend, x, to % world_size()),
-        dist.P2POp(dist.irecv, received, source % world_size()),
-    ]
-    for transfer in dist.batch_isend_irecv(transfers):
-        transfer.wait()
-    return received
+        return from_ahead(grads[0], -1)()
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
@@ -118,3 +106,48 @@ def from_next_rank(x: Tensor) -> Tensor:
     than its own and one other's.
     """
     return _FromNextRank.apply(x) if world_size() > 1 else x
+
+
+def from_ahead(x: Tensor, hops: int) -> Callable[[], Tensor]:
+    """Start to fetch the `x` of the rank `hops` ahead (behind, if negative); call to have it.
+
+    For use inside autograd functions: it has no gradient of its own. Between start and call `x`
+    may be read, not written.
+    """
+    if hops % world_size() == 0:
+        return lambda: x
+    x = x.contiguous()
+    received = torch.empty_like(x)
+    transfers = dist.batch_isend_irecv(
+        [
+            dist.P2POp(dist.isend, x, (rank() - hops) % world_size()),
+            dist.P2POp(dist.irecv, received, (rank() + hops) % world_size()),
+        ]
+    )
+
+    def wait() -> Tensor:
+        for transfer in transfers:
+            transfer.wait()
+        return received
+
+    return wait
+
+
+def passing_by(x: Tensor, steps: int) -> Iterator[Tensor]:
+    """One's own `x`, then that of the rank ahead, …, of `steps` ahead; not differentiable.
+
+    The next one's is under way while the caller uses the last, which may be read, not written.
+    """
+    for step in range(steps + 1):
+        coming = from_ahead(x, int(step < steps))
+        yield x
+        x = coming()
+
+
+def onward(x: Tensor, step: int, steps: int) -> Tensor:
+    """What travels with `passing_by`'s blocks, written at every step and brought home at the last.
+
+    Called after each of the steps 0, …, `steps`: hands `x` on with its block, or to the block's
+    owner.
+    """
+    return from_ahead(x, 1 if step < steps else -steps)()

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import gather, sum_over_ranks, world_size
+from cyclip_pl.losses.gram import Gram
 from cyclip_pl.losses.info_nce import check_pair
 from cyclip_pl.losses.precision import full_precision
 
@@ -40,8 +41,9 @@ def consistency_terms(
     Args:
         image: (n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (n, D) likewise.
-        form: "gram" costs 3·n·D² and O(D²) memory, and one sum of 3·D² numbers over the ranks;
-            "direct" costs N²·D and O(n·N) memory; None takes the cheaper by shape.
+        form: "gram" costs 7·n·D² with its gradient and O(D²) memory, and one sum of 3·D² numbers
+            over the ranks; "direct" costs 3·n·N·D and O(n·N) memory; None takes the cheaper by
+            shape.
 
     Returns:
         (in-modal, cross-modal), global scalars, equal on every rank.
@@ -51,7 +53,7 @@ def consistency_terms(
     """
     check_pair(image, text)
     rows = image.shape[0] * world_size()
-    square, crossed = _FORMS[_choose(form, rows, image.shape[1])](image + text, image - text)
+    square, crossed = _FORMS[_choose(form, rows, image.shape[1])](image, text)
     return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
 
 
@@ -67,22 +69,16 @@ def cross_modal_consistency(image: Tensor, text: Tensor, form: Form | None = Non
 
 def _choose(form: Form | None, rows: int, width: int) -> Form:
     if form is None:
-        # Where their times cross on a CPU, D = 256…1,024: 3·N·D² against N²·D, backward too.
+        # A little above where their times cross on a CPU, D = 512…1,024.
         return "direct" if rows < 2 * width else "gram"
     if form not in _FORMS:
         raise ValueError(f'form must be "gram", "direct" or None, got {form!r}')
     return form
 
 
-def _gram(total: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-    """‖G‖² and ⟨G,Gᵀ⟩ from sums over samples; no rank needs another's rows."""
-    products = torch.stack([total.T @ total, error.T @ error, error.T @ total])
-    p, q, r = sum_over_ranks(products)
-    return (p * q).sum(), (r * r.T).sum()
-
-
-def _direct(total: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+def _direct(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
     """‖G‖² and ⟨G,Gᵀ⟩ from G itself, each rank its own rows of it."""
+    total, error = image + text, image - text
     errors = gather(error)
     g = total @ errors.T
     # One process has Gᵀ at hand; a rank computes its rows of it.
@@ -92,6 +88,6 @@ def _direct(total: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
 
 
 _FORMS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    "gram": _gram,
+    "gram": Gram.apply,
     "direct": _direct,
 }

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import gather, rank, sum_over_ranks, world_size
+from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.losses.info_nce import check_pair
+from cyclip_pl.losses.negatives import Form, negative_scores, negatives_both_ways
 from cyclip_pl.losses.precision import full_precision
 
 
@@ -20,6 +21,7 @@ def hard_negative_loss(
     alpha: float = 1.0,
     beta: float = 0.25,
     top_k: int | None = None,
+    form: Form | None = None,
 ) -> Tensor:
     """Both directions' mean of −log[e^{s_jj} / (α·e^{s_jj} + Σ_{k∈H} w_jk·e^{s_jk})].
 
@@ -34,33 +36,46 @@ def hard_negative_loss(
         alpha: share of the positive in the denominator.
         beta: how much more the harder negatives weigh.
         top_k: only so many of a row's negatives, the hardest; None (or more than there are): all.
+        form: "dense" holds n×N scores, "tiled" a tile; None takes the cheaper by shape. With
+            `top_k`, which must see a row whole, it is dense.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: shapes that differ, or a global batch of one, which has no negatives.
+        ValueError: an unknown form, shapes that differ, or a global batch of one, which has no
+            negatives.
     """
     check_pair(image, text)
-    if len(image) * world_size() < 2:
+    samples = len(image) * world_size()
+    if samples < 2:
         raise ValueError("a batch of one sample has no negatives")
-    both = _rows(scale * image @ gather(text).T, alpha, beta, top_k) + _rows(
-        scale * text @ gather(image).T, alpha, beta, top_k
+    negatives = math.log(min(top_k or samples, samples - 1)) + (
+        _weighted(image[None], text[None], scale, beta, form)
+        if top_k is None
+        else _hardest(image[None], text[None], scale, beta, top_k)
     )
-    return sum_over_ranks(both) / (2 * len(image) * world_size())
+    # Over the positive e^{s_jj}, the denominator is α + Σ_k w_jk·e^{s_jk − s_jj}.
+    excess = negatives - scale * (image * text).sum(-1)
+    losses = torch.logaddexp(excess.new_tensor(alpha).log(), excess)
+    return sum_over_ranks(losses.sum()) / (2 * len(image) * world_size())
 
 
-def _rows(scores: Tensor, alpha: float, beta: float, top_k: int | None) -> Tensor:
-    """The sum over this rank's rows of (n, N) scores."""
-    n, samples = scores.shape
-    own = torch.arange(n, device=scores.device) + rank() * n
-    positive = scores.gather(1, own[:, None])
-    negatives = scores.scatter(1, own[:, None], -torch.inf)
-    count = min(top_k or samples, samples - 1)
-    # Without the one that is no negative.
-    negatives = negatives.topk(count, dim=1).values
-    weighted = math.log(count) + (
-        torch.logsumexp((1 + beta) * negatives, 1) - torch.logsumexp(beta * negatives, 1)
-    )
-    denominator = torch.logaddexp(math.log(alpha) + positive.squeeze(1), weighted)
-    return (denominator - positive.squeeze(1)).sum()
+def _weighted(
+    image: Tensor, text: Tensor, scale: Tensor | float, beta: float, form: Form | None
+) -> Tensor:
+    """log[Σ_k e^{(1+β) s_jk} / Σ_l e^{β s_jl}] over all negatives, by image and by text, (2, n)."""
+    harder = negatives_both_ways(image, text, (1 + beta) * scale, form)
+    level = negatives_both_ways(image, text, beta * scale, form)
+    return torch.cat(harder) - torch.cat(level)
+
+
+def _hardest(image: Tensor, text: Tensor, scale: Tensor | float, beta: float, top_k: int) -> Tensor:
+    """The same over the `top_k` hardest only."""
+    both = []
+    for x, y in ((image, text), (text, image)):
+        scores = negative_scores(x, y, scale)[0, :, 0]
+        # Without the one that is no negative.
+        hardest = scores.topk(min(top_k, scores.shape[1] - 1), dim=1).values
+        both.append(((1 + beta) * hardest).logsumexp(1) - (beta * hardest).logsumexp(1))
+    return torch.stack(both)

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import logsigmoid
 
-from cyclip_pl.distributed import gather, rank, sum_over_ranks, world_size
+from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.losses.negatives import Form, negatives_one_way
 from cyclip_pl.losses.precision import full_precision
 
 
 @full_precision
-def info_nce(query: Tensor, key: Tensor, scale: Tensor | float) -> Tensor:
+def info_nce(query: Tensor, key: Tensor, scale: Tensor | float, form: Form | None = None) -> Tensor:
     """CE(s·Q·Kᵀ, diag), the mean over the N samples of all ranks.
 
     Args:
         query: (n, D) unit-norm rows of this rank, n equal on all ranks.
         key: (n, D) likewise; row k belongs to query row k.
         scale: s, the multiplier (not its logarithm).
+        form: "dense" holds n×N scores, "tiled" a tile; None takes the cheaper by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: the shapes differ or are not two-dimensional.
+        ValueError: an unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(query, key)
-    return sum_over_ranks(query_losses(query, key, scale)) / (len(query) * world_size())
+    negatives = negatives_one_way(query[None], key[None], scale, form)
+    losses = pair_losses(query, key, scale, negatives)
+    return sum_over_ranks(losses.sum()) / (len(query) * world_size())
 
 
-def query_losses(query: Tensor, key: Tensor, scale: Tensor | float) -> Tensor:
-    """The sum of this rank's cross-entropies: its own rows against everyone's keys."""
-    target = torch.arange(len(query), device=query.device) + rank() * len(query)
-    return cross_entropy(scale * query @ gather(key).T, target, reduction="sum")
+def pair_losses(query: Tensor, key: Tensor, scale: Tensor | float, negatives: Tensor) -> Tensor:
+    """softplus(negatives − s·⟨Q_j,K_j⟩): (n, D), (n, D) and log-sum-exps (…, n) → (…, n)."""
+    return -logsigmoid(scale * (query * key).sum(-1) - negatives)
 
 
 def check_pair(image: Tensor, text: Tensor) -> None:

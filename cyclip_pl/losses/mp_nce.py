@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from cyclip_pl.distributed import gather, rank, sum_over_ranks, world_size
+from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.losses.negatives import Form, negatives_both_ways, negatives_within
 from cyclip_pl.losses.precision import full_precision
 
 PairWeight = Literal["balanced", "uniform"]
@@ -21,6 +22,7 @@ def mp_nce_loss(
     scales: Tensor,
     offsets: Tensor,
     pair_weight: PairWeight = "balanced",
+    form: Form | None = None,
 ) -> Tensor:
     """The weighted mean over ordered positive pairs (i, p) of
 
@@ -37,13 +39,14 @@ def mp_nce_loss(
         offsets: (3,), b_D likewise.
         pair_weight: "balanced" takes the mean within image→image, image→text, text→image and (of
             several texts) text→text, and then theirs; "uniform" the mean of all pairs.
+        form: "dense" holds the scores, "tiled" a tile of them; None takes the cheaper by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: shapes that differ, an unknown `pair_weight`, or a global batch of one sample,
-            which has no negatives.
+        ValueError: shapes that differ, an unknown `pair_weight` or form, or a global batch of one
+            sample, which has no negatives.
     """
     if image.ndim != 3 or text.ndim != 3 or image.shape[1:] != text.shape[1:]:
         raise ValueError(
@@ -55,7 +58,7 @@ def mp_nce_loss(
     if image.shape[1] * world_size() < 2:
         raise ValueError("a batch of one sample has no negatives")
     sums, counts = [], []
-    negatives = [_negatives(own, (image, text), scales, offsets) for own in (0, 1)]
+    negatives = _negatives(image, text, scales, offsets, form)
     for own, anchors in enumerate((image, text)):
         for other, positives in enumerate((image, text)):
             losses = [
@@ -77,22 +80,13 @@ def mp_nce_loss(
 
 
 def _negatives(
-    own: int, modalities: tuple[Tensor, Tensor], scales: Tensor, offsets: Tensor
-) -> Tensor:
-    """Log-sum-exp over N(i) for every view of modality `own`, (V, n); domains add their numbers."""
-    anchors = modalities[own]
-    n = anchors.shape[1]
-    sums = []
-    for other, views in enumerate(modalities):
-        # (V', N, D): every rank's rows of every view.
-        keys = gather(views.transpose(0, 1).contiguous()).transpose(0, 1)
-        scores = (anchors.flatten(0, 1) @ keys.flatten(0, 1).T - offsets[own + other]) * scales[
-            own + other
-        ]
-        scores = scores.view(len(anchors), n, len(views), -1)
-        same = torch.eye(n, dtype=torch.bool, device=scores.device)
-        mine = slice(rank() * n, (rank() + 1) * n)
-        mask = torch.zeros_like(scores[0, :, 0], dtype=torch.bool)
-        mask[:, mine] = same
-        sums.append(scores.masked_fill(mask[:, None], -torch.inf).logsumexp((2, 3)))
-    return torch.logaddexp(*sums)
+    image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor, form: Form | None
+) -> tuple[Tensor, Tensor]:
+    """Log-sum-exp over N(i) of every image (V, n) and text (U, n); domains add their numbers."""
+    # s(⟨z_i,z_j⟩ − b) is s·⟨z_i,z_j⟩ less a number, and so is its log-sum-exp.
+    images, between, texts = scales * offsets
+    by_image, by_text = negatives_both_ways(image, text, scales[1], form)
+    return (
+        torch.logaddexp(negatives_within(image, scales[0], form) - images, by_image - between),
+        torch.logaddexp(negatives_within(text, scales[2], form) - texts, by_text - between),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ def _widen(x: Any) -> Any:
     return x
 
 
-def full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def full_precision(function: Function) -> Function:
     """Run `function` outside autocast with half-precision tensor arguments widened to float32.
 
     float32 and float64 arguments pass as they are.
@@ -28,4 +31,4 @@ def full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
         with torch.autocast(device_type=device, enabled=False):
             return function(*(_widen(x) for x in args), **{k: _widen(v) for k, v in kwargs.items()})
 
-    return wrapped
+    return cast(Function, wrapped)

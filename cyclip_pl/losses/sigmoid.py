@@ -8,12 +8,18 @@ from torch.nn.functional import logsigmoid
 
 from cyclip_pl.distributed import from_next_rank, sum_over_ranks, world_size
 from cyclip_pl.losses.info_nce import check_pair
+from cyclip_pl.losses.negatives import Form, choose, scalar
 from cyclip_pl.losses.precision import full_precision
+from cyclip_pl.losses.tiled_sigmoid import SigmoidNegatives
 
 
 @full_precision
 def sigmoid_loss(
-    image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | float
+    image: Tensor,
+    text: Tensor,
+    scale: Tensor | float,
+    bias: Tensor | float,
+    form: Form | None = None,
 ) -> Tensor:
     """−(1/N) Σ_jk log σ(z_jk·(s·⟨I_j,T_k⟩ + b)), z_jk = 1 for j = k and −1 elsewhere.
 
@@ -25,17 +31,31 @@ def sigmoid_loss(
         text: (n, D) likewise; row k belongs to image row k.
         scale: s, the multiplier (not its logarithm).
         bias: b, added to every score.
+        form: "dense" holds n×N scores, a block a rank, "tiled" a tile; None takes the cheaper by
+            shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: the shapes differ or are not two-dimensional.
+        ValueError: an unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
-    signs = 2 * torch.eye(len(image), device=image.device) - 1
-    total = -logsigmoid(signs * (scale * image @ text.T + bias)).sum()
+    positives = -logsigmoid(scale * (image * text).sum(-1) + bias).sum()
+    if choose(form, image[None], text[None]) == "tiled":
+        scalars = scalar(scale, image), scalar(bias, image)
+        wanted = torch.is_grad_enabled() and any(x.requires_grad for x in (image, text, *scalars))
+        negatives = SigmoidNegatives.apply(image, text, *scalars, wanted)
+    else:
+        negatives = sum_over_ranks(_dense(image, text, scale, bias))
+    return (sum_over_ranks(positives) + negatives) / (len(image) * world_size())
+
+
+def _dense(image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | float) -> Tensor:
+    """This rank's Σ softplus(s·⟨I_j,T_k⟩ + b) over j ≠ k, a block of n×n scores a rank."""
+    scores = (scale * image @ text.T + bias).fill_diagonal_(-torch.inf)
+    total = -logsigmoid(-scores).sum()
     for _ in range(world_size() - 1):
         text = from_next_rank(text)
         total = total - logsigmoid(-(scale * image @ text.T + bias)).sum()
-    return sum_over_ranks(total) / (len(image) * world_size())
+    return total

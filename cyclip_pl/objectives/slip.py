@@ -51,7 +51,8 @@ class SLIP(ScaledObjective):
         assert embeddings.image_views is not None
         losses = [contrastive_loss(embeddings.image[0], t, self.scale) for t in embeddings.text]
         contrastive = torch.stack(losses).mean()
-        views = nt_xent_loss(*embeddings.image_views[-2:], self.temperature)
+        first, second = embeddings.image_views[-2:]
+        views = nt_xent_loss(first, second, self.temperature)
         return {
             "total": contrastive + self.self_supervision * views,
             "contrastive": contrastive,

@@ -1,0 +1,62 @@
+"""What the benchmarks share: the machine, times in pairs, peak memory in a process of its own."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+
+def machine(*packages: str) -> str:
+    """Processor, cores and versions, for the head of a table."""
+    names = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x]
+    processor = names[0].split(":")[1].strip() if names else platform.processor()
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{len(names)} × {processor}; Python {platform.python_version()}, {versions}"
+
+
+def available_bytes() -> int:
+    """Memory that can be had without swapping."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/meminfo names no MemAvailable")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+# What passes, and what the process's threads worked: where others use the machine, one thread's
+# work is what it would take alone.
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def seconds(function: Callable[[], Any], clock: str = "wall") -> float:
+    start = CLOCKS[clock]()
+    function()
+    return CLOCKS[clock]() - start
+
+
+def alternating(
+    functions: dict[str, Callable[[], Any]], rounds: int, clock: str = "wall"
+) -> dict[str, list[float]]:
+    """Seconds of each function by round, taking turns, so that a busy machine is so for all."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            times[name].append(seconds(function, clock))
+    return times
+
+
+def alone(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)` in a fresh process; BrokenProcessPool if that one is killed."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()

@@ -1,0 +1,260 @@
+"""Forward and backward of the losses against their peers': time, extra memory, growth, ranks.
+
+    python experiments/performance/losses.py --sizes 1024,4096,16384
+
+prints a table and writes it to `--output`, with a plot beside it. Rows are random unit vectors,
+float32. Ours and the peers' take turns, `--rounds` times; a time is the median of its rounds and a
+ratio the median of the rounds' ratios. `--clock cpu --threads 1` times the work, and serves where
+others use the machine. Extra memory is by how much one call raised the peak of a process of its
+own. What would not fit into the memory at hand is left out and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import tempfile
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import peers
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from common import CLOCKS, alone, alternating, available_bytes, machine, peak_bytes, seconds
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from cyclip_pl.losses.consistency import consistency_terms
+from cyclip_pl.losses.contrastive import contrastive_loss
+from cyclip_pl.losses.mp_nce import mp_nce_loss
+from cyclip_pl.losses.sigmoid import sigmoid_loss
+
+FOLDER = Path(__file__).parent
+FIELDS = [
+    "loss",
+    "form",
+    "samples",
+    "width",
+    "ranks",
+    "clock",
+    "threads",
+    "milliseconds",
+    "to_ours",
+    "megabytes",
+]
+IMAGE_VIEWS = 3
+
+
+def cyclip(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    in_modal, cross_modal = consistency_terms(image, text)
+    return contrastive_loss(image, text, scale) + 0.25 * (in_modal + cross_modal)
+
+
+def _mp_nce(form: str | None) -> Callable[..., Tensor]:
+    return lambda i, t, s: mp_nce_loss(i, t, s.expand(3), s.new_zeros(3), form=form)
+
+
+# loss → form → the function, and how many N×N float32 matrices it needs at its peak, about.
+LOSSES: dict[str, dict[str, tuple[Callable[..., Any], float]]] = {
+    "contrastive": {
+        "ours": (contrastive_loss, 0),
+        "open_clip": (peers.clip, 6),
+        "ours, dense": (lambda i, t, s: contrastive_loss(i, t, s, "dense"), 4),
+    },
+    "sigmoid": {
+        "ours": (lambda i, t, s: sigmoid_loss(i, t, s, -10.0), 0),
+        "open_clip": (lambda i, t, s: peers.siglip(i, t, s, -10.0), 6),
+    },
+    "consistency": {
+        "ours": (lambda i, t, s: sum(consistency_terms(i, t)), 0),
+        "authors": (lambda i, t, s: sum(peers.consistency(i, t)), 8),
+        "ours, direct": (lambda i, t, s: sum(consistency_terms(i, t, "direct")), 3),
+    },
+    "cyclip": {
+        "ours": (cyclip, 0),
+        "authors": (peers.cyclip, 12),
+        "CLIP of open_clip": (peers.clip, 6),
+        "CLIP of ours": (contrastive_loss, 0),
+    },
+    "mp_nce": {
+        "ours": (_mp_nce(None), 0),
+        "plain": (
+            lambda i, t, s: peers.mp_nce(i, t, s.expand(3), s.new_zeros(3)),
+            8 * (IMAGE_VIEWS + 1) ** 2,
+        ),
+        "ours, dense": (_mp_nce("dense"), 5 * IMAGE_VIEWS**2),
+    },
+}
+
+
+def inputs(loss: str, samples: int, width: int, seed: int = 0) -> list[Tensor]:
+    torch.manual_seed(seed)
+    views = (IMAGE_VIEWS, 1) if loss == "mp_nce" else (1, 1)
+    rows = [normalize(torch.randn(v, samples, width), dim=-1) for v in views]
+    if loss != "mp_nce":
+        rows = [x[0] for x in rows]
+    return [x.requires_grad_() for x in (*rows, torch.tensor(14.3))]
+
+
+def step(loss: str, form: str, leaves: list[Tensor]) -> None:
+    for leaf in leaves:
+        leaf.grad = None
+    LOSSES[loss][form][0](*leaves).backward()
+
+
+def extra_bytes(loss: str, form: str, samples: int, width: int, threads: int) -> int:
+    """By how much one forward and backward raises the peak; libraries are loaded before."""
+    torch.set_num_threads(threads)
+    step(loss, form, inputs(loss, 64, width))
+    leaves = inputs(loss, samples, width)
+    before = peak_bytes()
+    step(loss, form, leaves)
+    return peak_bytes() - before
+
+
+def times(
+    loss: str, forms: list[str], samples: int, width: int, threads: int, rounds: int, clock: str
+) -> dict[str, list[float]]:
+    torch.set_num_threads(threads)
+    for form in forms:
+        step(loss, form, inputs(loss, 64, width))
+    leaves = inputs(loss, samples, width)
+    calls = {form: lambda form=form: step(loss, form, leaves) for form in forms}
+    return alternating(calls, rounds, clock)
+
+
+def compare(loss: str, samples: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each form that fits."""
+    forms, rows = [], []
+    for form, (_, matrices) in LOSSES[loss].items():
+        if matrices * 4 * samples**2 > 0.9 * available_bytes():
+            print(f"{loss}, {form}, N = {samples}: would not fit into the memory at hand")
+        else:
+            forms.append(form)
+    try:
+        settings = (options.width, options.threads, options.rounds, options.clock)
+        series = alone(times, loss, forms, samples, *settings)
+        for form in forms:
+            ratios = [x / y for x, y in zip(series[form], series["ours"], strict=True)]
+            extra = alone(extra_bytes, loss, form, samples, options.width, options.threads)
+            rows.append(
+                {
+                    "loss": loss,
+                    "form": form,
+                    "samples": samples,
+                    "width": options.width,
+                    "ranks": 1,
+                    "clock": options.clock,
+                    "threads": options.threads,
+                    "milliseconds": round(1e3 * statistics.median(series[form]), 1),
+                    "to_ours": round(statistics.median(ratios), 2),
+                    "megabytes": round(extra / 1e6, 1),
+                }
+            )
+            print(*rows[-1].values(), sep="\t", flush=True)
+    except BrokenProcessPool:
+        print(f"{loss}, N = {samples}: killed, out of memory")
+    return rows
+
+
+def _rank(rank: int, world: int, folder: str, loss: str, samples: int, width: int) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(minutes=10),
+    )
+    step(loss, "ours", inputs(loss, 64, width))
+    leaves = inputs(loss, samples // world, width, seed=rank)
+    before = peak_bytes()
+    dist.barrier()
+    taken = min(seconds(lambda: step(loss, "ours", leaves)) for _ in range(2))
+    torch.save((taken, peak_bytes() - before), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def of_ranks(loss: str, samples: int, world: int, width: int) -> dict[str, Any]:
+    """The slowest rank's time and the largest rank's extra memory, a thread each."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_rank, (world, folder, loss, samples, width), nprocs=world)
+        results = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(world)]
+    row = {
+        "loss": loss,
+        "form": "ours, a thread a rank",
+        "samples": samples,
+        "width": width,
+        "ranks": world,
+        "clock": "wall",
+        "threads": 1,
+        "milliseconds": round(1e3 * max(t for t, _ in results), 1),
+        "to_ours": "",
+        "megabytes": round(max(m for _, m in results) / 1e6, 1),
+    }
+    print(*row.values(), sep="\t", flush=True)
+    return row
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    losses = [loss for loss in LOSSES if any(row["loss"] == loss for row in rows)]
+    figure, axes = pyplot.subplots(
+        2, len(losses), figsize=(3.4 * len(losses), 6), sharex=True, squeeze=False
+    )
+    for column, loss in enumerate(losses):
+        for line, (field, unit) in enumerate((("milliseconds", "ms"), ("megabytes", "extra MB"))):
+            axis = axes[line][column]
+            for form in LOSSES[loss]:
+                points = [
+                    (row["samples"], row[field])
+                    for row in rows
+                    if row["loss"] == loss and row["form"] == form
+                ]
+                if points:
+                    axis.plot(*zip(*sorted(points), strict=True), marker="o", label=form)
+            axis.set(xscale="log", yscale="log", ylabel=unit, title=loss if line == 0 else "")
+            axis.grid(alpha=0.3)
+        axes[0][column].legend(fontsize=7)
+        axes[1][column].set_xlabel("samples N")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    numbers = lambda text: [int(x) for x in text.split(",") if x]  # noqa: E731
+    parser.add_argument("--sizes", type=numbers, default=[1024, 4096, 16384])
+    parser.add_argument("--losses", type=lambda text: text.split(","), default=list(LOSSES))
+    parser.add_argument("--ranks", type=numbers, default=[1, 2, 4], help="empty: none")
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser.add_argument("--output", type=Path, default=FOLDER / "losses.csv")
+    options = parser.parse_args()
+    print(machine("torch", "open_clip_torch"), f"{options.threads} threads", sep="; ")
+    print(*FIELDS, sep="\t")
+    rows = [
+        row for loss in options.losses for n in options.sizes for row in compare(loss, n, options)
+    ]
+    for loss in options.losses:
+        rows += [of_ranks(loss, n, w, options.width) for n in options.sizes for w in options.ranks]
+    with options.output.open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    plot(rows, options.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What people would take instead: open_clip's losses, and formulas as their papers write them."""
+
+from __future__ import annotations
+
+import torch
+from open_clip.loss import ClipLoss, SigLipLoss
+from torch import Tensor
+from torch.nn.functional import softplus
+
+clip = ClipLoss()
+siglip = SigLipLoss()
+
+
+def consistency(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """CyCLIP's eq. 2 and 3 as its authors compute them, three N×N matrices."""
+    images, texts, crossed = image @ image.T, text @ text.T, image @ text.T
+    n = len(image)
+    return (images - texts).square().mean() * n, (crossed - crossed.T).square().mean() * n
+
+
+def cyclip(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """The authors' whole loss: λ1 = λ2 = 0.25."""
+    in_modal, cross_modal = consistency(image, text)
+    return clip(image, text, scale) + 0.25 * (in_modal + cross_modal)
+
+
+def mp_nce(image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor) -> Tensor:
+    """UniCLIP's loss from all similarities, ((V+U)·N)²; image (V, N, D), text (U, N, D)."""
+    (v, n, _), u = image.shape, len(text)
+    rows = torch.cat([image.flatten(0, 1), text.flatten(0, 1)])
+    modality = torch.tensor([0] * v + [1] * u)
+    domain = (modality[:, None] + modality).repeat_interleave(n, 0).repeat_interleave(n, 1)
+    scores = (rows @ rows.T - offsets[domain]) * scales[domain]
+    sample = torch.arange(n).repeat(v + u)
+    negatives = scores.masked_fill(sample[:, None] == sample, -torch.inf).logsumexp(1)
+    blocks = scores.view(v + u, n, v + u, n).diagonal(0, 1, 3)
+    losses = softplus(negatives.view(v + u, n)[:, None] - blocks)
+    groups = []
+    for a in (0, 1):
+        for b in (0, 1):
+            pairs = (modality[:, None] == a) & (modality == b) & ~torch.eye(v + u, dtype=torch.bool)
+            if pairs.any():
+                groups.append(losses[pairs].mean())
+    return torch.stack(groups).mean()

@@ -1,0 +1,107 @@
+"""On paper: the bytes that a rank sends and holds in a step for a loss of N samples on W ranks.
+
+    python experiments/performance/traffic.py
+
+D numbers a row, float32; n = N/W rows a rank, and E = 4·n·D bytes a modality's block of them. What
+is held is beside a rank's own rows and their gradients; a tile is 4,096² at most, V = 3 views.
+Of the whole, all-gather and reduce-scatter send (W − 1)/W, an all-reduce twice that.
+
+CLIP, tiled: forward W − 1 blocks, backward as many and W of gradients, (3W − 2)·E. Holds scaled
+  rows, two blocks and two of gradients, 5E, and three tiles.
+CLIP, open_clip local (`--local-loss --gather-with-grad`): both modalities gathered, their gradients
+  reduced, 4(W − 1)·E. Holds both gathered with their gradients, 4W·E, and two matrices n×N, each
+  with its log-softmax and its gradient, 6·4·n·N.
+CLIP, open_clip default: 2(W − 1)·E, no gradient. Holds both gathered, 2W·E, and N×N with two
+  log-softmaxes and a gradient, 4·4·N².
+CLIP, Inf-CL (arXiv 2410.17243, its published code): a ring for each direction, 2(3W − 2)·E; 5E,
+  and tiles on the chip.
+CyCLIP, tiled and Gram: CLIP's and the all-reduce of 3·D² numbers; CLIP's and 7·4·D².
+SigLIP, tiled: W − 1 blocks with W of gradients, (2W − 1)·E; 5E and three tiles.
+SigLIP, open_clip: W − 1 blocks, backward as many of gradients, 2(W − 1)·E. Holds all blocks, W·E,
+  and of every one its scores, labels and their product, 3·4·n·N, for the gradient.
+UniCLIP, tiled: CLIP's ring between images and texts, and within them blocks of V·E and E half way
+  round, H = ⌊W/2⌋, (3H + 1)(V + 1)·E; 5V·E and three tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Bytes = tuple[float, float]
+WIDTH, TILE, VIEWS = 512, 4096, 3
+
+
+def _tiles(n: float) -> float:
+    return 12 * min(n, TILE) ** 2
+
+
+def _clip(n: float, w: int, e: float) -> Bytes:
+    return (3 * w - 2) * e, 5 * e + _tiles(n)
+
+
+def _clip_local(n: float, w: int, e: float) -> Bytes:
+    return 4 * (w - 1) * e, 4 * w * e + 24 * n * n * w
+
+
+def _clip_default(n: float, w: int, e: float) -> Bytes:
+    return 2 * (w - 1) * e, 2 * w * e + 16 * (n * w) ** 2
+
+
+def _inf_cl(n: float, w: int, e: float) -> Bytes:
+    return 2 * (3 * w - 2) * e, 5 * e
+
+
+def _cyclip(n: float, w: int, e: float) -> Bytes:
+    sent, held = _clip(n, w, e)
+    return sent + 2 * (w - 1) / w * 12 * WIDTH**2, held + 28 * WIDTH**2
+
+
+def _siglip(n: float, w: int, e: float) -> Bytes:
+    return (2 * w - 1) * e, 5 * e + _tiles(n)
+
+
+def _siglip_open_clip(n: float, w: int, e: float) -> Bytes:
+    return 2 * (w - 1) * e, w * e + 12 * n * n * w
+
+
+def _uniclip(n: float, w: int, e: float) -> Bytes:
+    within = (3 * (w // 2) + 1) * (VIEWS + 1) * e
+    return (3 * w - 2) * e + within, 5 * VIEWS * e + _tiles(n)
+
+
+OBJECTIVES: dict[str, Callable[[float, int, float], Bytes]] = {
+    "CLIP, tiled": _clip,
+    "CLIP, open_clip local": _clip_local,
+    "CLIP, open_clip default": _clip_default,
+    "CLIP, Inf-CL": _inf_cl,
+    "CyCLIP, tiled and Gram": _cyclip,
+    "SigLIP, tiled": _siglip,
+    "SigLIP, open_clip": _siglip_open_clip,
+    "UniCLIP, tiled": _uniclip,
+}
+
+
+def _readable(count: float) -> str:
+    for unit in ("MB", "GB", "TB"):
+        count /= 1e3 if unit != "MB" else 1e6
+        if count < 1000 or unit == "TB":
+            return f"{count:.3g} {unit}"
+    raise AssertionError
+
+
+def main() -> None:
+    ranks = (8, 64, 256, 1024)
+    for samples in (32_768, 1_048_576):
+        print(f"\nN = {samples:,}, D = {WIDTH}: a rank sends / holds, by W\n")
+        print("| |", " | ".join(map(str, ranks)), "|")
+        print("|---" * (len(ranks) + 1) + "|")
+        for name, function in OBJECTIVES.items():
+            cells = []
+            for w in ranks:
+                n = samples / w
+                cells.append(" / ".join(map(_readable, function(n, w, 4 * n * WIDTH))))
+            print(f"| {name} |", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    main()
