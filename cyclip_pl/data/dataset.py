@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from cyclip_pl.data.decode import Decoder, Unusable
+from cyclip_pl.data.decode import Decoder
 from cyclip_pl.data.plan import batches_of_worker
 from cyclip_pl.data.raw import RawSample, ShardReader
 from cyclip_pl.data.remember import Remember
@@ -18,6 +18,7 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.stream import NothingToRead, Reader, Stream
 from cyclip_pl.data.tally import Tally
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
+from cyclip_pl.data.unusable import Unusable
 from cyclip_pl.data.urls import name_all
 from cyclip_pl.data.views.interface import ViewedSample, Views
 from cyclip_pl.types import Batch
@@ -121,7 +122,8 @@ class BatchStream(IterableDataset["Batch | Failure"]):
             found: dict[str, None] = {}
             for raw in self.stream.samples(reader, turn, self._read_shard, self._tally):
                 try:
-                    image, captions = self._decode(raw)
+                    picture, captions = self._decode(raw)
+                    viewed = self.views(picture, captions, self._generator(reader, raw))
                 except Unusable as error:
                     self._tally.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
@@ -130,7 +132,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
                         raise NothingToRead(self._nothing(usable, found)) from None
                     continue
                 usable += 1
-                yield self.views(image, captions, self._generator(reader, raw))
+                yield viewed
             if usable < max(1, _LEAST_USABLE * wanted):
                 raise NothingToRead(self._nothing(usable, found))
 
