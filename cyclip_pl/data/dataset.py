@@ -8,7 +8,7 @@ from itertools import count
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from cyclip_pl.data.decode import Decoder
 from cyclip_pl.data.plan import batches_of_worker
@@ -152,9 +152,12 @@ class BatchStream(IterableDataset["Batch | Failure"]):
     def _batch(self, samples: list[ViewedSample]) -> Batch:
         texts = [sample.texts[view] for view in range(self.views.text_views) for sample in samples]
         tokens = self.tokenizer(texts)
+        views = self.views.image_views
+        # Collated in the memory that a worker shares with the training process.
+        images = [sample.images[view] for view in range(views) for sample in samples]
         augmentations = [s.augmentation for s in samples if s.augmentation is not None]
         return Batch(
-            images=torch.stack([sample.images for sample in samples], dim=1),
+            images=default_collate(images).view(views, len(samples), *images[0].shape),
             texts=tokens.view(self.views.text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._tally.take(),

@@ -13,6 +13,8 @@ from cyclip_pl.data.unusable import Unusable, first_line
 
 # Beyond any context length; a tokenizer would take minutes for a member of many megabytes.
 _MAX_CHARACTERS = 10_000
+# See `jpeg.reduction`; 0 for none of it.
+_KEEP = {"faithful": 0, "fast": 2, "draft": 1}
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,17 @@ class Decoder:
     Attributes:
         caption_key: None, captions are the text of `txt`; else the key of `json` that holds the
             caption or a list of captions.
-        images: "fast", JPEGs are decoded as views ask for parts of them, by libjpeg-turbo, and
-            resized by PyTorch; "faithful", Pillow does both, as for other formats.
+        images: "faithful", Pillow decodes and resizes JPEGs as it does other formats; "fast", they
+            are decoded as views ask for parts, by libjpeg-turbo, and resized by PyTorch, where the
+            codec scales down what stays twice its view's size; "draft", what stays as large.
     """
 
     caption_key: str | None = None
     images: str = "fast"
 
     def __post_init__(self) -> None:
-        if self.images not in ("fast", "faithful"):
-            raise ValueError(f"data.decoder is fast or faithful, not {self.images!r}")
+        if self.images not in _KEEP:
+            raise ValueError(f"data.decoder is one of {', '.join(_KEEP)}, not {self.images!r}")
 
     @property
     def caption_extension(self) -> str:
@@ -56,7 +59,8 @@ class Decoder:
         if sample.caption is None:
             raise Unusable("missing caption")
         captions = self.captions(sample.caption)
-        jpeg = Jpeg.open(sample.image) if self.images == "fast" else None
+        keep = _KEEP[self.images]
+        jpeg = Jpeg.open(sample.image, keep) if keep else None
         return jpeg or usable_image(sample.image), captions
 
     def captions(self, data: bytes) -> list[str]:

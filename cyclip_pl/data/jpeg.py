@@ -19,15 +19,14 @@ Box = tuple[int, int, int, int]
 """Left, upper, right, lower, in whole pixels."""
 
 
-def reduction(width: float, height: float, size: tuple[int, int]) -> int:
-    """By how much a part of these sides may be scaled down as it is decoded: 1, 2, 4 or 8.
+def reduction(width: float, height: float, size: tuple[int, int], keep: int) -> int:
+    """By how much a part of these sides is scaled down as it is decoded: 1, 2, 4 or 8.
 
-    The most that leaves it twice the width and height of its view, `size`: what Pillow's
-    thumbnails deem enough (`reducing_gap`), as the filter that follows then averages over what
-    the codec's own scaling does worse.
+    The most that leaves it `keep` times the width and height of its view, `size`.
     """
+    least = 2 * keep * size[0], 2 * keep * size[1]
     factor = 1
-    while factor < 8 and width >= 4 * factor * size[0] and height >= 4 * factor * size[1]:
+    while factor < 8 and width >= factor * least[0] and height >= factor * least[1]:
         factor *= 2
     return factor
 
@@ -40,15 +39,18 @@ class Jpeg:
 
     Attributes:
         size: width and height.
+        keep: see `reduction`. With 2, as in Pillow's thumbnails, the filter that follows averages
+            over what the codec's scaling does worse; with 1 that is seen.
     """
 
-    def __init__(self, data: bytes, size: tuple[int, int]) -> None:
+    def __init__(self, data: bytes, size: tuple[int, int], keep: int) -> None:
         self.size = size
+        self.keep = keep
         self._data = data
         self._decoded: dict[int, np.ndarray] = {}
 
     @classmethod
-    def open(cls, data: bytes) -> Jpeg | None:
+    def open(cls, data: bytes, keep: int = 2) -> Jpeg | None:
         """None for what is left to Pillow: other formats, CMYK, and headers that cannot be read.
 
         Raises:
@@ -64,7 +66,7 @@ class Jpeg:
             return None
         if width * height > MAX_PIXELS:
             raise Unusable("image too large", f"{width} x {height} pixels")
-        return cls(data, (width, height))
+        return cls(data, (width, height), keep)
 
     def whole(self) -> Image.Image:
         """All of it, RGB.
@@ -84,7 +86,7 @@ class Jpeg:
         Returns:
             uint8, (height, width, 3).
         """
-        factor = reduction(box[2] - box[0], box[3] - box[1], size)
+        factor = reduction(box[2] - box[0], box[3] - box[1], size, self.keep)
         # Edges of the picture itself need not be multiples of the factor: their pixels are whole.
         left, upper = box[0] // factor, box[1] // factor
         right, lower = -(-box[2] // factor), -(-box[3] // factor)
@@ -111,7 +113,7 @@ class Jpeg:
             )
         except ValueError:
             # The codec stops at the least irregularity; what can be used is for Pillow to say.
-            pixels = np.asarray(usable_image(self._data).reduce(factor))
+            pixels = np.array(usable_image(self._data).reduce(factor))
         assert pixels.shape == (height, width, 3)
         return pixels
 

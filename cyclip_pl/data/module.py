@@ -42,7 +42,7 @@ class DataModule(LightningDataModule):
         shuffle: how an epoch is mixed.
         caption_key: None, captions are the `txt` members; else the key of the `json` members that
             holds a caption or a list of captions.
-        decoder: "fast", or "faithful" for Pillow's pixels of JPEGs (`decode.Decoder.images`).
+        decoder: how JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
         pin_memory: use page-locked memory where there is a GPU.
         prefetch: batches that each worker makes ahead.
         prepare: makes the shards; called on one process when any of them is missing.

@@ -70,7 +70,7 @@ def on_pixels(
     frame: tuple[int, int],
     border: int = 0,
 ) -> tuple[float, float, float, float]:
-    """The box with its edges on whole pixels, of the scale at which it will be decoded.
+    """The box with its edges on whole pixels, of whatever scale it may be decoded at.
 
     Args:
         box: as in `part`; a small one stays as it is.
@@ -81,6 +81,6 @@ def on_pixels(
     width, height = box[2] - box[0], box[3] - box[1]
     if is_small(width, height):
         return box
-    step = reduction(width, height, size)
+    step = reduction(width, height, size, keep=1)
     left, upper, right, lower = (round((edge - border) / step) * step + border for edge in box)
     return max(0, left), max(0, upper), min(right, frame[0]), min(lower, frame[1])
