@@ -8,9 +8,9 @@ from itertools import count
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
-from cyclip_pl.data.decode import Decoder, Unusable
+from cyclip_pl.data.decode import Decoder
 from cyclip_pl.data.plan import batches_of_worker
 from cyclip_pl.data.raw import RawSample, ShardReader
 from cyclip_pl.data.remember import Remember
@@ -18,6 +18,7 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.stream import NothingToRead, Reader, Stream
 from cyclip_pl.data.tally import Tally
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
+from cyclip_pl.data.unusable import Unusable
 from cyclip_pl.data.urls import name_all
 from cyclip_pl.data.views.interface import ViewedSample, Views
 from cyclip_pl.types import Batch
@@ -121,7 +122,8 @@ class BatchStream(IterableDataset["Batch | Failure"]):
             found: dict[str, None] = {}
             for raw in self.stream.samples(reader, turn, self._read_shard, self._tally):
                 try:
-                    image, captions = self._decode(raw)
+                    picture, captions = self._decode(raw)
+                    viewed = self.views(picture, captions, self._generator(reader, raw))
                 except Unusable as error:
                     self._tally.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
@@ -130,7 +132,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
                         raise NothingToRead(self._nothing(usable, found)) from None
                     continue
                 usable += 1
-                yield self.views(image, captions, self._generator(reader, raw))
+                yield viewed
             if usable < max(1, _LEAST_USABLE * wanted):
                 raise NothingToRead(self._nothing(usable, found))
 
@@ -150,9 +152,12 @@ class BatchStream(IterableDataset["Batch | Failure"]):
     def _batch(self, samples: list[ViewedSample]) -> Batch:
         texts = [sample.texts[view] for view in range(self.views.text_views) for sample in samples]
         tokens = self.tokenizer(texts)
+        views = self.views.image_views
+        # Collated in the memory that a worker shares with the training process.
+        images = [sample.images[view] for view in range(views) for sample in samples]
         augmentations = [s.augmentation for s in samples if s.augmentation is not None]
         return Batch(
-            images=torch.stack([sample.images for sample in samples], dim=1),
+            images=default_collate(images).view(views, len(samples), *images[0].shape),
             texts=tokens.view(self.views.text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._tally.take(),

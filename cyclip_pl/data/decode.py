@@ -5,25 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from PIL import Image
-
-from cyclip_pl.data.images import TooLarge, decode_image
+from cyclip_pl.data.images import usable_image
+from cyclip_pl.data.jpeg import Jpeg
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.raw import IMAGE_EXTENSIONS, RawSample
+from cyclip_pl.data.unusable import Unusable, first_line
 
 # Beyond any context length; a tokenizer would take minutes for a member of many megabytes.
 _MAX_CHARACTERS = 10_000
-
-
-class Unusable(Exception):
-    """A sample to leave out.
-
-    Attributes:
-        reason: what it is counted under in `Batch.skipped`.
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail)
-        self.reason = reason
+# See `jpeg.reduction`; 0 for none of it.
+_KEEP = {"faithful": 0, "fast": 2, "draft": 1}
 
 
 @dataclass(frozen=True)
@@ -33,9 +24,17 @@ class Decoder:
     Attributes:
         caption_key: None, captions are the text of `txt`; else the key of `json` that holds the
             caption or a list of captions.
+        images: "faithful", Pillow decodes and resizes JPEGs as it does other formats; "fast", they
+            are decoded as views ask for parts, by libjpeg-turbo, and resized by PyTorch, where the
+            codec scales down what stays twice its view's size; "draft", what stays as large.
     """
 
     caption_key: str | None = None
+    images: str = "fast"
+
+    def __post_init__(self) -> None:
+        if self.images not in _KEEP:
+            raise ValueError(f"data.decoder is one of {', '.join(_KEEP)}, not {self.images!r}")
 
     @property
     def caption_extension(self) -> str:
@@ -50,22 +49,19 @@ class Decoder:
             )
         return f"an image ({images}) and a caption (data.caption_key={self.caption_key} of .json)"
 
-    def __call__(self, sample: RawSample) -> tuple[Image.Image, list[str]]:
+    def __call__(self, sample: RawSample) -> tuple[Picture, list[str]]:
         """
         Raises:
-            Unusable: with its reason.
+            Unusable: with its reason. A JPEG may raise it only when it is viewed.
         """
         if sample.image is None:
             raise Unusable("missing image")
         if sample.caption is None:
             raise Unusable("missing caption")
         captions = self.captions(sample.caption)
-        try:
-            return decode_image(sample.image), captions
-        except TooLarge as error:
-            raise Unusable("image too large", str(error)) from error
-        except Exception as error:  # Pillow raises nearly anything for broken bytes
-            raise Unusable("undecodable image", _first_line(error)) from error
+        keep = _KEEP[self.images]
+        jpeg = Jpeg.open(sample.image, keep) if keep else None
+        return jpeg or usable_image(sample.image), captions
 
     def captions(self, data: bytes) -> list[str]:
         """The captions in the bytes of a `txt` or `json` member, at least one, none empty."""
@@ -80,7 +76,7 @@ class Decoder:
         try:
             table = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise Unusable("unreadable json", _first_line(error)) from error
+            raise Unusable("unreadable json", first_line(error)) from error
         found = table.get(self.caption_key) if isinstance(table, dict) else None
         if found is None:
             raise Unusable("missing caption", f"no {self.caption_key!r} in its json")
@@ -95,7 +91,3 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unusable("unreadable caption", "not UTF-8") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from cyclip_pl.data.unusable import Unusable, first_line
+
 # Named, because Pillow would otherwise try every plugin, and some start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1 << 26
@@ -31,6 +33,20 @@ def decode_image(data: bytes) -> Image.Image:
         raise TooLarge(f"{image.width} x {image.height} pixels")
     image.load()
     return to_rgb(image)
+
+
+def usable_image(data: bytes) -> Image.Image:
+    """As `decode_image`.
+
+    Raises:
+        Unusable: with its reason.
+    """
+    try:
+        return decode_image(data)
+    except TooLarge as error:
+        raise Unusable("image too large", str(error)) from error
+    except Exception as error:  # Pillow raises nearly anything for broken bytes
+        raise Unusable("undecodable image", first_line(error)) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

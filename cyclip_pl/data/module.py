@@ -42,6 +42,7 @@ class DataModule(LightningDataModule):
         shuffle: how an epoch is mixed.
         caption_key: None, captions are the `txt` members; else the key of the `json` members that
             holds a caption or a list of captions.
+        decoder: how JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
         pin_memory: use page-locked memory where there is a GPU.
         prefetch: batches that each worker makes ahead.
         prepare: makes the shards, or leaves those that serve; called on one process at first.
@@ -62,6 +63,7 @@ class DataModule(LightningDataModule):
         seed: int,
         shuffle: Shuffle | None = None,
         caption_key: str | None = None,
+        decoder: str = "fast",
         pin_memory: bool = True,
         prefetch: int = 2,
         prepare: Callable[[], object] | None = None,
@@ -81,7 +83,7 @@ class DataModule(LightningDataModule):
         self.tokenizer = tokenizer
         self.seed = seed
         self.shuffle = shuffle or Shuffle()
-        self.decoder = Decoder(caption_key)
+        self.decoder = Decoder(caption_key, decoder)
         self.pin_memory = pin_memory
         self.prefetch = prefetch
         self.prepare = prepare

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from PIL import Image
-
 from cyclip_pl.data.decode import Decoder
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.raw import RawSample
 
 # Decoded pictures that a reader holds; emoji at 64 px are 25 MB in all.
@@ -21,17 +20,18 @@ class Remember:
     def __init__(self, decoder: Decoder, budget: int = _BYTES) -> None:
         self._decoder = decoder
         self._left = budget
-        self._held: dict[tuple[str, str], tuple[Image.Image, list[str]]] = {}
+        self._held: dict[tuple[str, str], tuple[Picture, list[str]]] = {}
 
-    def __call__(self, sample: RawSample) -> tuple[Image.Image, list[str]]:
+    def __call__(self, sample: RawSample) -> tuple[Picture, list[str]]:
         """As `Decoder.__call__`, and raising what it raises."""
         place = sample.url, sample.key
         held = self._held.get(place)
         if held is not None:
             return held
-        image, captions = self._decoder(sample)
-        size = 3 * image.width * image.height
+        picture, captions = self._decoder(sample)
+        # Pillow takes four bytes a pixel, and so does a JPEG decoded at all its scales.
+        size = 4 * picture.size[0] * picture.size[1]
         if size <= self._left:
             self._left -= size
-            self._held[place] = image, captions
-        return image, captions
+            self._held[place] = picture, captions
+        return picture, captions

@@ -18,7 +18,7 @@ def decoder(calls: list[str]) -> Any:
 
 def test_each_sample_is_decoded_once_while_there_is_room() -> None:
     calls: list[str] = []
-    remember = Remember(decoder(calls), budget=2 * 3 * 16)
+    remember = Remember(decoder(calls), budget=2 * 4 * 16)
     for _ in range(3):
         for url, key in (("x", "1"), ("y", "1"), ("x", "2")):
             sample: Any = SimpleNamespace(url=url, key=key)

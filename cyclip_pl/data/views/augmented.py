@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.views.blur import RandomBlur
 from cyclip_pl.data.views.colour import RandomColour
 from cyclip_pl.data.views.crop import RandomCrop
@@ -46,8 +46,8 @@ class Augmented(OneView):
         self.colour = RandomColour(brightness, contrast, saturation, hue, jitter, grayscale)
         self.blur = RandomBlur(image_size, blur, blur_sigma)
 
-    def view(self, image: Image.Image, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
-        part, geometry = self.crop(image, rng)
+    def view(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        part, geometry = self.crop(picture, rng)
         part, colours = self.colour(part, rng)
         part, blur = self.blur(part, rng)
         return to_tensor(part), Parameters(**geometry, **colours, **blur)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
 
+from cyclip_pl.data.picture import Picture, whole
 from cyclip_pl.data.views.auto_augment import auto_augment
 from cyclip_pl.data.views.eda import EDA
 from cyclip_pl.data.views.evaluation import resize_and_crop
@@ -34,9 +34,10 @@ class AugmentedPair:
         self.eda = EDA(alpha)
 
     def __call__(
-        self, image: Image.Image, captions: list[str], rng: np.random.Generator
+        self, picture: Picture, captions: list[str], rng: np.random.Generator
     ) -> ViewedSample:
         caption = draw_caption(captions, rng)
-        pictures = (image, auto_augment(image, rng))
-        views = [to_tensor(resize_and_crop(picture, self.image_size)) for picture in pictures]
+        image = whole(picture)
+        shown = (image, auto_augment(image, rng))
+        views = [to_tensor(resize_and_crop(view, self.image_size)) for view in shown]
         return ViewedSample(torch.stack(views), [caption, self.eda(caption, rng)])

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import ImageFilter
 
+from cyclip_pl.data.picture import Pixels
 from cyclip_pl.data.views.checks import check_probability, check_range
 from cyclip_pl.data.views.parameters import Drawn
+from cyclip_pl.data.views.pixels import to_image
 
 # Sigmas are given for views of this side, as papers do.
 SIDE = 224
@@ -35,11 +37,11 @@ class RandomBlur:
         check_probability("views.blur", self.probability)
         check_range("views.blur_sigma", self.sigma, 0.0, math.inf)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Drawn]:
+    def __call__(self, part: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
         """RGB -> RGB, and what was drawn."""
         # Nothing is drawn for what never happens.
         if not self.probability or rng.random() >= self.probability:
-            return image, {}
+            return part, {}
         sigma = self.sigma[0] + rng.random() * (self.sigma[1] - self.sigma[0])
         radius = sigma * self.image_size / SIDE
-        return image.filter(ImageFilter.GaussianBlur(radius)), {"blur": sigma}
+        return to_image(part).filter(ImageFilter.GaussianBlur(radius)), {"blur": sigma}

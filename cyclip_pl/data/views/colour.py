@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from cyclip_pl.data.picture import Pixels
 from cyclip_pl.data.views.checks import check_probability
 from cyclip_pl.data.views.parameters import Drawn
+from cyclip_pl.data.views.pixels import to_image
 
 LUMA = (0.299, 0.587, 0.114)
 Matrix = tuple[float, ...]
@@ -42,12 +44,12 @@ class RandomColour:
         check_probability("views.jitter", self.jitter)
         check_probability("views.grayscale", self.grayscale)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Drawn]:
+    def __call__(self, part: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
         """RGB -> RGB, and what was drawn."""
         jitters, greys, *draws = rng.random(6).tolist()
         jittered, grey = jitters < self.jitter, greys < self.grayscale
         if not (jittered or grey):
-            return image, {}
+            return part, {}
         brightness = contrast = saturation = 1.0
         hue = 0.0
         if jittered:
@@ -58,6 +60,7 @@ class RandomColour:
                 )
             )
             hue = (2 * draws[3] - 1) * self.hue
+        image = to_image(part)
         # The mean colour; one pixel by a box filter costs a tenth of numpy's mean.
         mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
         assert isinstance(mean, tuple)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from cyclip_pl.data.picture import Picture, Pixels, on_pixels, part, whole, with_border
 from cyclip_pl.data.views.checks import check_probability, check_range
 from cyclip_pl.data.views.parameters import Drawn
+from cyclip_pl.data.views.pixels import mirrored
 
 _TRIES = 10
 
@@ -51,14 +53,16 @@ class RandomCrop:
         if not 0 <= self.margin <= 1:
             raise ValueError(f"views.margin is a share of 0 to 1, not {self.margin!r}")
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Drawn]:
-        """RGB -> RGB of `image_size` squared, and what was drawn."""
-        width, height = image.size
-        if border := round(self.margin * min(image.size)):
-            image = ImageOps.expand(image, border, (self.fill,) * 3)
-        framed_width, framed_height = image.size
+    def __call__(self, picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
+        """-> `image_size` squared, and what was drawn."""
+        width, height = picture.size
+        border = round(self.margin * min(width, height))
+        framed_width, framed_height = frame = (width + 2 * border, height + 2 * border)
+        size = (self.image_size, self.image_size)
         box = self.box(framed_width, framed_height, rng)
-        mirrored = rng.random() < self.flip
+        if not self.rotation:
+            box = on_pixels(box, size, frame, border)
+        flipped = rng.random() < self.flip
         angle = (2 * rng.random() - 1) * self.rotation if self.rotation else 0.0
         left, upper, right, lower = box
         drawn = {
@@ -67,14 +71,14 @@ class RandomCrop:
             "y": (upper + lower - framed_height) / (2 * height),
             "log_width": math.log((right - left) / width),
             "log_height": math.log((lower - upper) / height),
-            "flip": float(mirrored),
+            "flip": float(flipped),
             "rotation": angle / 180,
         }
         if self.rotation:
-            return self._turned(image, box, angle, mirrored), drawn
-        size = (self.image_size, self.image_size)
-        part = image.resize(size, Image.Resampling.BICUBIC, box=box)
-        return (part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else part), drawn
+            image = with_border(whole(picture), border, self.fill)
+            return self._turned(image, box, angle, flipped), drawn
+        pixels = part(picture, box, size, border, self.fill)
+        return (mirrored(pixels) if flipped else pixels), drawn
 
     def box(
         self, width: int, height: int, rng: np.random.Generator
@@ -104,7 +108,7 @@ class RandomCrop:
         image: Image.Image,
         box: tuple[float, float, float, float],
         angle: float,
-        mirrored: bool,
+        flipped: bool,
     ) -> Image.Image:
         left, upper, right, lower = box
         # Bilinear sampling sees two pixels a side: shrink by whole factors until that is enough.
@@ -114,7 +118,7 @@ class RandomCrop:
             left, upper, right, lower = (edge / factor for edge in box)
         # Output pixel -> input pixel: scale (mirror included), then turn about the part's centre.
         x_scale, y_scale = (right - left) / self.image_size, (lower - upper) / self.image_size
-        x_scale = -x_scale if mirrored else x_scale
+        x_scale = -x_scale if flipped else x_scale
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         a, b, d, e = cos * x_scale, -sin * y_scale, sin * x_scale, cos * y_scale
         half = self.image_size / 2

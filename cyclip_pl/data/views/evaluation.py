@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from cyclip_pl.data.images import to_rgb
+from cyclip_pl.data.picture import Picture, Pixels, on_pixels, part
 from cyclip_pl.data.views.pixels import to_tensor
 
 # Beyond it the part that the crop keeps is cut out first: a strip of one pixel's height would
@@ -35,18 +36,19 @@ def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
     return EvaluationTransform(image_size)
 
 
-def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
+def resize_and_crop(picture: Picture, size: int) -> Pixels:
     """Resize the shorter side to `size`, keeping the ratio, and crop the centre."""
-    width, height = image.size
+    width, height = picture.size
     short, long = min(width, height), max(width, height)
     if long > _LONGEST_SIDE_RATIO * short:
         left, top = (width - short) / 2, (height - short) / 2
-        box = (left, top, left + short, top + short)
-        return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    if short != size:
-        # Truncated, not rounded, as torchvision does.
-        longer = int(size * long / short)
-        resized = (size, longer) if width <= height else (longer, size)
-        image = image.resize(resized, Image.Resampling.BICUBIC)
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
+        box = on_pixels((left, top, left + short, top + short), (size, size), picture.size)
+        return part(picture, box, (size, size))
+    # Truncated, not rounded, as torchvision does.
+    longer = int(size * long / short)
+    resized = (size, longer) if width <= height else (longer, size)
+    pixels = part(picture, (0, 0, width, height), resized)
+    left, top = (round((side - size) / 2) for side in resized)
+    if isinstance(pixels, Image.Image):
+        return pixels.crop((left, top, left + size, top + size))
+    return pixels[top : top + size, left : left + size]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
+
+from cyclip_pl.data.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,15 @@ class Views(Protocol):
         ...
 
     def __call__(
-        self, image: Image.Image, captions: list[str], rng: np.random.Generator
+        self, picture: Picture, captions: list[str], rng: np.random.Generator
     ) -> ViewedSample:
-        """An RGB picture and its captions (one or more) -> its views."""
+        """A picture and its captions (one or more) -> its views.
+
+        What needs all of the picture asks for `picture.whole`; it may be undecoded.
+
+        Raises:
+            Unusable: it is undecoded and cannot be decoded.
+        """
         ...
 
 

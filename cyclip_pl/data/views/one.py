@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.views.interface import ViewedSample, draw_caption
 from cyclip_pl.data.views.parameters import LEGEND, Parameters, vectors
 
@@ -20,11 +20,11 @@ class OneView(ABC):
     parameters = len(LEGEND)
 
     @abstractmethod
-    def view(self, image: Image.Image, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
-        """An RGB picture -> uint8, (3, H, W), and how it was made."""
+    def view(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        """A picture -> uint8, (3, H, W), and how it was made."""
 
     def __call__(
-        self, image: Image.Image, captions: list[str], rng: np.random.Generator
+        self, picture: Picture, captions: list[str], rng: np.random.Generator
     ) -> ViewedSample:
-        pixels, parameters = self.view(image, rng)
+        pixels, parameters = self.view(picture, rng)
         return ViewedSample(pixels[None], [draw_caption(captions, rng)], vectors([parameters]))

@@ -1,4 +1,4 @@
-"""Pillow -> torch."""
+"""What a part of a picture becomes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cyclip_pl.data.picture import Pixels
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture -> uint8, (3, H, W)."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """-> uint8, (3, H, W)."""
+    array = pixels if isinstance(pixels, np.ndarray) else np.array(pixels)
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+    """-> RGB."""
+    return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+
+
+def mirrored(pixels: Pixels) -> Pixels:
+    """Left to right."""
+    if isinstance(pixels, np.ndarray):
+        return np.ascontiguousarray(pixels[:, ::-1])
+    return pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

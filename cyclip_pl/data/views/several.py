@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.views.interface import ViewedSample, draw_caption
 from cyclip_pl.data.views.one import OneView
 from cyclip_pl.data.views.parameters import LEGEND, vectors
@@ -39,8 +39,8 @@ class Several:
         return len(self.views)
 
     def __call__(
-        self, image: Image.Image, captions: list[str], rng: np.random.Generator
+        self, picture: Picture, captions: list[str], rng: np.random.Generator
     ) -> ViewedSample:
-        pixels, parameters = zip(*(view.view(image, rng) for view in self.views), strict=True)
+        pixels, parameters = zip(*(view.view(picture, rng) for view in self.views), strict=True)
         caption = draw_caption(captions, rng)
         return ViewedSample(torch.stack(pixels), [caption], vectors(parameters))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.views.evaluation import resize_and_crop
 from cyclip_pl.data.views.one import OneView
 from cyclip_pl.data.views.parameters import Parameters
@@ -22,5 +22,5 @@ class Single(OneView):
     def __init__(self, image_size: int) -> None:
         self.image_size = image_size
 
-    def view(self, image: Image.Image, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
-        return to_tensor(resize_and_crop(image, self.image_size)), Parameters()
+    def view(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        return to_tensor(resize_and_crop(picture, self.image_size)), Parameters()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from cyclip_pl.data.picture import Picture
 from cyclip_pl.data.views.crop import RandomCrop
 from cyclip_pl.data.views.one import OneView
 from cyclip_pl.data.views.parameters import Parameters
@@ -30,6 +30,6 @@ class Weak(OneView):
         self.image_size = image_size
         self.crop = RandomCrop(image_size, scale, ratio, flip)
 
-    def view(self, image: Image.Image, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
-        part, drawn = self.crop(image, rng)
+    def view(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        part, drawn = self.crop(picture, rng)
         return to_tensor(part), Parameters(**drawn)
