@@ -9,6 +9,7 @@ import torch
 
 from cyclip_pl.checkpoints.load import load
 from cyclip_pl.errors import one_line
+from cyclip_pl.evaluation.features import FeatureStore
 from cyclip_pl.evaluation.zero_shot import ZeroShot
 from cyclip_pl.training import train
 from tests.helpers.composed import choices, composed
@@ -26,7 +27,7 @@ def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, na
         totals = [float(r["train/total"]) for r in csv.DictReader(file) if r["train/total"]]
     assert len(totals) == 2 and all(abs(total) < 100 for total in totals)
     model = load(tmp_path)
-    again = ZeroShot(datasets=[str(world / "shapes")])(model)
+    again = ZeroShot(datasets=[str(world / "shapes")])(FeatureStore(model)).figures
     assert again == {k: v for k, v in figures.items() if k in again}
     text = model.encode_text(["a red square", "a blue bar"])
     torch.testing.assert_close(text.norm(dim=1), torch.ones(2))

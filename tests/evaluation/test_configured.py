@@ -22,10 +22,10 @@ from tests.helpers.world import shrunk
 ALL = ",".join(choices("evaluation"))
 
 
-@pytest.mark.parametrize("projector", [[], ["objective=nclip", "projector.clusters=6"]])
-def test_all_of_them_in_a_training(world: Path, tmp_path: Path, projector: list[str]) -> None:
+def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Path) -> None:
     config = composed(
-        *projector,
+        "objective=nclip",
+        "projector.clusters=6",
         *shrunk(world),
         f"evaluation=[{ALL}]",
         f"evaluation.datasets=[{world}/shapes]",
