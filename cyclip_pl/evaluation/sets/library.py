@@ -68,11 +68,12 @@ class Library:
         """
 
         def opened(name: str, spec: str) -> Splits:
-            train, test = (self._open(name, spec, which) for which in (train_split, split))
+            test = self._open(name, spec, split)
+            train = self._beside(test, spec, train_split)
             if val_split is None:
                 return Splits(train, test)
             try:
-                val = self._open(name, spec, val_split)
+                val = self._beside(test, spec, val_split)
             except NoSplit:
                 return Splits(train, test)
             # A folder that is itself one split answers to several names.
@@ -97,6 +98,12 @@ class Library:
             return self._captioned[key]
 
         return _each(sets, setting, opened)
+
+    def _beside(self, test: LabelledSet, spec: str, split: str) -> LabelledSet:
+        other = self._open(test.name, spec, split)
+        if other.classnames != test.classnames:
+            raise ValueError(f"{spec}: the split {split!r} has other classes than the test images")
+        return other
 
     def _open(self, name: str, spec: str, split: str) -> LabelledSet:
         key = name, spec, split

@@ -54,6 +54,11 @@ def test_errors_name_the_setting(tmp_path: Path) -> None:
             opened(sets, "dev", "evaluation.x.datasets")
     with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*has no split 'train'"):
         library.splits(sets, "train", "test", "evaluation.x.datasets")
+    write_split(tmp_path / "csv/test", [0])
+    train = write_split(tmp_path / "csv/train", [0], first=1)
+    (train / "classes.py").write_text('{"classes": ["one", "zero", "two"]}')
+    with pytest.raises(ValueError, match=r"^x: .*csv: the split 'train' has other classes"):
+        library.splits({"csv": str(tmp_path / "csv")}, "train", "test", "x")
     emoji = {"e": str(tmp_path / "emoji/emoji_captions")}
     with pytest.raises(ValueError, match=r"cyclip_pl\.data\.prepare emoji` makes the emoji sets$"):
         library.captioned(emoji, "test", "x")
