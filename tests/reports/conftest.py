@@ -31,7 +31,7 @@ def real_runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
             Retrieval(captions),
             Consistency(shapes),
             KNN(shapes, ks=[5]),
-            Hierarchy(shapes, str(world / "hierarchy.json"), "colour"),
+            Hierarchy(shapes),
             Geometry(shapes, captions),
             Robustness(
                 shapes[0],

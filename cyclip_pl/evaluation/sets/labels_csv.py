@@ -146,9 +146,9 @@ def _inside(image: str | None, folder: Path, where: str) -> str:
     image = image or ""
     parts = re.split(r"[/\\]", image)
     if ".." in parts or parts[0] == "" != image or re.match(r"[A-Za-z]:", image):
-        raise ValueError(f"{where}: the path {image!r} leads out of the folder")
+        raise ValueError(f"{where}: the path {image[:200]!r} leads out of the folder")
     if "\0" in image or not os.path.isfile(os.path.join(folder, image)):
-        raise ValueError(f"{where}: there is no picture {image!r} in {folder}")
+        raise ValueError(f"{where}: there is no picture {image[:200]!r} in {folder}")
     return image
 
 
