@@ -31,9 +31,9 @@ class NegativesBetween(torch.autograd.Function):
         ctx: Any, x: Tensor, y: Tensor, scale: Tensor, samples: int, both_ways: bool
     ) -> tuple[Tensor, Tensor]:
         row_sums, column_sums = _nothing(x), _nothing(y)
-        scaled, steps = x * scale, world_size() - 1
+        steps = world_size() - 1
         for step, block in enumerate(passing_by(y, steps)):
-            for rows, columns, tile in negative_tiles(scaled, block, samples, own=step == 0):
+            for rows, columns, tile in negative_tiles(x, block, scale, samples, own=step == 0):
                 _add(row_sums, rows, tile, 1)
                 if both_ways:
                     _add(column_sums, columns, tile, 0)
@@ -51,10 +51,10 @@ class NegativesBetween(torch.autograd.Function):
         # What a column must know travels with its block.
         column_facts = torch.stack([_finite(column_sums), grads[1]])
         x_grads, y_grads = torch.zeros_like(x), torch.zeros_like(y)
-        scaled, steps = x * scale, world_size() - 1
+        steps = world_size() - 1
         passing = zip(passing_by(y, steps), passing_by(column_facts, steps), strict=True)
         for step, (block, facts) in enumerate(passing):
-            for rows, columns, tile in negative_tiles(scaled, block, ctx.samples, own=step == 0):
+            for rows, columns, tile in negative_tiles(x, block, scale, ctx.samples, own=step == 0):
                 weights = _weights(
                     tile, row_facts[:, rows], facts[:, columns] if ctx.both_ways else None
                 )
@@ -75,10 +75,10 @@ class NegativesWithin(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, samples: int) -> Tensor:
         row_sums, column_sums = _nothing(x), _nothing(x)
-        scaled, steps = x * scale, world_size() // 2
+        steps = world_size() // 2
         for step, block in enumerate(passing_by(x, steps)):
             own = step == 0
-            for rows, columns, tile in negative_tiles(scaled, block, samples, own, once=own):
+            for rows, columns, tile in negative_tiles(x, block, scale, samples, own, once=own):
                 _add(row_sums, rows, tile, 1)
                 if _other_half(step, rows, columns):
                     _add(row_sums if own else column_sums, columns, tile, 0)
@@ -95,11 +95,11 @@ class NegativesWithin(torch.autograd.Function):
         x, scale, row_sums = ctx.saved_tensors
         own_facts = torch.stack([_finite(row_sums), grads[0]])
         x_grads, block_grads = torch.zeros_like(x), torch.zeros_like(x)
-        scaled, steps = x * scale, world_size() // 2
+        steps = world_size() // 2
         passing = zip(passing_by(x, steps), passing_by(own_facts, steps), strict=True)
         for step, (block, facts) in enumerate(passing):
             own = step == 0
-            for rows, columns, tile in negative_tiles(scaled, block, ctx.samples, own, once=own):
+            for rows, columns, tile in negative_tiles(x, block, scale, ctx.samples, own, once=own):
                 other = facts[:, columns] if _other_half(step, rows, columns) else None
                 weights = _weights(tile, own_facts[:, rows], other)
                 x_grads[rows] += product(weights, block[columns].T)

@@ -26,9 +26,9 @@ class SigmoidNegatives(torch.autograd.Function):
     ) -> Tensor:
         total, slopes = x.new_zeros(()), x.new_zeros(())
         x_grads, y_grads = torch.zeros_like(x), torch.zeros_like(y)
-        scaled, steps = x * scale, world_size() - 1
+        steps = world_size() - 1
         for step, block in enumerate(passing_by(y, steps)):
-            for rows, columns, tile in negative_tiles(scaled, block, len(x), own=step == 0):
+            for rows, columns, tile in negative_tiles(x, block, scale, len(x), own=step == 0):
                 tile += bias
                 # Beyond the threshold softplus is the identity to float64's last digit.
                 total += softplus(tile, threshold=40).sum()

@@ -28,13 +28,14 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def negative_tiles(
-    x: Tensor, y: Tensor, samples: int, own: bool, once: bool = False
+    x: Tensor, y: Tensor, scale: Tensor, samples: int, own: bool, once: bool = False
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Tiles of x·yᵀ, each with its rows and columns, −∞ where both are of one sample.
+    """Tiles of s·x·yᵀ, each with its rows and columns, −∞ where both are of one sample.
 
     Args:
         x: (V·n, D), views of n samples, one view after another.
         y: (U·n, D) likewise.
+        scale: s.
         samples: n.
         own: the samples of y are those of x; else no pair is of one sample.
         once: y is x, and of a pair of blocks only one tile is wanted.
@@ -44,8 +45,9 @@ def negative_tiles(
     """
     x_blocks, y_blocks = (_blocks(len(rows), samples, tile_size(x)) for rows in (x, y))
     for i, rows in enumerate(x_blocks):
+        scaled = x[rows] * scale
         for columns in y_blocks[i if once else 0 :]:
-            tile = product(x[rows], y[columns])
+            tile = product(scaled, y[columns])
             if own and (rows.start - columns.start) % samples == 0:
                 tile.fill_diagonal_(-torch.inf)
             yield rows, columns, tile

@@ -6,8 +6,8 @@ D numbers a row, float32; n = N/W rows a rank, and E = 4·n·D bytes a modality'
 is held is beside a rank's own rows and their gradients; a tile is 4,096² at most, V = 3 views.
 Of the whole, all-gather and reduce-scatter send (W − 1)/W, an all-reduce twice that.
 
-CLIP, tiled: forward W − 1 blocks, backward as many and W of gradients, (3W − 2)·E. Holds scaled
-  rows, two blocks and two of gradients, 5E, and three tiles.
+CLIP, tiled: forward W − 1 blocks, backward as many and W of gradients, (3W − 2)·E. Holds two
+  blocks and two of gradients, 4E, and three tiles.
 CLIP, open_clip local (`--local-loss --gather-with-grad`): both modalities gathered, their gradients
   reduced, 4(W − 1)·E. Holds both gathered with their gradients, 4W·E, and two matrices n×N, each
   with its log-softmax and its gradient, 6·4·n·N.
@@ -16,11 +16,11 @@ CLIP, open_clip default: 2(W − 1)·E, no gradient. Holds both gathered, 2W·E,
 CLIP, Inf-CL (arXiv 2410.17243, its published code): a ring for each direction, 2(3W − 2)·E; 5E,
   and tiles on the chip.
 CyCLIP, tiled and Gram: CLIP's and the all-reduce of 3·D² numbers; CLIP's and 7·4·D².
-SigLIP, tiled: W − 1 blocks with W of gradients, (2W − 1)·E; 5E and three tiles.
+SigLIP, tiled: W − 1 blocks with W of gradients, (2W − 1)·E; 4E and three tiles.
 SigLIP, open_clip: W − 1 blocks, backward as many of gradients, 2(W − 1)·E. Holds all blocks, W·E,
   and of every one its scores, labels and their product, 3·4·n·N, for the gradient.
 UniCLIP, tiled: CLIP's ring between images and texts, and within them blocks of V·E and E half way
-  round, H = ⌊W/2⌋, (3H + 1)(V + 1)·E; 5V·E and three tiles.
+  round, H = ⌊W/2⌋, (3H + 1)(V + 1)·E; 4V·E and three tiles.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _tiles(n: float) -> float:
 
 
 def _clip(n: float, w: int, e: float) -> Bytes:
-    return (3 * w - 2) * e, 5 * e + _tiles(n)
+    return (3 * w - 2) * e, 4 * e + _tiles(n)
 
 
 def _clip_local(n: float, w: int, e: float) -> Bytes:
@@ -57,7 +57,7 @@ def _cyclip(n: float, w: int, e: float) -> Bytes:
 
 
 def _siglip(n: float, w: int, e: float) -> Bytes:
-    return (2 * w - 1) * e, 5 * e + _tiles(n)
+    return (2 * w - 1) * e, 4 * e + _tiles(n)
 
 
 def _siglip_open_clip(n: float, w: int, e: float) -> Bytes:
@@ -66,7 +66,7 @@ def _siglip_open_clip(n: float, w: int, e: float) -> Bytes:
 
 def _uniclip(n: float, w: int, e: float) -> Bytes:
     within = (3 * (w // 2) + 1) * (VIEWS + 1) * e
-    return (3 * w - 2) * e + within, 5 * VIEWS * e + _tiles(n)
+    return (3 * w - 2) * e + within, 4 * VIEWS * e + _tiles(n)
 
 
 OBJECTIVES: dict[str, Callable[[float, int, float], Bytes]] = {
