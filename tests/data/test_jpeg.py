@@ -123,8 +123,7 @@ def test_a_level_or_two_where_the_codec_does_not_scale(shape: tuple[int, int]) -
             InterpolationMode.BICUBIC,
         )
         apart = np.abs(fast.astype(int) - np.asarray(exact))
-        # How many round the other way is the processor's: 0.13 were met.
-        assert apart.max() <= 2 and apart.mean() < 0.25
+        assert apart.max() <= 2 and apart.mean() < 0.2
 
 
 def test_faithful_is_torchvisions_crop() -> None:
