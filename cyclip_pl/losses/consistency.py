@@ -32,7 +32,6 @@ from cyclip_pl.losses.precision import full_precision
 Form = Literal["gram", "direct"]
 
 
-@full_precision
 def consistency_terms(
     image: Tensor, text: Tensor, form: Form | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -51,10 +50,46 @@ def consistency_terms(
     Raises:
         ValueError: an unknown form, or shapes that differ.
     """
-    check_pair(image, text)
-    rows = image.shape[0] * world_size()
-    square, crossed = _FORMS[_choose(form, rows, image.shape[1])](image, text)
+    square, crossed, rows = _parts(image, text, form)
     return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
+
+
+def consistency_penalty(
+    image: Tensor,
+    text: Tensor,
+    in_modal_weight: float,
+    cross_modal_weight: float,
+    form: Form | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weighted sum of both terms for training, and both unweighted as readings.
+
+    At equal weights, the published model's, ⟨G,Gᵀ⟩ cancels: the gradient costs the Gram form two
+    products n·D² in place of four.
+
+    Args:
+        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
+        text: (n, D) likewise.
+        in_modal_weight: λ1.
+        cross_modal_weight: λ2.
+        form: as for `consistency_terms`.
+
+    Returns:
+        (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), global scalars, equal on every rank;
+        the latter two without gradient.
+
+    Raises:
+        ValueError: an unknown form, or shapes that differ.
+    """
+    square, crossed, rows = _parts(image, text, form)
+    penalty = square.new_zeros(())
+    for weight, part in (
+        (in_modal_weight + cross_modal_weight, square),
+        (in_modal_weight - cross_modal_weight, crossed),
+    ):
+        if weight:  # a part that nothing asks for costs nothing backward
+            penalty = penalty + weight / (2 * rows) * part
+    square, crossed = square.detach(), crossed.detach()
+    return penalty, (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
 
 
 def in_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
@@ -65,6 +100,14 @@ def in_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) 
 def cross_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
     """(1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)² alone; arguments and errors of `consistency_terms`."""
     return consistency_terms(image, text, form)[1]
+
+
+@full_precision
+def _parts(image: Tensor, text: Tensor, form: Form | None) -> tuple[Tensor, Tensor, int]:
+    """‖G‖², ⟨G,Gᵀ⟩ and N."""
+    check_pair(image, text)
+    rows = image.shape[0] * world_size()
+    return *_FORMS[_choose(form, rows, image.shape[1])](image, text), rows
 
 
 def _choose(form: Form | None, rows: int, width: int) -> Form:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cyclip_pl.losses.consistency import consistency_terms
+from cyclip_pl.losses.consistency import consistency_penalty
 
 
 class Consistency:
@@ -34,9 +34,13 @@ class Consistency:
     def __call__(self, total: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """`total` with both terms added, and the two unweighted, each the mean over the pairs.
 
-        Both are computed and named whatever their weights: at zero they are a reading.
+        Both are named whatever their weights, and are readings: what learns is `total`.
         """
-        terms = torch.stack([torch.stack(consistency_terms(*pair)) for pair in pairs])
-        in_modal, cross_modal = terms.mean(0)
-        total = total + self.lambda_in_modal * in_modal + self.lambda_cross_modal * cross_modal
-        return {"total": total, "in_modal": in_modal, "cross_modal": cross_modal}
+        weights = self.lambda_in_modal, self.lambda_cross_modal
+        parts = [torch.stack(consistency_penalty(*pair, *weights)) for pair in pairs]
+        penalty, in_modal, cross_modal = torch.stack(parts).mean(0)
+        return {
+            "total": total + penalty,
+            "in_modal": in_modal.detach(),
+            "cross_modal": cross_modal.detach(),
+        }

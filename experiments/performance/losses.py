@@ -29,7 +29,7 @@ from common import CLOCKS, alone, alternating, available_bytes, machine, peak_by
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cyclip_pl.losses.consistency import consistency_terms
+from cyclip_pl.losses.consistency import consistency_penalty, consistency_terms
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
@@ -51,8 +51,7 @@ IMAGE_VIEWS = 3
 
 
 def cyclip(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    in_modal, cross_modal = consistency_terms(image, text)
-    return contrastive_loss(image, text, scale) + 0.25 * (in_modal + cross_modal)
+    return contrastive_loss(image, text, scale) + consistency_penalty(image, text, 0.25, 0.25)[0]
 
 
 def _mp_nce(form: str | None) -> Callable[..., Tensor]:

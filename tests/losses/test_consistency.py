@@ -3,6 +3,7 @@ import torch
 
 from cyclip_pl import distributed
 from cyclip_pl.losses.consistency import (
+    consistency_penalty,
     consistency_terms,
     cross_modal_consistency,
     in_modal_consistency,
@@ -34,6 +35,49 @@ def test_each_term_alone_is_the_same_term(form):
     both = consistency_terms(image, text, form)
     alone = in_modal_consistency(image, text, form), cross_modal_consistency(image, text, form)
     torch.testing.assert_close(both, alone, rtol=1e-12, atol=0)
+
+
+WEIGHTS = [(0.25, 0.25), (0.5, 0.0), (0.0, 0.7), (0.1, 0.4)]
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("form", ["gram", "direct"])
+def test_the_penalty_is_the_weighted_sum(form, weights):
+    rows = unit_rows(7, 4, seed=11)
+
+    def weighted(image, text):
+        return sum(w * term for w, term in zip(weights, _formulas(image, text), strict=True))
+
+    penalty, gradients = with_gradients(
+        lambda i, t: consistency_penalty(i, t, *weights, form)[0], *rows
+    )
+    expected, expected_gradients = with_gradients(weighted, *rows)
+    torch.testing.assert_close(penalty, expected, rtol=1e-11, atol=0)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-9, atol=1e-12)
+    readings = consistency_penalty(*(x.requires_grad_() for x in rows), *weights, form)[1:]
+    torch.testing.assert_close(readings, consistency_terms(*rows, form), rtol=1e-12, atol=0)
+    assert not any(x.requires_grad for x in readings)
+
+
+def test_a_penalty_without_weights_has_no_gradient():
+    rows = [x.requires_grad_() for x in unit_rows(16, 4, seed=11)]
+    penalty, *readings = consistency_penalty(*rows, 0.0, 0.0)
+    assert penalty == 0 and not penalty.requires_grad
+    assert all(x > 0 for x in readings)
+
+
+def test_equal_weights_spare_the_gram_form_half_its_products_backward(monkeypatch):
+    import cyclip_pl.losses.gram as module
+
+    products = []
+    plain = module.product
+    monkeypatch.setattr(module, "product", lambda a, b: products.append(1) or plain(a, b))
+    for weights, backward in (((0.25, 0.25), 2), ((0.25, 0.5), 4)):
+        rows = [x.requires_grad_() for x in unit_rows(16, 4, seed=11)]
+        penalty = consistency_penalty(*rows, *weights, "gram")[0]
+        products.clear()
+        penalty.backward()
+        assert len(products) == backward
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.99])
@@ -84,22 +128,28 @@ def test_a_wider_dtype_is_used_under_autocast():
 def _on_rank(image, text):
     rank, world = distributed.rank(), distributed.world_size()
     mine = slice(rank * len(image) // world, (rank + 1) * len(image) // world)
-    return [
-        with_gradients(lambda i, t, f=form: consistency_terms(i, t, f), image[mine], text[mine])
-        for form in FORMS
+    functions = [lambda i, t, f=form: consistency_terms(i, t, f) for form in FORMS] + [
+        lambda i, t, w=weights, f=form: consistency_penalty(i, t, *w, f)[0]
+        for weights in WEIGHTS
+        for form in ("gram", "direct")
     ]
+    return [with_gradients(function, image[mine], text[mine]) for function in functions]
 
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_equal_one_process(world):
     rows = unit_rows(12, 5, seed=3)
-    values, gradients = with_gradients(_formulas, *rows)
+    of_formulas = [with_gradients(_formulas, *rows)] * len(FORMS) + [
+        with_gradients(lambda i, t, w=weights: consistency_penalty(i, t, *w, "direct")[0], *rows)
+        for weights in WEIGHTS
+        for _ in range(2)
+    ]
     ranks = run_distributed(_on_rank, world, *rows)
-    for form in range(len(FORMS)):
+    for n, (values, gradients) in enumerate(of_formulas):
         for rank in ranks:
-            torch.testing.assert_close(rank[form][0], values, rtol=1e-11, atol=0)
+            torch.testing.assert_close(rank[n][0], values, rtol=1e-11, atol=0)
         for i in range(2):
-            rank_rows = torch.cat([rank[form][1][i] for rank in ranks]) / world
+            rank_rows = torch.cat([rank[n][1][i] for rank in ranks]) / world
             torch.testing.assert_close(rank_rows, gradients[i], rtol=1e-9, atol=1e-12)
 
 
