@@ -1,34 +1,34 @@
 """Training pictures a second: this loader against open_clip's own, on the same shards.
 
-    python experiments/performance/loader.py [OUTPUT_FOLDER]
+    python experiments/performance/loader.py
 
-Makes shards of 512 x 480 JPEGs of 48 kB (structured noise and drawn shapes) in a temporary folder,
+Makes shards of JPEGs (structured noise and drawn shapes; 47 kB at 512 x 480) in a temporary folder,
 then reads them, at 224 pixels and with open_clip's training crop (90 to 100 % of the area):
 
 - open_clip: `open_clip_train.data.get_wds_dataset` with `open_clip.image_transform(is_train=True)`;
 - faithful, fast, draft: this package's loader, `data.decoder` as named, `views=weak` at that scale.
 
-All take the same workers, batches and tokenizer, in turn, several rounds; the medians are written
-to `loader.csv`. Two figures: samples a second of wall time, and CPU time a sample of all processes,
-which a busy machine disturbs less. Then: how far fast pixels are from Pillow's, what few shards do
-to four workers, and the memory of the processes over several epochs (`loader_memory.csv`,
-`loader.png`). Linux; takes about ten minutes on two cores.
+All take the same workers, batches and tokenizer, in turn, `--rounds` times; the medians are
+written to `loader.csv`: the first of `--pictures` by 1 to 4 workers, the others by two. Two
+figures: samples a second of wall time, and CPU time a sample of all processes, which a busy machine
+disturbs less. Then: how far fast pixels are from Pillow's, what few shards do to four workers, and
+the memory of the processes over several epochs (`loader_memory.csv`, `loader.png`). Linux; about a
+quarter of an hour on two cores.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import itertools
 import math
 import os
-import platform
 import statistics
-import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +39,7 @@ import open_clip
 import open_clip_train.data as open_clip_data
 import torch
 import webdataset
+from common import machine
 from PIL import Image, ImageDraw
 
 from cyclip_pl.data.jpeg import Jpeg
@@ -49,7 +50,7 @@ from cyclip_pl.data.views.weak import Weak
 
 SIZE, BATCH, SHARD, SHARDS, PICTURES = 224, 64, 512, 8, 64
 SCALE = (0.9, 1.0)
-ROUNDS, BATCHES = 5, 12
+BATCHES = 12
 Batches = Iterator[int]
 """The samples of each batch."""
 
@@ -80,9 +81,10 @@ def jpeg(image: Image.Image, quality: int = 75) -> bytes:
     return stream.getvalue()
 
 
-def write_shards(folder: Path, shards: int) -> None:
-    pictures = [jpeg(picture(seed)) for seed in range(PICTURES)]
-    print(f"{statistics.mean(map(len, pictures)) / 1000:.1f} kB a picture")
+def write_shards(folder: Path, shards: int, width: int, height: int) -> None:
+    pictures = [jpeg(picture(seed, width, height)) for seed in range(PICTURES)]
+    kilobytes = statistics.mean(map(len, pictures)) / 1000
+    print(f"{width} x {height}: {kilobytes:.1f} kB a picture")
     for shard in range(shards):
         with tarfile.open(folder / f"{shard:05d}.tar", "w") as archive:
             for n in range(shard * SHARD, (shard + 1) * SHARD):
@@ -191,11 +193,13 @@ def speed(batches: Batches, workers: int) -> tuple[float, float]:
     return count / wall, 1000 * cpu / count
 
 
-def throughput(folder: Path) -> list[dict[str, Any]]:
+def throughput(
+    folder: Path, pictures: str, by_workers: Sequence[int], rounds: int
+) -> list[dict[str, Any]]:
     rows = []
-    for workers in (1, 2, 3, 4):
+    for workers in by_workers:
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in LOADERS}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, loader in LOADERS.items():
                 found[name].append(speed(loader(folder, workers), workers))
         for name, pairs in found.items():
@@ -207,6 +211,7 @@ def throughput(folder: Path) -> list[dict[str, Any]]:
             of_wall, of_cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
             rows.append(
                 {
+                    "pictures": pictures,
                     "loader": name,
                     "workers": workers,
                     "samples_per_second": round(wall),
@@ -277,7 +282,11 @@ def plot(speeds: list[dict[str, Any]], rows: list[tuple[float, float, float]], p
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in LOADERS:
-        mine = [row for row in speeds if row["loader"] == name]
+        mine = [
+            row
+            for row in speeds
+            if row["loader"] == name and row["pictures"] == speeds[0]["pictures"]
+        ]
         left.plot(
             [row["workers"] for row in mine],
             [row["samples_per_second"] for row in mine],
@@ -291,30 +300,38 @@ def plot(speeds: list[dict[str, Any]], rows: list[tuple[float, float, float]], p
     figure.savefig(path, dpi=120)
 
 
-def main(output: Path) -> None:
-    torch.set_num_threads(1)
-    print(
-        platform.platform(),
-        f"{os.cpu_count()} cores, torch {torch.__version__},"
-        f" open_clip {open_clip.__version__}, webdataset {webdataset.__version__}",
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    sizes = lambda text: text.split(",")  # noqa: E731
+    parser.add_argument("--pictures", type=sizes, default=["512x480", "256x240", "1024x960"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(machine("torch", "open_clip_torch", "webdataset", "pillow", "simplejpeg"))
     difference()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_shards(folder, SHARDS)
-        speeds = throughput(folder)
-        few_shards(folder)
-        rows = memory_over_epochs(folder)
-    with open(output / "loader.csv", "w", newline="") as stream:
-        writer = csv.DictWriter(stream, speeds[0])
+    speeds = []
+    for n, pictures in enumerate(options.pictures):
+        width, height = map(int, pictures.split("x"))
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_shards(folder, SHARDS, width, height)
+            speeds += throughput(folder, pictures, (2,) if n else (1, 2, 3, 4), options.rounds)
+            if n == 0:
+                few_shards(folder)
+                rows = memory_over_epochs(folder)
+    with open(options.output / "loader.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, speeds[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(speeds)
-    with open(output / "loader_memory.csv", "w", newline="") as stream:
-        table = csv.writer(stream)
+    with open(options.output / "loader_memory.csv", "w", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
         table.writerow(["epoch", "megabytes", "samples_per_second"])
         table.writerows([round(value, 2) for value in row] for row in rows)
-    plot(speeds, rows, output / "loader.png")
+    plot(speeds, rows, options.output / "loader.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    main()
