@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.table import print_table
 from cyclip_pl.module import ContrastiveModule
@@ -50,6 +51,7 @@ def train(config: DictConfig) -> dict[str, float]:
         config=plain,
         microbatch=config.microbatch,
     )
+    compile_parts([encoder, projector], plain["compile"])
     if resume is not None:
         _check_weights(resume, module)
     make_data = instantiate(config.data, _partial_=True)

@@ -43,6 +43,12 @@ class Batch:
         """Copy to `device`; the name and the signature are those of `Tensor.to`."""
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory until `stream` is done with it; see `Tensor.record_stream`."""
+        for x in (self.images, self.texts, self.augmentation):
+            if x is not None:
+                x.record_stream(stream)
+
     def split(self, size: int) -> list[Batch]:
         """Consecutive samples, at most `size` each and as many in each as can be: views, no copies.
 

@@ -22,6 +22,7 @@ ALLOWED = {
     "projectors": BASE,
     "objectives": BASE | {"losses"},
     "optimization": set(),
+    "compilation": set(),
     "model": BASE | {"encoders", "projectors", "data"},
     "microbatch": BASE,
     "module": BASE
@@ -30,7 +31,7 @@ ALLOWED = {
     "checkpoints": BASE | {"encoders", "projectors", "model"},
     "callbacks": BASE | {"data", "evaluation"},
     "reports": set(),
-    "training": BASE | {"callbacks", "checkpoints", "evaluation", "module"},
+    "training": BASE | {"callbacks", "checkpoints", "compilation", "evaluation", "module"},
     "evaluating": BASE | {"checkpoints", "evaluation"},
     "__init__": {"checkpoints"},
 }

@@ -4,77 +4,31 @@ from __future__ import annotations
 
 import csv
 import weakref
-from copy import deepcopy
-from functools import cache
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.strategies import FSDPStrategy
-from omegaconf import DictConfig, open_dict
+from omegaconf import open_dict
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cyclip_pl import distributed
-from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.training import train
 from cyclip_pl.types import Batch, Embeddings
-from tests.helpers.architectures import RESNET, TIMM, VIT
+from tests.helpers.architectures import VIT
 from tests.helpers.composed import choices, composed
 from tests.helpers.distributed import run_distributed
+from tests.helpers.modules import small_batch, small_module
 from tests.helpers.world import shrunk
 
-ARCHITECTURES = {"vit": VIT, "resnet": RESNET, "timm": TIMM}
 OBJECTIVES = choices("objective")
 CASES = [*((name, "vit") for name in OBJECTIVES), ("cyclip", "resnet"), ("slip", "timm")]
 SAMPLES = 12
-
-
-@cache
-def _config(name: str) -> DictConfig:
-    return composed(f"objective={name}", "heads.clusters=16", "heads.width=8")
-
-
-@cache
-def _built(architecture: str, settings: tuple[tuple[str, object], ...]) -> DualEncoder:
-    torch.manual_seed(0)
-    encoder = DualEncoder(ARCHITECTURES[architecture], image_size=32, **dict(settings))
-    del encoder.tokenizer  # slow to copy
-    return encoder
-
-
-def _module(
-    name: str = "cyclip", architecture: str = "vit", microbatch: int | None = None, **settings
-) -> ContrastiveModule:
-    """float64, the objective with the projector of its YAML."""
-    config = _config(name)
-    encoder = deepcopy(_built(architecture, tuple(settings.items())))
-    torch.manual_seed(0)
-    return ContrastiveModule(
-        encoder,
-        instantiate(config.projector)(features=encoder.embed_dim),
-        instantiate(config.objective),
-        instantiate(config.optimizer),
-        instantiate(config.scheduler),
-        microbatch=microbatch,
-    ).double()
-
-
-def _batch(name: str = "cyclip", n: int = SAMPLES) -> Batch:
-    """Of the views of the objective's YAML."""
-    views = instantiate(_config(name).views)
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 256, (views.image_views, n, 3, 32, 32), generator=generator)
-    texts = torch.randint(1, 400, (views.text_views, n, 8), generator=generator)
-    texts[..., -1] = 49407
-    shape = (views.image_views, n, views.parameters)
-    augmentation = torch.rand(shape, generator=generator, dtype=torch.float64)
-    return Batch(images.to(torch.uint8), texts, augmentation if views.parameters else None)
 
 
 Step = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -105,11 +59,11 @@ def _batch_norms(module: nn.Module) -> list[_BatchNorm]:
 
 
 def test_a_batch_is_cut_evenly_and_not_copied():
-    batch = _batch("uniclip", 11)
+    batch = small_batch("uniclip", 11)
     pieces = batch.split(4)
     assert [len(piece) for piece in pieces] == [4, 4, 3]
-    assert [len(piece) for piece in _batch(n=9).split(4)] == [3, 3, 3]
-    assert [len(piece) for piece in _batch(n=4).split(4)] == [4]
+    assert [len(piece) for piece in small_batch(n=9).split(4)] == [3, 3, 3]
+    assert [len(piece) for piece in small_batch(n=4).split(4)] == [4]
     for name in ("images", "texts", "augmentation"):
         whole = getattr(batch, name)
         cut = [getattr(piece, name) for piece in pieces]
@@ -120,12 +74,12 @@ def test_a_batch_is_cut_evenly_and_not_copied():
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradients_are_the_large_batchs_for_every_objective(name):
     """11 samples at most 5 at a time: pieces of 4, 4 and 3."""
-    module, batch = _module(name), _batch(name, 11)
+    module, batch = small_module(name), small_batch(name, 11)
     if _batch_norms(module):
         pytest.skip("a BatchNorm in the projector: compared with ranks below")
     expected = _step(module, batch)
     assert expected[1].keys() == dict(module.named_parameters()).keys()
-    _assert_equal(_step(_module(name, microbatch=5), batch), expected)
+    _assert_equal(_step(small_module(name, microbatch=5), batch), expected)
 
 
 class _Loss(nn.Module):
@@ -141,7 +95,7 @@ class _Loss(nn.Module):
 
 def _under_ddp(static_graph: bool) -> tuple[dict[str, Tensor], int]:
     """Gradients after the second step, and how many numbers were reduced in both."""
-    module = _module("slip", "timm", SAMPLES // 4)
+    module = small_module("slip", "timm", SAMPLES // 4)
     wrapped = DistributedDataParallel(
         _Loss(module), gradient_as_bucket_view=True, static_graph=static_graph
     )
@@ -154,7 +108,7 @@ def _under_ddp(static_graph: bool) -> tuple[dict[str, Tensor], int]:
     wrapped.register_comm_hook(None, reduce)
     for _ in range(2):
         module.zero_grad()
-        wrapped(_of_rank(_batch("slip"))).backward()
+        wrapped(_of_rank(small_batch("slip"))).backward()
     return _gradients(module), sum(reduced)
 
 
@@ -166,7 +120,7 @@ def _on_rank():
     """Steps on whole shares; on shares of two micro-batches; these under DDP."""
     whole, pieces = (
         [
-            _step(_module(name, architecture, microbatch), _of_rank(_batch(name)))
+            _step(small_module(name, architecture, microbatch), _of_rank(small_batch(name)))
             for name, architecture in CASES
         ]
         for microbatch in (None, SAMPLES // 4)
@@ -182,18 +136,18 @@ def ranks():
 @pytest.mark.parametrize("pieces", [2, 4])
 def test_micro_batches_are_as_many_ranks(ranks, pieces):
     """Two are two ranks; four are two ranks of two; with a BatchNorm in tower or head or none."""
-    assert sum(bool(_batch_norms(_module(*case))) for case in CASES) >= 5
+    assert sum(bool(_batch_norms(small_module(*case))) for case in CASES) >= 5
     for case, (name, architecture) in enumerate(CASES):
         steps = [rank[0 if pieces == 2 else 1][case] for rank in ranks]
         expected = steps[0][0], _mean([gradients for _, gradients in steps])
-        module = _module(name, architecture, SAMPLES // pieces)
-        _assert_equal(_step(module, _batch(name)), expected)
+        module = small_module(name, architecture, SAMPLES // pieces)
+        _assert_equal(_step(module, small_batch(name)), expected)
 
 
 @pytest.mark.parametrize("static_graph", [False, True])
 def test_ddp_reduces_each_gradient_once(ranks, static_graph):
-    module = _module("slip", "timm", SAMPLES // 4)
-    _, expected = _step(module, _batch("slip"))
+    module = small_module("slip", "timm", SAMPLES // 4)
+    _, expected = _step(module, small_batch("slip"))
     for rank in ranks:
         gradients, reduced = rank[2][static_graph]
         torch.testing.assert_close(gradients, expected, rtol=1e-7, atol=1e-11)
@@ -202,9 +156,9 @@ def test_ddp_reduces_each_gradient_once(ranks, static_graph):
 
 @pytest.mark.parametrize("architecture", ["resnet", "timm"])
 def test_running_statistics_move_once_a_piece(architecture):
-    module = _module("slip", architecture, microbatch=4)
-    one_by_one = _module("slip", architecture)
-    batch = _batch("slip")
+    module = small_module("slip", architecture, microbatch=4)
+    one_by_one = small_module("slip", architecture)
+    batch = small_batch("slip")
     for piece in batch.split(4):
         one_by_one.embed(piece)
     _step(module, batch)
@@ -235,10 +189,10 @@ def _in_one_graph(module: ContrastiveModule, batch: Batch, size: int) -> Tensor:
 )
 def test_both_passes_see_the_same(settings, autocast):
     """Draws, precision and default dtype; none of them is as it was when gradients are wanted."""
-    batch = _batch()
+    batch = small_batch()
     results = []
     for microbatch in (None, 4):
-        module = _module(microbatch=microbatch, **settings)
+        module = small_module(microbatch=microbatch, **settings)
         module = module.float() if autocast else module
         torch.manual_seed(3)
         # As Lightning does: around the forward, not around backward.
@@ -276,7 +230,7 @@ class _Sum(nn.Module):
 def test_many_pieces_add_up(dtype):
     """512 in bfloat16 + 1 is 512."""
     part = _Sum(dtype)
-    rows = embed_in_microbatches(part, [part], _batch(n=600), 1)
+    rows = embed_in_microbatches(part, [part], small_batch(n=600), 1)
     rows.image.sum().backward()
     assert part.one.grad.dtype == dtype
     for parameter in part.parameters():
@@ -308,10 +262,10 @@ class _Saved:
 
 
 def _peak(samples: int, microbatch: int | None) -> int:
-    module = _module(microbatch=microbatch)
+    module = small_module(microbatch=microbatch)
     saved = _Saved(module)
     with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda kept: kept.x):
-        _step(module, _batch(n=samples))
+        _step(module, small_batch(n=samples))
     assert saved.live == 0
     return saved.peak
 
@@ -350,11 +304,11 @@ def test_a_training_is_that_of_the_large_batch_step_for_step(world, tmp_path):
 @pytest.mark.parametrize("microbatch", [0, -1, 2.5, True, "8"])
 def test_what_is_no_size_is_refused(microbatch):
     with pytest.raises(ValueError, match="microbatch must be null or a whole number of at least 1"):
-        _module(microbatch=microbatch)
+        small_module(microbatch=microbatch)
 
 
 def test_parameters_in_shards_are_refused():
-    module = _module(microbatch=4)
+    module = small_module(microbatch=4)
     module.trainer = SimpleNamespace(
         accumulate_grad_batches=1, gradient_clip_algorithm=None, strategy=FSDPStrategy()
     )

@@ -7,8 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from lightning import LightningDataModule
 
+from cyclip_pl.data.copies import Copies
 from cyclip_pl.data.dataset import BatchStream
 from cyclip_pl.data.decode import Decoder
 from cyclip_pl.data.loader import BatchLoader
@@ -18,6 +20,7 @@ from cyclip_pl.data.stream import ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.tokens import Tokenizer
 from cyclip_pl.data.urls import missing, name_all, size_in_bytes
 from cyclip_pl.data.views.interface import Views
+from cyclip_pl.types import Batch
 
 # Sets of at most this many bytes stay in each worker's memory.
 _SMALL = 1 << 26
@@ -91,6 +94,7 @@ class DataModule(LightningDataModule):
         self.small = False
         self._loader: weakref.ref[BatchLoader] | None = None
         self.unreadable: tuple[tuple[str, str], ...] = ()
+        self.copies = Copies()
 
     @property
     def ranks(self) -> int:
@@ -218,6 +222,11 @@ class DataModule(LightningDataModule):
         )
         self._loader = weakref.ref(loader)  # it knows this module: see its `close` about cycles
         return loader
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        return self.copies(batch, device)
 
     def teardown(self, stage: str) -> None:
         loader = self._loader() if self._loader else None

@@ -7,6 +7,7 @@ gradients need the same three and two products more for each of both that has on
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -29,7 +30,8 @@ class Gram(torch.autograd.Function):
         width = image.shape[1]
         sums = image.new_zeros(3, width, width)
         for rows in _strips(image):
-            total, error = (image[rows] + text[rows]).T, (image[rows] - text[rows]).T
+            total = (image[rows] + text[rows]).T.contiguous()
+            error = (image[rows] - text[rows]).T.contiguous()
             sums[0] += product(total, total)
             sums[1] += product(error, error)
             sums[2] += product(error, total)
@@ -47,16 +49,22 @@ class Gram(torch.autograd.Function):
         # Every rank's loss is made of these two.
         square, crossed = (None if x is None else 2 * sum_over_ranks(x) for x in grads)
         image_grad, text_grad = torch.empty_like(image), torch.empty_like(text)
+        if square is not None:
+            p, q = square * p, square * q
+        if crossed is not None:
+            r = crossed * r
         for rows in _strips(image):
             total, error = image[rows] + text[rows], image[rows] - text[rows]
-            by_total, by_error = torch.zeros_like(total), torch.zeros_like(total)
+            by_total, by_error = [], []
             if square is not None:
-                by_total.addcmul_(product(total, q), square)
-                by_error.addcmul_(product(error, p), square)
+                by_total.append(product(total, q))
+                by_error.append(product(error, p))
             if crossed is not None:
-                by_total.addcmul_(product(error, r), crossed)
-                by_error.addcmul_(product(total, r.T), crossed)
-            image_grad[rows], text_grad[rows] = by_total + by_error, by_total - by_error
+                by_total.append(product(error, r))
+                by_error.append(product(total, r.T))
+            by_both = reduce(torch.add, by_total), reduce(torch.add, by_error)
+            torch.add(*by_both, out=image_grad[rows])
+            torch.sub(*by_both, out=text_grad[rows])
         return image_grad, text_grad
 
 

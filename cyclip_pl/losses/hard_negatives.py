@@ -57,7 +57,8 @@ def hard_negative_loss(
     )
     # Over the positive e^{s_jj}, the denominator is α + Σ_k w_jk·e^{s_jk − s_jj}.
     excess = negatives - scale * (image * text).sum(-1)
-    losses = torch.logaddexp(excess.new_tensor(alpha).log(), excess)
+    positive = excess.new_full((), math.log(alpha) if alpha else -math.inf)
+    losses = torch.logaddexp(positive, excess)
     return sum_over_ranks(losses.sum()) / (2 * len(image) * world_size())
 
 

@@ -76,7 +76,9 @@ def mp_nce_loss(
     totals = sum_over_ranks(torch.stack(sums))
     if pair_weight == "uniform":
         return totals.sum() / sum(counts)
-    return (totals / totals.new_tensor(counts)).mean()
+    # Not divided by a tensor of the counts: the host would wait until a GPU has it.
+    means = [total / count for total, count in zip(totals, counts, strict=True)]
+    return torch.stack(means).mean()
 
 
 def _negatives(

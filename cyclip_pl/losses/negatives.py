@@ -102,4 +102,4 @@ def negative_scores(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
 
 def scalar(scale: Tensor | float, like: Tensor) -> Tensor:
     """A tensor without dimensions, for an autograd function."""
-    return scale.reshape(()) if isinstance(scale, Tensor) else like.new_tensor(scale)
+    return scale.reshape(()) if isinstance(scale, Tensor) else like.new_full((), scale)

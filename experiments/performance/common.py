@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import platform
 import resource
 import time
@@ -32,6 +33,13 @@ def available_bytes() -> int:
 def peak_bytes() -> int:
     """The most memory that this process ever had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def write(rows: list[dict[str, Any]], fields: list[str], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, fields, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 # What passes, and what the process's threads worked: where others use the machine, one thread's

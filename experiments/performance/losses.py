@@ -1,4 +1,4 @@
-"""Forward and backward of the losses against their peers': time, extra memory, growth, ranks.
+"""Forward and backward of the losses against their peers': time and extra memory.
 
     python experiments/performance/losses.py --sizes 1024,4096,16384
 
@@ -12,20 +12,15 @@ own. What would not fit into the memory at hand is left out and said so.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
-import tempfile
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import peers
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-from common import CLOCKS, alone, alternating, available_bytes, machine, peak_bytes, seconds
+from common import CLOCKS, alone, alternating, available_bytes, machine, peak_bytes, write
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -40,7 +35,6 @@ FIELDS = [
     "form",
     "samples",
     "width",
-    "ranks",
     "clock",
     "threads",
     "milliseconds",
@@ -62,8 +56,8 @@ def _mp_nce(form: str | None) -> Callable[..., Tensor]:
 LOSSES: dict[str, dict[str, tuple[Callable[..., Any], float]]] = {
     "contrastive": {
         "ours": (contrastive_loss, 0),
-        "open_clip": (peers.clip, 6),
-        "ours, dense": (lambda i, t, s: contrastive_loss(i, t, s, "dense"), 4),
+        "open_clip": (peers.clip, 4.2),
+        "ours, dense": (lambda i, t, s: contrastive_loss(i, t, s, "dense"), 4.2),
     },
     "sigmoid": {
         "ours": (lambda i, t, s: sigmoid_loss(i, t, s, -10.0), 0),
@@ -77,7 +71,7 @@ LOSSES: dict[str, dict[str, tuple[Callable[..., Any], float]]] = {
     "cyclip": {
         "ours": (cyclip, 0),
         "authors": (peers.cyclip, 12),
-        "CLIP of open_clip": (peers.clip, 6),
+        "CLIP of open_clip": (peers.clip, 4.2),
         "CLIP of ours": (contrastive_loss, 0),
     },
     "mp_nce": {
@@ -147,7 +141,6 @@ def compare(loss: str, samples: int, options: argparse.Namespace) -> list[dict[s
                     "form": form,
                     "samples": samples,
                     "width": options.width,
-                    "ranks": 1,
                     "clock": options.clock,
                     "threads": options.threads,
                     "milliseconds": round(1e3 * statistics.median(series[form]), 1),
@@ -159,45 +152,6 @@ def compare(loss: str, samples: int, options: argparse.Namespace) -> list[dict[s
     except BrokenProcessPool:
         print(f"{loss}, N = {samples}: killed, out of memory")
     return rows
-
-
-def _rank(rank: int, world: int, folder: str, loss: str, samples: int, width: int) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=world,
-        timeout=timedelta(minutes=10),
-    )
-    step(loss, "ours", inputs(loss, 64, width))
-    leaves = inputs(loss, samples // world, width, seed=rank)
-    before = peak_bytes()
-    dist.barrier()
-    taken = min(seconds(lambda: step(loss, "ours", leaves)) for _ in range(2))
-    torch.save((taken, peak_bytes() - before), Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
-def of_ranks(loss: str, samples: int, world: int, width: int) -> dict[str, Any]:
-    """The slowest rank's time and the largest rank's extra memory, a thread each."""
-    with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_rank, (world, folder, loss, samples, width), nprocs=world)
-        results = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(world)]
-    row = {
-        "loss": loss,
-        "form": "ours, a thread a rank",
-        "samples": samples,
-        "width": width,
-        "ranks": world,
-        "clock": "wall",
-        "threads": 1,
-        "milliseconds": round(1e3 * max(t for t, _ in results), 1),
-        "to_ours": "",
-        "megabytes": round(max(m for _, m in results) / 1e6, 1),
-    }
-    print(*row.values(), sep="\t", flush=True)
-    return row
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -234,7 +188,6 @@ def main() -> None:
     numbers = lambda text: [int(x) for x in text.split(",") if x]  # noqa: E731
     parser.add_argument("--sizes", type=numbers, default=[1024, 4096, 16384])
     parser.add_argument("--losses", type=lambda text: text.split(","), default=list(LOSSES))
-    parser.add_argument("--ranks", type=numbers, default=[1, 2, 4], help="empty: none")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
@@ -243,15 +196,11 @@ def main() -> None:
     options = parser.parse_args()
     print(machine("torch", "open_clip_torch"), f"{options.threads} threads", sep="; ")
     print(*FIELDS, sep="\t")
-    rows = [
-        row for loss in options.losses for n in options.sizes for row in compare(loss, n, options)
-    ]
+    rows: list[dict[str, Any]] = []
     for loss in options.losses:
-        rows += [of_ranks(loss, n, w, options.width) for n in options.sizes for w in options.ranks]
-    with options.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        for n in options.sizes:
+            rows += compare(loss, n, options)
+            write(rows, FIELDS, options.output)
     plot(rows, options.output.with_suffix(".png"))
 
 
