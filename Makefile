@@ -10,6 +10,7 @@ CHECKPOINT ?=
 EVALUATION ?= zero_shot
 EVALUATIONS := zero_shot,retrieval,consistency,hierarchy,geometry,robustness,linear_probe,knn
 RUNS ?=
+BENCH ?= losses
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ ARGS ?=
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER, RUNS,"
+	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER, RUNS, BENCH,"
 	@echo "  ARGS (further overrides, e.g. ARGS='objective=clip seed=1')"
 
 $(INSTALLED): pyproject.toml requirements.lock
@@ -55,8 +56,8 @@ report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, ru
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
 
-bench: $(INSTALLED) ## Time the losses against their peers: ARGS='--sizes 1024,4096'
-	$(BIN)/python experiments/performance/losses.py $(ARGS)
+bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader or step against its peer
+	$(BIN)/python experiments/performance/$(BENCH).py $(ARGS)
 
 test: $(INSTALLED) ## Run the whole suite
 	$(BIN)/python -m pytest $(ARGS)

@@ -112,8 +112,8 @@ def _parts(image: Tensor, text: Tensor, form: Form | None) -> tuple[Tensor, Tens
 
 def _choose(form: Form | None, rows: int, width: int) -> Form:
     if form is None:
-        # A little above where their times cross on a CPU, D = 512…1,024.
-        return "direct" if rows < 2 * width else "gram"
+        # Their times cross at D…1.5·D on a CPU, depending on the weights (D = 256…1,024).
+        return "direct" if 2 * rows < 3 * width else "gram"
     if form not in _FORMS:
         raise ValueError(f'form must be "gram", "direct" or None, got {form!r}')
     return form

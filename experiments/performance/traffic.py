@@ -19,8 +19,14 @@ CyCLIP, tiled and Gram: CLIP's and the all-reduce of 3·D² numbers; CLIP's and 
 SigLIP, tiled: W − 1 blocks with W of gradients, (2W − 1)·E; 4E and three tiles.
 SigLIP, open_clip: W − 1 blocks, backward as many of gradients, 2(W − 1)·E. Holds all blocks, W·E,
   and of every one its scores, labels and their product, 3·4·n·N, for the gradient.
+CySigLIP: SigLIP's with what CyCLIP adds. CyCLIP augmented: CLIP's ring three times, and the same.
+HN-CLIP, tiled: CLIP's ring twice, for the weighted sum and for its weights.
+SLIP, tiled: CLIP's, and two views of D numbers against each other, blocks of 2E half way round,
+  (3H + 1)·2E with H = ⌊W/2⌋; 4·2E.
+nCLIP: sums of K = 32,768 numbers for each modality, forward and backward, 8(W − 1)/W·4K. Holds p
+  and q for each of its three terms and two products of theirs, 8·4·n·K. xCLIP: CLIP's and nCLIP's.
 UniCLIP, tiled: CLIP's ring between images and texts, and within them blocks of V·E and E half way
-  round, H = ⌊W/2⌋, (3H + 1)(V + 1)·E; 4V·E and three tiles.
+  round, (3H + 1)(V + 1)·E; 4V·E and three tiles.
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Bytes = tuple[float, float]
-WIDTH, TILE, VIEWS = 512, 4096, 3
+WIDTH, TILE, VIEWS, CLUSTERS = 512, 4096, 3, 32_768
 
 
 def _tiles(n: float) -> float:
@@ -51,9 +57,40 @@ def _inf_cl(n: float, w: int, e: float) -> Bytes:
     return 2 * (3 * w - 2) * e, 5 * e
 
 
-def _cyclip(n: float, w: int, e: float) -> Bytes:
-    sent, held = _clip(n, w, e)
+def _with_consistency(bytes_: Bytes, w: int) -> Bytes:
+    sent, held = bytes_
     return sent + 2 * (w - 1) / w * 12 * WIDTH**2, held + 28 * WIDTH**2
+
+
+def _cyclip(n: float, w: int, e: float) -> Bytes:
+    return _with_consistency(_clip(n, w, e), w)
+
+
+def _cyclip_augmented(n: float, w: int, e: float) -> Bytes:
+    sent, held = _clip(n, w, e)
+    return _with_consistency((3 * sent, held), w)
+
+
+def _cysiglip(n: float, w: int, e: float) -> Bytes:
+    return _with_consistency(_siglip(n, w, e), w)
+
+
+def _hn_clip(n: float, w: int, e: float) -> Bytes:
+    sent, held = _clip(n, w, e)
+    return 2 * sent, held
+
+
+def _slip(n: float, w: int, e: float) -> Bytes:
+    return _clip(n, w, e)[0] + (3 * (w // 2) + 1) * 2 * e, 8 * e + _tiles(n)
+
+
+def _nclip(n: float, w: int, e: float) -> Bytes:
+    return 8 * (w - 1) / w * 4 * CLUSTERS, 32 * n * CLUSTERS
+
+
+def _xclip(n: float, w: int, e: float) -> Bytes:
+    (sent, held), (of_sums, of_clusters) = _clip(n, w, e), _nclip(n, w, e)
+    return sent + of_sums, held + of_clusters
 
 
 def _siglip(n: float, w: int, e: float) -> Bytes:
@@ -78,6 +115,12 @@ OBJECTIVES: dict[str, Callable[[float, int, float], Bytes]] = {
     "SigLIP, tiled": _siglip,
     "SigLIP, open_clip": _siglip_open_clip,
     "UniCLIP, tiled": _uniclip,
+    "CyCLIP augmented": _cyclip_augmented,
+    "CySigLIP": _cysiglip,
+    "HN-CLIP, tiled": _hn_clip,
+    "SLIP, tiled": _slip,
+    "nCLIP": _nclip,
+    "xCLIP": _xclip,
 }
 
 

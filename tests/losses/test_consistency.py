@@ -110,8 +110,8 @@ def test_form_is_chosen_by_shape(monkeypatch):
     for name, form in list(module._FORMS.items()):
         spy = lambda *x, name=name, form=form: calls.append(name) or form(*x)  # noqa: E731
         monkeypatch.setitem(module._FORMS, name, spy)
-    consistency_terms(*unit_rows(15, 8, seed=0))
-    consistency_terms(*unit_rows(16, 8, seed=0))
+    consistency_terms(*unit_rows(11, 8, seed=0))
+    consistency_terms(*unit_rows(12, 8, seed=0))
     assert calls == ["direct", "gram"]
 
 
