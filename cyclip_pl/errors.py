@@ -18,6 +18,9 @@ def one_line(error: BaseException, config_name: str) -> str:
         return _instantiation(error, config_name)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _composition(error, config_name)
+    if type(error).__module__.startswith(("torch._dynamo.", "torch._inductor.")):
+        # The lines after the first are about debugging the compiler.
+        return f"compile: {str(error).splitlines()[0]}; set compile=false"
     text = _flat(str(error))
     if isinstance(error, (ValueError, FileNotFoundError)) and text:
         return text

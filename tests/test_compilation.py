@@ -6,11 +6,13 @@ import shutil
 
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 from torch._dynamo.utils import counters
 
 from cyclip_pl.checkpoints.load import load
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.errors import one_line
 from cyclip_pl.training import train
 from tests.helpers.architectures import VIT
 from tests.helpers.composed import choices, composed
@@ -88,3 +90,15 @@ def test_without_it_nothing_is_compiled(setting):
 def test_what_cannot_work_is_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         compile_parts([nn.Linear(2, 2)], setting)
+
+
+def test_a_machine_without_a_compiler_is_told_in_one_line(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    config = composed(*shrunk(world), "compile=true", run_dir=tmp_path / "run")
+    config.encoder.architecture = VIT
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # whichever torch raises
+        train(config)
+    line = one_line(caught.value, "train")
+    assert line.startswith("compile: ") and "No working C++ compiler found" in line
+    assert line.endswith("; set compile=false") and "\n" not in line
