@@ -222,6 +222,33 @@ def by_run(
     return parts
 
 
+def run_rows(
+    rows: Mapping[str, Mapping[str, T]], shown: Sequence[str], height: float, **shared: Any
+) -> tuple[Figure, list[tuple[Axes, T | None]]]:
+    """A figure of runs down and data sets across, both named, and what each of its axes shows.
+
+    Args:
+        rows: What was found, by run's name and title; where there is none, a dash stands.
+        shown: The titles.
+        height: Inches of a row.
+        shared: As for `panels`.
+    """
+    figure, all_axes = panels(len(rows) * len(shown), len(shown), height, **shared)
+    cells = []
+    for place, axes in enumerate(all_axes):
+        line, column = divmod(place, len(shown))
+        name = list(rows)[line]
+        if line == 0:
+            axes.set_title(panel_titles(shown)[column])
+        if column == 0:
+            row_label(axes, name)
+        found = rows[name].get(shown[column])
+        if found is None:
+            axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", color=GREY)
+        cells.append((axes, found))
+    return figure, cells
+
+
 def numbered(name: str, number: int, count: int) -> str:
     """The name of one of `count` pictures."""
     return name if count == 1 else f"{name}_{number + 1}"

@@ -57,6 +57,21 @@ def with_gradients(function, *inputs: Tensor) -> tuple[list[Tensor], list[Tensor
     return [v.detach() for v in values], [x.grad for x in leaves]
 
 
+def saved_bytes(function, *given: Tensor) -> int:
+    """Of all that `function()` keeps for its gradient and was not given, each memory once."""
+    known = {x.untyped_storage().data_ptr() for x in given}
+    saved: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        function()
+    return sum(size for place, size in saved.items() if place not in known)
+
+
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     """‖actual − expected‖ / ‖expected‖."""
     actual, expected = actual.double(), expected.double()

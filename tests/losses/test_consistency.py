@@ -10,7 +10,7 @@ from cyclip_pl.losses.consistency import (
 )
 from tests.helpers.distributed import run_distributed
 from tests.losses import formulas
-from tests.losses.formulas import relative_error, unit_rows, with_gradients
+from tests.losses.formulas import relative_error, saved_bytes, unit_rows, with_gradients
 
 FORMS = ["gram", "direct", None]
 
@@ -101,6 +101,18 @@ def test_digits_survive_when_the_modalities_align():
     a, b, m = (x.float() for x in (image.T @ image, text.T @ text, text.T @ image))
     textbook = (a.square().sum() + b.square().sum() - 2 * m.square().sum()) / 512
     assert relative_error(textbook, exact) > 0.5
+
+
+def test_beside_the_rows_the_gram_form_keeps_as_much_whatever_n_is():
+    kept = {}
+    for form in ("gram", "direct"):
+        for n in (64, 256):
+            rows = [x.float().requires_grad_() for x in unit_rows(n, 8, seed=1)]
+            kept[form, n] = saved_bytes(
+                lambda r=rows, f=form: consistency_penalty(*r, 0.25, 0.5, f), *rows
+            )
+    assert kept["gram", 64] == kept["gram", 256] <= 4 * 4 * 8**2
+    assert kept["direct", 256] > 10 * kept["direct", 64]
 
 
 def test_form_is_chosen_by_shape(monkeypatch):

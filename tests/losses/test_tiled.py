@@ -19,7 +19,7 @@ from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.nt_xent import nt_xent_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
 from tests.helpers.distributed import run_distributed
-from tests.losses.formulas import relative_error, with_gradients
+from tests.losses.formulas import relative_error, saved_bytes, with_gradients
 
 # By name: the loss of (image views, text views, three scalars, three more) in a form.
 LOSSES = {
@@ -33,7 +33,8 @@ LOSSES = {
     "mp_nce": lambda i, t, s, b, form: mp_nce_loss(i, t, s, b, "balanced", form),
     "mp_nce_texts": lambda i, t, s, b, form: mp_nce_loss(i[:1], i[1:], s, b, "uniform", form),
 }
-NEED_NEGATIVES = {"hard_negatives", "mp_nce", "mp_nce_texts"}
+# A batch of one sample.
+REFUSE_ONE = {"hard_negatives", "mp_nce", "mp_nce_texts"}
 
 
 def _inputs(n: int, d: int = 6, seed: int = 0, scale: float = 1.0) -> tuple[Tensor, ...]:
@@ -58,11 +59,14 @@ def _run(name: str, form: str | None, inputs: tuple[Tensor, ...]):
     return with_gradients(function, *inputs)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize(("n", "tile"), [(1, 8), (2, 8), (7, 8), (33, 8), (33, 32), (129, 32)])
+SIZES = [(1, 8), (2, 8), (7, 8), (33, 8), (33, 32), (129, 32)]
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "tile"),
+    [(name, *size) for name in LOSSES for size in SIZES if size[0] > 1 or name not in REFUSE_ONE],
+)
 def test_it_is_the_dense_form(name, n, tile, monkeypatch):
-    if n == 1 and name in NEED_NEGATIVES:
-        pytest.skip("refuses a batch of one")
     monkeypatch.setattr(tiles, "CPU_TILE", tile)
     inputs = _inputs(n, seed=n)
     tiled, dense = _run(name, "tiled", inputs), _run(name, "dense", inputs)
@@ -90,6 +94,13 @@ def test_ranks_are_one_process(world):
             # Rows belong to one rank each, the scalars to all.
             mean = torch.cat(of_ranks, 1) / world if i < 2 else sum(of_ranks) / world
             torch.testing.assert_close(mean, gradient, rtol=1e-10, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("name", REFUSE_ONE)
+@pytest.mark.parametrize("form", ["tiled", "dense"])
+def test_a_batch_of_one_is_refused_where_there_must_be_negatives(name, form):
+    with pytest.raises(ValueError, match="a batch of one sample has no negatives"):
+        _run(name, form, _inputs(1))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -132,30 +143,22 @@ def test_bfloat16_rows_are_scored_in_float32_backward_too(name, monkeypatch):
             assert relative_error(leaf.grad, gradient) < limit
 
 
-def _saved_bytes(name: str, form: str, inputs: tuple[Tensor, ...]) -> int:
-    saved: dict[int, int] = {}
-
-    def pack(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        saved[storage.data_ptr()] = storage.nbytes()
-        return x
-
+def _saved(name: str, form: str, inputs: tuple[Tensor, ...]) -> int:
     leaves = [x.float().requires_grad_() for x in inputs]
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        LOSSES[name](*leaves, form)
-    return sum(saved.values())
+    return saved_bytes(lambda: LOSSES[name](*leaves, form))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_what_is_kept_for_the_gradient_grows_with_n_and_not_its_square(name, monkeypatch):
     monkeypatch.setattr(tiles, "CPU_TILE", 64)
     small, large = _inputs(256, d=16), _inputs(1024, d=16)
-    assert _saved_bytes(name, "tiled", large) < 4.5 * _saved_bytes(name, "tiled", small)
-    assert _saved_bytes(name, "dense", large) > 10 * _saved_bytes(name, "dense", small)
+    assert _saved(name, "tiled", large) < 4.5 * _saved(name, "tiled", small)
+    assert _saved(name, "dense", large) > 10 * _saved(name, "dense", small)
 
 
 PEAK = """
 import resource, sys, torch
+from cyclip_pl.losses.consistency import consistency_penalty
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
@@ -166,6 +169,7 @@ def run(n):
     three = torch.ones(3)
     contrastive_loss(x, y, 10.0).backward()
     sigmoid_loss(x, y, 10.0, -10.0).backward()
+    consistency_penalty(x, y, 0.25, 0.5)[0].backward()
     mp_nce_loss(x[None], y[None], 10 * three, 0 * three).backward()
 torch.set_num_threads(1)
 run(2048)

@@ -16,9 +16,7 @@ from cyclip_pl.reports.canvas import (
     by_run,
     legend,
     numbered,
-    panel_titles,
-    panels,
-    row_label,
+    run_rows,
     to_png,
 )
 from cyclip_pl.reports.files import number
@@ -87,25 +85,14 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
 
 
 def _picture(rows: dict[str, dict[str, Projection]], shown: Sequence[str]) -> bytes:
-    figure, all_axes = panels(len(rows) * len(shown), len(shown), height=2.2)
-    at = iter(all_axes)
-    for place, (name, row) in enumerate(rows.items()):
-        for column, (title, heading) in enumerate(zip(shown, panel_titles(shown), strict=True)):
-            axes = next(at)
-            axes.set_aspect("equal", adjustable="datalim")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if place == 0:
-                axes.set_title(heading)
-            if column == 0:
-                row_label(axes, name)
-            if found := row.get(title):
-                _scatter(axes, found)
-                axes.set_xlabel(
-                    f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8
-                )
-            else:
-                axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", color=GREY)
+    figure, cells = run_rows(rows, shown, height=2.2)
+    for axes, found in cells:
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if found:
+            _scatter(axes, found)
+            axes.set_xlabel(f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8)
     legend(figure, _handles())
     return to_png(figure)
 

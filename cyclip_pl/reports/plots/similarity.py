@@ -15,9 +15,7 @@ from cyclip_pl.reports.canvas import (
     by_run,
     legend,
     numbered,
-    panel_titles,
-    panels,
-    row_label,
+    run_rows,
     to_png,
 )
 from cyclip_pl.reports.files import number
@@ -97,26 +95,15 @@ def draw(runs: Sequence[Run]) -> list[Plot]:
 
 
 def _picture(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> bytes:
-    figure, all_axes = panels(
-        len(rows) * len(shown), len(shown), height=1.35, sharex=True, sharey="col"
-    )
-    low, high = _range([h for row in rows.values() for h in row.values()])
-    at = iter(all_axes)
-    for place, (name, row) in enumerate(rows.items()):
-        for column, (title, heading) in enumerate(zip(shown, panel_titles(shown), strict=True)):
-            axes = next(at)
-            axes.set_xlim(low, high)
-            axes.set_yticks([])
-            axes.spines["left"].set_visible(False)
-            if place == 0:
-                axes.set_title(heading)
-            if column == 0:
-                row_label(axes, name)
-            if found := row.get(title):
-                axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
-                axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
-            else:
-                axes.text(0.5, 0.5, "–", transform=axes.transAxes, ha="center", color=GREY)
+    figure, cells = run_rows(rows, shown, height=1.35, sharex=True, sharey="col")
+    low, high = _range([found for _, found in cells if found])
+    for axes, found in cells:
+        axes.set_xlim(low, high)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        if found:
+            axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
+            axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
     figure.supxlabel("cosine of image and text")
     legend(figure, _handles())
     return to_png(figure)
