@@ -19,7 +19,6 @@ quarter of an hour on two cores.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import itertools
 import math
@@ -39,7 +38,7 @@ import open_clip
 import open_clip_train.data as open_clip_data
 import torch
 import webdataset
-from common import machine
+from common import machine, write
 from PIL import Image, ImageDraw
 
 from cyclip_pl.data.jpeg import Jpeg
@@ -322,14 +321,10 @@ def main() -> None:
             if n == 0:
                 few_shards(folder)
                 rows = memory_over_epochs(folder)
-    with open(options.output / "loader.csv", "w", newline="") as stream:
-        writer = csv.DictWriter(stream, speeds[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(speeds)
-    with open(options.output / "loader_memory.csv", "w", newline="") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["epoch", "megabytes", "samples_per_second"])
-        table.writerows([round(value, 2) for value in row] for row in rows)
+    write(speeds, list(speeds[0]), options.output / "loader.csv")
+    fields = ["epoch", "megabytes", "samples_per_second"]
+    over_epochs = [dict(zip(fields, (round(x, 2) for x in row), strict=True)) for row in rows]
+    write(over_epochs, fields, options.output / "loader_memory.csv")
     plot(speeds, rows, options.output / "loader.png")
 
 

@@ -15,18 +15,15 @@ the step raised the process's peak. On one 80 GB GPU, RN50 at 224 px with a batc
 from __future__ import annotations
 
 import argparse
-import csv
-import resource
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from common import alone, peak_bytes, write
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
@@ -121,9 +118,9 @@ def peak_megabytes(setting: Setting) -> float:
     if setting.device == "cuda":
         step.seconds(2)
         return torch.cuda.max_memory_allocated() / 1e6
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     step.seconds(2)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6
+    return (peak_bytes() - before) / 1e6
 
 
 def milliseconds_per_image(small: Setting, large: Setting, rounds: int) -> tuple[float, float]:
@@ -161,11 +158,8 @@ def main() -> None:
     # Before this process takes any memory of the device.
     memory: dict[str, float | str] = dict.fromkeys(settings, "too large")
     for name, setting in settings.items():
-        with (
-            suppress(torch.cuda.OutOfMemoryError, BrokenProcessPool),
-            ProcessPoolExecutor(1, get_context("spawn")) as process,
-        ):
-            memory[name] = round(process.submit(peak_megabytes, setting).result(), 1)
+        with suppress(torch.cuda.OutOfMemoryError, BrokenProcessPool):
+            memory[name] = round(alone(peak_megabytes, setting), 1)
     small, large = milliseconds_per_image(settings["small"], settings["large"], options.rounds)
 
     device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
@@ -187,10 +181,7 @@ def main() -> None:
                 "peak_megabytes": memory[name],
             }
         )
-    with options.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(rows, FIELDS, options.output)
     for row in rows:
         print("  ".join(f"{name} {row[name]}" for name in FIELDS[6:] if row[name] != ""))
     print(f"{device}: {options.output}")

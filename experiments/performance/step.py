@@ -16,10 +16,8 @@ ratios. On a GPU:
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,7 +30,7 @@ from typing import Any
 
 import open_clip
 import torch
-from common import machine
+from common import machine, write
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -284,11 +282,8 @@ def main() -> None:
             options.compile,
         )
     ]
-    with options.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(rows, FIELDS, options.output)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
