@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from cyclip_pl.checkpoints.load import load as load
+from typing import Any
 
 __all__ = ["load"]
 
@@ -13,7 +10,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     # Lazy: `import cyclip_pl` (and so `--help`) must not import torch.
     if name == "load":
-        from cyclip_pl.checkpoints.load import load
+        from cyclip_pl.models.load import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

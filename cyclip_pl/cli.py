@@ -8,20 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from omegaconf import DictConfig
 
+from cyclip_pl.conf_dir import config_dir
+
 TRACEBACK = "CYCLIP_TRACEBACK"
-
-
-def config_dir() -> str:
-    """`conf/` of the checkout, or the copy that the wheel carries."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parent / "conf"
-    return str(checkout if (checkout / "train.yaml").is_file() else package / "conf")
 
 
 def train() -> None:

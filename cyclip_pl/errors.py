@@ -88,7 +88,7 @@ def _compose_without(key: str, config_name: str) -> DictConfig | None:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from cyclip_pl.cli import config_dir
+    from cyclip_pl.conf_dir import config_dir
 
     rest = [
         a for a in sys.argv[1:] if "=" in a and not a.startswith("-") and a.split("=")[0] != key

@@ -9,15 +9,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cyclip_pl.evaluation.build import build
-from cyclip_pl.evaluation.features import FeatureStore
+from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.output import (
     check_predictions,
     write_details,
     write_metrics,
     write_predictions,
 )
-from cyclip_pl.evaluation.protocol import run
-from cyclip_pl.evaluation.table import print_table
+from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.terminal import print_table
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:

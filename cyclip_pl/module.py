@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.microbatch import embed_in_microbatches
-from cyclip_pl.model import EmbeddingModel
+from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
 from cyclip_pl.optimization import decayed_names, parameter_groups
 from cyclip_pl.projectors.base import Projector

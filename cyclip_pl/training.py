@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.throughput import Throughput
-from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.checkpoints.files import checkpoint_file
+from cyclip_pl.checkpoints.resume import check_resumable, check_weights
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
-from cyclip_pl.evaluation.table import print_table
+from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
 
 
@@ -33,7 +34,7 @@ def train(config: DictConfig) -> dict[str, float]:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     resume = None if config.resume is None else checkpoint_file(config.resume, "resume")
     if resume is not None:
-        _check_resumable(resume, plain["encoder"])
+        check_resumable(resume, plain["encoder"])
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
@@ -53,7 +54,7 @@ def train(config: DictConfig) -> dict[str, float]:
     )
     compile_parts([encoder, projector], plain["compile"])
     if resume is not None:
-        _check_weights(resume, module)
+        check_weights(resume, module)
     make_data = instantiate(config.data, _partial_=True)
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
@@ -110,43 +111,3 @@ def precision(trainer: DictConfig) -> str:
             "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         )
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
-
-
-# Of an encoder's settings, those that its weights depend on.
-_SHAPES = ("image_size", "context_length", "architecture")
-
-
-def _check_resumable(path: Path, encoder: dict[str, Any]) -> None:
-    checkpoint = read_checkpoint(path)
-    if "optimizer_states" not in checkpoint:
-        raise ValueError(f"resume={path}: holds weights alone, as best.ckpt does; take last.ckpt")
-    for setting in _SHAPES:
-        trained = _leaves(checkpoint["config"]["encoder"].get(setting), setting)
-        wanted = _leaves(encoder[setting], setting)
-        for key in sorted(trained.keys() | wanted.keys()):
-            was, now = trained.get(key, "unset"), wanted.get(key, "unset")
-            if was != now:
-                raise ValueError(
-                    f"resume={path} was trained with encoder.{key}={was}, this run has {now}"
-                )
-
-
-def _check_weights(path: Path, module: ContrastiveModule) -> None:
-    trained, wanted = read_checkpoint(path)["state_dict"], module.state_dict()
-    for name in sorted(trained.keys() | wanted.keys()):
-        shapes = [tuple(s[name].shape) if name in s else "none" for s in (trained, wanted)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"resume={path} was trained with another {name.partition('.')[0]}: its {name} has"
-                f" the shape {shapes[0]}, this run's {shapes[1]}"
-            )
-
-
-def _leaves(node: Any, name: str) -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    if not isinstance(node, dict):
-        return {name: node}
-    leaves: dict[str, Any] = {}
-    for key, value in node.items():
-        leaves |= _leaves(value, f"{name}.{key}")
-    return leaves

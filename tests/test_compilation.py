@@ -10,9 +10,9 @@ import torch._inductor.config
 from torch import nn
 from torch._dynamo.utils import counters
 
-from cyclip_pl.checkpoints.load import load
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.errors import one_line
+from cyclip_pl.models.load import load
 from cyclip_pl.training import train
 from tests.helpers.architectures import VIT
 from tests.helpers.composed import choices, composed

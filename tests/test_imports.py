@@ -8,37 +8,53 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
-BASE = {"types", "distributed"}
-# What each part may import of the package, besides itself.
+# Ground: every part may stand on these.
+GROUND = {"types", "distributed", "images", "checks", "files", "conf_dir"}
+# What each part may import of the package, besides itself and the ground.
 ALLOWED = {
     "types": set(),
     "distributed": set(),
-    "errors": {"cli"},
+    "images": set(),
+    "checks": set(),
+    "files": set(),
+    "conf_dir": set(),
+    "errors": set(),
     "cli": {"training", "evaluating", "errors"},
-    "locks": set(),
-    "losses": {"distributed"},
-    "data": BASE | {"locks"},
-    "encoders": BASE,
-    "projectors": BASE,
-    "objectives": BASE | {"losses"},
+    "losses": set(),
+    "data": set(),
+    "encoders": set(),
+    "projectors": set(),
+    "objectives": {"losses"},
     "optimization": set(),
     "compilation": set(),
-    "model": BASE | {"encoders", "projectors", "data"},
-    "microbatch": BASE,
-    "module": BASE
-    | {"encoders", "projectors", "objectives", "optimization", "microbatch", "model"},
-    "evaluation": BASE | {"losses", "locks"},
-    "checkpoints": BASE | {"encoders", "projectors", "model"},
-    "callbacks": BASE | {"data", "evaluation"},
+    "microbatch": set(),
+    "models": {"encoders", "projectors", "data", "checkpoints"},
+    "module": {"encoders", "projectors", "objectives", "optimization", "microbatch", "models"},
+    "metrics": {"losses"},
+    "evaluation": {"metrics"},
+    "checkpoints": set(),
+    "callbacks": {"data", "evaluation"},
     "reports": set(),
-    "training": BASE | {"callbacks", "checkpoints", "compilation", "evaluation", "module"},
-    "evaluating": BASE | {"checkpoints", "evaluation"},
-    "__init__": {"checkpoints"},
+    "training": {"callbacks", "checkpoints", "compilation", "evaluation", "module"},
+    "evaluating": {"models", "evaluation"},
+    "__init__": {"models"},
+}
+# Rooms of `evaluation/`, in the same way.
+ROOMS = {
+    "sets": set(),
+    "features": {"sets"},
+    "probes": {"features"},
+    "protocols": {"features", "sets", "probes", "results"},
+    "results": set(),
+    "output": {"results"},
+    "terminal": set(),
+    "build": {"protocols", "sets"},
+    "__init__": set(),
 }
 
 
-def _imports(path: Path) -> set[str]:
-    """Modules of the package that a file imports, lazily or not, by their first part."""
+def _modules(path: Path) -> set[str]:
+    """Modules of the package that a file imports, lazily or not, by their dotted names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -47,18 +63,47 @@ def _imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {n.split(".")[1] for n in names if n.startswith("cyclip_pl.")}
+        found |= {n.removeprefix("cyclip_pl.") for n in names if n.startswith("cyclip_pl.")}
     return found
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in FILES}
+
+
+def _arrows(path: Path) -> set[str]:
+    """The files of the package that a file imports, by their dotted names."""
+    found = set()
+    for name in _modules(path):
+        while name and name not in NAMES:
+            name = name.rpartition(".")[0]
+        if name:
+            found.add(name)
+    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_arrow_points_back(path):
-    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert part in ALLOWED, f"say in this test what {part} may import"
-    assert _imports(path) - {part} <= ALLOWED[part]
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    assert parts[0] in ALLOWED, f"say in this test what {parts[0]} may import"
+    allowed = ALLOWED[parts[0]] | {parts[0]} | (GROUND if parts[0] not in GROUND else set())
+    assert {name.split(".")[0] for name in _modules(path)} <= allowed
+    if parts[0] == "evaluation" and len(parts) > 1:
+        inside = {n.split(".")[1] for n in _modules(path) if n.startswith("evaluation.")}
+        assert inside <= ROOMS[parts[1]] | {parts[1]}
+
+
+def test_no_circle():
+    left = {name: _arrows(path) - {name} for name, path in NAMES.items()}
+    while free := [name for name, arrows in left.items() if not arrows & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left, f"these import one another in a circle: {sorted(left)}"
+
+
+def test_no_import_is_for_types_alone():
+    for path in FILES:
+        assert "TYPE_CHECKING" not in path.read_text(), path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -69,5 +114,5 @@ def test_torch_distributed_has_one_user(path):
 
 
 def test_evaluation_knows_nothing_of_lightning():
-    for path in (PACKAGE / "evaluation").glob("*.py"):
+    for path in (PACKAGE / "evaluation").rglob("*.py"):
         assert "lightning" not in path.read_text(), path

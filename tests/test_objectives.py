@@ -7,10 +7,10 @@ import csv
 import pytest
 import torch
 
-from cyclip_pl.checkpoints.load import load
 from cyclip_pl.errors import one_line
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.zero_shot import ZeroShot
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
+from cyclip_pl.models.load import load
 from cyclip_pl.training import train
 from tests.helpers.composed import choices, composed
 from tests.helpers.world import shrunk

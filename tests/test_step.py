@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cyclip_pl.losses import consistency, negatives
+from cyclip_pl.losses import consistency
+from cyclip_pl.losses.kernels import negatives
 from cyclip_pl.training import train
 from tests.helpers.composed import choices, composed
 from tests.helpers.modules import small_batch, small_module

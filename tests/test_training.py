@@ -8,11 +8,11 @@ import json
 import pytest
 import torch
 
-from cyclip_pl.checkpoints.load import load
 from cyclip_pl.evaluating import evaluate
-from cyclip_pl.evaluation import features
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.zero_shot import ZeroShot
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.features import store as features
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
+from cyclip_pl.models.load import load
 from cyclip_pl.training import train
 from tests.helpers.composed import composed
 from tests.helpers.evaluation_sets import caption_set
@@ -106,7 +106,7 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path
     def none(*arguments):
         raise AssertionError("the images of both sets are in the cache")
 
-    monkeypatch.setattr("cyclip_pl.evaluation.features.encode_images", none)
+    monkeypatch.setattr("cyclip_pl.evaluation.features.store.encode_images", none)
     assert evaluate(config) == found
 
 

@@ -12,9 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from cyclip_pl.evaluation.build import CADENCE, build, entries
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.modes import evaluation_mode
-from cyclip_pl.evaluation.protocol import Evaluation, run
+from cyclip_pl.evaluation.features.modes import evaluation_mode
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import Evaluation, run
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import simplejpeg
 import torch
 from PIL import Image
 
-from cyclip_pl.data.images import MAX_PIXELS, usable_image
-from cyclip_pl.data.unusable import Unusable
+from cyclip_pl.data.skipped import Unusable
+from cyclip_pl.images import MAX_PIXELS, usable_image
 
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower, in whole pixels."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from cyclip_pl.data.dataset import BatchStream, Failure
+from cyclip_pl.data.batches import BatchStream, Failure
 from cyclip_pl.types import Batch
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 
-from cyclip_pl.data.copies import Copies
-from cyclip_pl.data.dataset import BatchStream
-from cyclip_pl.data.decode import Decoder
+from cyclip_pl.data.batches import BatchStream
+from cyclip_pl.data.decoder import Decoder
+from cyclip_pl.data.epochs import ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.data.settings import Shuffle, Source, TrainSource
-from cyclip_pl.data.sizes import shard_sizes
-from cyclip_pl.data.stream import ExactEpochs, ResampledEpochs, Shards
+from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.tokens import Tokenizer
+from cyclip_pl.data.transfer import Copies
 from cyclip_pl.data.urls import missing, name_all, size_in_bytes
 from cyclip_pl.data.views.interface import Views
 from cyclip_pl.types import Batch

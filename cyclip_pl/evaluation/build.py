@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.evaluation.protocols.base import Evaluation
 from cyclip_pl.evaluation.sets.library import Library
 
 CADENCE = "cadence"  # a key of the training's, not of the protocol's

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.losses.info_nce import check_pair
-from cyclip_pl.losses.precision import full_precision
+from cyclip_pl.losses.kernels.pairs import check_pair
+from cyclip_pl.losses.kernels.precision import full_precision
 
 
 @full_precision

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import gather, sum_over_ranks, world_size
-from cyclip_pl.losses.gram import Gram
-from cyclip_pl.losses.info_nce import check_pair
-from cyclip_pl.losses.precision import full_precision
+from cyclip_pl.losses.kernels.gram import Gram
+from cyclip_pl.losses.kernels.pairs import check_pair
+from cyclip_pl.losses.kernels.precision import full_precision
 
 Form = Literal["gram", "direct"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.losses.negatives import Form, negatives_one_way
-from cyclip_pl.losses.precision import full_precision
+from cyclip_pl.losses.kernels.negatives import Form, negatives_one_way
+from cyclip_pl.losses.kernels.pairs import check_pair, pair_losses
+from cyclip_pl.losses.kernels.precision import full_precision
 
 
 @full_precision
@@ -30,17 +30,3 @@ def info_nce(query: Tensor, key: Tensor, scale: Tensor | float, form: Form | Non
     negatives = negatives_one_way(query[None], key[None], scale, form)
     losses = pair_losses(query, key, scale, negatives)
     return sum_over_ranks(losses.sum()) / (len(query) * world_size())
-
-
-def pair_losses(query: Tensor, key: Tensor, scale: Tensor | float, negatives: Tensor) -> Tensor:
-    """softplus(negatives − s·⟨Q_j,K_j⟩): (n, D), (n, D) and log-sum-exps (…, n) → (…, n)."""
-    return -logsigmoid(scale * (query * key).sum(-1) - negatives)
-
-
-def check_pair(image: Tensor, text: Tensor) -> None:
-    """Raise ValueError unless both are (n, D) with the same n and D."""
-    if image.ndim != 2 or image.shape != text.shape:
-        raise ValueError(
-            "image and text embeddings must both be (n, D), "
-            f"got {tuple(image.shape)} and {tuple(text.shape)}"
-        )

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.losses.negatives import Form, negatives_both_ways, negatives_within
-from cyclip_pl.losses.precision import full_precision
+from cyclip_pl.losses.kernels.negatives import Form, negatives_both_ways, negatives_within
+from cyclip_pl.losses.kernels.precision import full_precision
 
 PairWeight = Literal["balanced", "uniform"]
 

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from cyclip_pl.distributed import from_next_rank, sum_over_ranks, world_size
-from cyclip_pl.losses.info_nce import check_pair
-from cyclip_pl.losses.negatives import Form, choose, scalar
-from cyclip_pl.losses.precision import full_precision
-from cyclip_pl.losses.tiled_sigmoid import SigmoidNegatives
+from cyclip_pl.losses.kernels.negatives import Form, choose, scalar
+from cyclip_pl.losses.kernels.pairs import check_pair
+from cyclip_pl.losses.kernels.precision import full_precision
+from cyclip_pl.losses.kernels.tiled_sigmoid import SigmoidNegatives
 
 
 @full_precision

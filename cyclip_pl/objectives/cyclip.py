@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from cyclip_pl.objectives.clip import CLIP
-from cyclip_pl.objectives.consistent import Consistency
+from cyclip_pl.objectives.cyclic import CyclicConsistency
 from cyclip_pl.types import Embeddings
 
 
@@ -31,7 +31,7 @@ class CyCLIP(CLIP):
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
-        self.consistency = Consistency(lambda_in_modal, lambda_cross_modal)
+        self.consistency = CyclicConsistency(lambda_in_modal, lambda_cross_modal)
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """`Embeddings` (V, n, D) and (U, n, D) → total and its three unweighted terms."""

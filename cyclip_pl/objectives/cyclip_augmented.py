@@ -7,7 +7,7 @@ from torch import Tensor
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.info_nce import info_nce
 from cyclip_pl.objectives.base import ScaledObjective
-from cyclip_pl.objectives.consistent import Consistency
+from cyclip_pl.objectives.cyclic import CyclicConsistency
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
 
@@ -38,7 +38,7 @@ class CyCLIPAugmented(ScaledObjective):
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
-        self.consistency = Consistency(lambda_in_modal, lambda_cross_modal)
+        self.consistency = CyclicConsistency(lambda_in_modal, lambda_cross_modal)
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """`Embeddings` (V, n, D) and (U, n, D) → total and its unweighted terms."""

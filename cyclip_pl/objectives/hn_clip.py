@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cyclip_pl.losses.hard_negatives import hard_negative_loss
+from cyclip_pl.losses.hn_nce import hard_negative_loss
 from cyclip_pl.objectives.base import ScaledObjective
 from cyclip_pl.types import Embeddings
 

@@ -42,8 +42,8 @@ from common import machine, write
 from PIL import Image, ImageDraw
 
 from cyclip_pl.data.jpeg import Jpeg
+from cyclip_pl.data.lazy_image import part
 from cyclip_pl.data.module import DataModule
-from cyclip_pl.data.picture import part
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.views.weak import Weak
 

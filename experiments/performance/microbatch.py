@@ -65,7 +65,7 @@ class Step:
     def __init__(self, setting: Setting) -> None:
         groups = [f"{group}={getattr(setting, group)}" for group in ("encoder", "objective")]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            config = compose("train", [*groups, "views=single", "run_dir=unused"])
+            config = compose("train", [*groups, "views=plain", "run_dir=unused"])
         torch.manual_seed(0)
         encoder = instantiate(config.encoder)
         self.module = ContrastiveModule(

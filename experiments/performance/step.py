@@ -85,7 +85,7 @@ def ours(setting: Setting, objective: str, *further: str) -> float:
         overrides = [
             f"encoder={setting.encoder}",
             f"objective={objective}",
-            "views=single",
+            "views=plain",
             "evaluation=[]",
             "callbacks.best.monitor=null",
             f"trainer.accelerator={setting.accelerator}",

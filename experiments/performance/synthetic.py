@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 
-from cyclip_pl.data.copies import Copies
+from cyclip_pl.data.transfer import Copies
 from cyclip_pl.types import Batch
 
 

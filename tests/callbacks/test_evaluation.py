@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cyclip_pl.callbacks.evaluation import Cadence, EvaluationCallback
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.protocol import Evaluation
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import Evaluation
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.types import Model
 from tests.helpers.evaluation_sets import TinyNet, coded_set
@@ -205,7 +205,7 @@ class Trained(Network):
 
 def _config(folder: Path, **cadence: Any) -> Any:
     entry = {
-        "_target_": "cyclip_pl.evaluation.zero_shot.ZeroShot",
+        "_target_": "cyclip_pl.evaluation.protocols.zero_shot.ZeroShot",
         "datasets": [str(folder)],
         "top_k": [1],
         "cadence": cadence,

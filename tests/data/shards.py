@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import TrainSource
-from cyclip_pl.data.views.single import Single
+from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.types import Batch
 
 
@@ -73,7 +73,7 @@ def data_module(
     settings = {
         "batch_size": 4,
         "workers": 0,
-        "views": Single(8),
+        "views": Plain(8),
         "tokenizer": number_tokenizer,
         "seed": 0,
     } | settings

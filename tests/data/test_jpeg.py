@@ -15,19 +15,19 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resized_crop
 
 from cyclip_pl.data import jpeg as jpegs
-from cyclip_pl.data.decode import Decoder
-from cyclip_pl.data.images import decode_image
+from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.jpeg import Jpeg, reduction
-from cyclip_pl.data.picture import part, whole
-from cyclip_pl.data.raw import RawSample
+from cyclip_pl.data.lazy_image import part, whole
 from cyclip_pl.data.seeds import generator
-from cyclip_pl.data.unusable import Unusable
+from cyclip_pl.data.shard_reader import RawSample
+from cyclip_pl.data.skipped import Unusable
 from cyclip_pl.data.views.augmented import Augmented
 from cyclip_pl.data.views.augmented_pair import AugmentedPair
 from cyclip_pl.data.views.interface import Views
+from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.data.views.several import Several
-from cyclip_pl.data.views.single import Single
 from cyclip_pl.data.views.weak import Weak
+from cyclip_pl.images import decode_image
 from tests.data.shards import epoch_of, png, write_tar
 
 SHAPES = [
@@ -84,11 +84,11 @@ def test_decoded_whole_it_is_pillows(settings, mode: str, shape: tuple[int, int]
 
 VIEWS: dict[str, Callable[[int], Views]] = {
     "weak": lambda size: Weak(size, (0.08, 1.0)),
-    "single": Single,
+    "single": Plain,
     "jittered": lambda size: Augmented(size, margin=0.1, rotation=0.0),
     "turned": lambda size: Augmented(size, rotation=20.0),
     "pair": AugmentedPair,
-    "several": lambda size: Several(["a", "b", "a"], a=Weak(size, (0.05, 1)), b=Single(size)),
+    "several": lambda size: Several(["a", "b", "a"], a=Weak(size, (0.05, 1)), b=Plain(size)),
 }
 
 

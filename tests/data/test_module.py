@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import TrainSource
-from cyclip_pl.data.views.single import Single
+from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.types import Batch
 from tests.data.shards import data_module, epoch_of, number_tokenizer, numbers, write_shards
 
@@ -130,7 +130,7 @@ def fit(
         TrainSource(str(shards)),
         batch_size=3,
         workers=2,
-        views=Single(8),
+        views=Plain(8),
         tokenizer=number_tokenizer,
         seed=0,
     )

@@ -7,14 +7,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from cyclip_pl.evaluation.build import SETS, build
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.protocol import run
-from cyclip_pl.evaluation.zero_shot import ZeroShot
-from tests.evaluation.test_zero_shot import random_model
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
+from tests.evaluation.protocols.test_zero_shot import random_model
 from tests.helpers.composed import choices, composed
 from tests.helpers.evaluation_sets import coded_set
 
-TARGET = "cyclip_pl.evaluation.zero_shot.ZeroShot"
+TARGET = "cyclip_pl.evaluation.protocols.zero_shot.ZeroShot"
 
 
 def test_entries_become_evaluations_that_bear_their_names(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cyclip_pl.encoders.dual import DualEncoder
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.retrieval import Retrieval
-from cyclip_pl.evaluation.zero_shot import ZeroShot
-from cyclip_pl.model import EmbeddingModel
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.retrieval import Retrieval
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
+from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.projectors.native import Native
 from tests.helpers.architectures import RESNET, VIT
 from tests.helpers.evaluation_sets import write_set

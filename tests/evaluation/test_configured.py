@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cyclip_pl.evaluation.build import build
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.protocol import run
-from cyclip_pl.evaluation.sets import prompts
-from cyclip_pl.evaluation.sets.table import entries
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.sets import published_prompts as prompts
+from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.training import train
 from tests.evaluation.sets.test_labels_csv import write_split
 from tests.helpers import torchvision_files as files

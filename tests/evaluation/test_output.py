@@ -7,17 +7,17 @@ import pandas
 import pytest
 
 from cyclip_pl.evaluation import output
-from cyclip_pl.evaluation.features import FeatureStore
+from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.output import (
     check_predictions,
     write_details,
     write_metrics,
     write_predictions,
 )
-from cyclip_pl.evaluation.protocol import run
+from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.protocols.retrieval import Retrieval
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.retrieval import Retrieval
-from cyclip_pl.evaluation.zero_shot import ZeroShot
 from tests.helpers.evaluation_sets import TinyNet, caption_set, coded_set
 
 CLASSES = ["ähre", "bee", "unseen"]

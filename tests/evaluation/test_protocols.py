@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from cyclip_pl.evaluation.consistency import Consistency
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.geometry import Geometry
-from cyclip_pl.evaluation.hierarchy import Hierarchy
-from cyclip_pl.evaluation.knn import KNN
-from cyclip_pl.evaluation.linear_probe import LinearProbe
-from cyclip_pl.evaluation.protocol import Evaluation, run
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import Evaluation, run
+from cyclip_pl.evaluation.protocols.consistency import Consistency
+from cyclip_pl.evaluation.protocols.geometry import Geometry
+from cyclip_pl.evaluation.protocols.hierarchy import Hierarchy
+from cyclip_pl.evaluation.protocols.knn import KNN
+from cyclip_pl.evaluation.protocols.linear_probe import LinearProbe
+from cyclip_pl.evaluation.protocols.robustness import Robustness
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.robustness import Robustness
-from tests.evaluation.test_features import FeatureNet
-from tests.evaluation.test_neighbours import naive_majority, naive_nearest
+from tests.evaluation.features.test_store import FeatureNet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, caption_set, coded_set
+from tests.metrics.test_neighbours import naive_majority, naive_nearest
 
 CLASSES = [f"class {k}" for k in range(6)]
 

@@ -67,7 +67,7 @@ def test_a_penalty_without_weights_has_no_gradient():
 
 
 def test_equal_weights_spare_the_gram_form_half_its_products_backward(monkeypatch):
-    import cyclip_pl.losses.gram as module
+    import cyclip_pl.losses.kernels.gram as module
 
     products = []
     plain = module.product

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cyclip_pl import distributed
-from cyclip_pl.losses import tiles
 from cyclip_pl.losses.contrastive import contrastive_loss
-from cyclip_pl.losses.hard_negatives import hard_negative_loss
+from cyclip_pl.losses.hn_nce import hard_negative_loss
 from cyclip_pl.losses.info_nce import info_nce
+from cyclip_pl.losses.kernels import tiles
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.nt_xent import nt_xent_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
@@ -188,7 +188,7 @@ def test_no_form_by_default_ever_holds_all_scores():
 
 
 def test_the_form_is_chosen_by_shape(monkeypatch):
-    from cyclip_pl.losses import negatives
+    from cyclip_pl.losses.kernels import negatives
 
     x = torch.zeros(1, 8, 3)
     monkeypatch.setattr(negatives, "DENSE_BLOCK", 64)

@@ -41,9 +41,9 @@ def test_its_yaml_picks_what_serves_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_user_types_wins(name):
-    config = composed(f"objective={name}", "projector=linear", "views=single")
+    config = composed(f"objective={name}", "projector=linear", "views=plain")
     assert config.projector._target_.endswith(".Linear")
-    assert config.views._target_.endswith(".Single")
+    assert config.views._target_.endswith(".Plain")
 
 
 def _on_rank():

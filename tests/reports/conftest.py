@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from cyclip_pl.evaluation.consistency import Consistency
-from cyclip_pl.evaluation.features import FeatureStore
-from cyclip_pl.evaluation.geometry import Geometry
-from cyclip_pl.evaluation.hierarchy import Hierarchy
-from cyclip_pl.evaluation.knn import KNN
+from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.output import write_details
-from cyclip_pl.evaluation.protocol import run
-from cyclip_pl.evaluation.retrieval import Retrieval
-from cyclip_pl.evaluation.robustness import Robustness
-from cyclip_pl.evaluation.zero_shot import ZeroShot
+from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.protocols.consistency import Consistency
+from cyclip_pl.evaluation.protocols.geometry import Geometry
+from cyclip_pl.evaluation.protocols.hierarchy import Hierarchy
+from cyclip_pl.evaluation.protocols.knn import KNN
+from cyclip_pl.evaluation.protocols.retrieval import Retrieval
+from cyclip_pl.evaluation.protocols.robustness import Robustness
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
 from cyclip_pl.reports.compare import compare
 from cyclip_pl.training import write_metrics
 from tests.helpers.evaluation_sets import TinyNet

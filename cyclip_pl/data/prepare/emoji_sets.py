@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclip_pl.data.prepare import emoji_pictures
+from cyclip_pl.data.prepare import emoji_images as emoji_pictures
+from cyclip_pl.data.prepare.compare_images import difference, fingerprint, unambiguous
 from cyclip_pl.data.prepare.emoji_names import Emoji, base_emoji
 from cyclip_pl.data.prepare.emoji_splits import Splits, spread
 from cyclip_pl.data.prepare.folder import write_json
-from cyclip_pl.data.prepare.pixels import difference, fingerprint, unambiguous
 from cyclip_pl.data.prepare.shards import (
     json_bytes,
     order,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cyclip_pl.locks import locked
+from cyclip_pl.files import locked
 
 META = "meta.json"
 """Written last; a folder without it is not a finished preparation."""

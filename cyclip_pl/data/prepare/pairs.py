@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from cyclip_pl.data.prepare.folder import building, write_json, write_meta
+from cyclip_pl.data.prepare.pair_table import BadRow, Row, digest, find_delimiter, read_rows
 from cyclip_pl.data.prepare.shards import ShardWriter, json_bytes, order
-from cyclip_pl.data.prepare.table import BadRow, Row, digest, find_delimiter, read_rows
 
 BAD_ROWS = "bad_rows.csv"
 LARGEST_SHARD = 10_000

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from cyclip_pl.data.picture import Picture
+from cyclip_pl.data.lazy_image import Picture
+from cyclip_pl.data.views.base import OneView
 from cyclip_pl.data.views.blur import RandomBlur
 from cyclip_pl.data.views.colour import RandomColour
 from cyclip_pl.data.views.crop import RandomCrop
-from cyclip_pl.data.views.one import OneView
 from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cyclip_pl.data.picture import Picture, whole
+from cyclip_pl.data.lazy_image import Picture, whole
 from cyclip_pl.data.views.auto_augment import auto_augment
 from cyclip_pl.data.views.eda import EDA
 from cyclip_pl.data.views.evaluation import resize_and_crop

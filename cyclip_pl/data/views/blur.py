@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageFilter
 
-from cyclip_pl.data.picture import Pixels
-from cyclip_pl.data.views.checks import check_probability, check_range
+from cyclip_pl.checks import check_probability, check_range
+from cyclip_pl.data.lazy_image import Pixels
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import to_image
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.data.picture import Pixels
-from cyclip_pl.data.views.checks import check_probability
+from cyclip_pl.checks import check_probability
+from cyclip_pl.data.lazy_image import Pixels
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import to_image
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.data.picture import Picture, Pixels, on_pixels, part, whole, with_border
-from cyclip_pl.data.views.checks import check_probability, check_range
+from cyclip_pl.checks import check_probability, check_range
+from cyclip_pl.data.lazy_image import Picture, Pixels, on_pixels, part, whole, with_border
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import mirrored
 

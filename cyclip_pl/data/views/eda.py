@@ -6,7 +6,7 @@ import string
 
 import numpy as np
 
-from cyclip_pl.data.views.checks import check_probability
+from cyclip_pl.checks import check_probability
 from cyclip_pl.data.views.synonyms import lexicon_file, synonyms
 
 # WordNet knows some of these as chemical elements and units.

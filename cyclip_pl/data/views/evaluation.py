@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.data.images import to_rgb
-from cyclip_pl.data.picture import Picture, Pixels, on_pixels, part
+from cyclip_pl.data.lazy_image import Picture, Pixels, on_pixels, part
 from cyclip_pl.data.views.pixels import to_tensor
+from cyclip_pl.images import to_rgb
 
 # Beyond it the part that the crop keeps is cut out first: a strip of one pixel's height would
 # otherwise be enlarged to gigabytes.

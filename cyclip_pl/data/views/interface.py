@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from cyclip_pl.data.picture import Picture
+from cyclip_pl.data.lazy_image import Picture
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.data.picture import Pixels
+from cyclip_pl.data.lazy_image import Pixels
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from cyclip_pl.data.picture import Picture
+from cyclip_pl.data.lazy_image import Picture
+from cyclip_pl.data.views.base import OneView
 from cyclip_pl.data.views.interface import ViewedSample, draw_caption
-from cyclip_pl.data.views.one import OneView
 from cyclip_pl.data.views.parameters import LEGEND, vectors
 
 

@@ -21,9 +21,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from cyclip_pl.evaluation.datasets import HIERARCHY
-from cyclip_pl.evaluation.image_shards import NoSplit, Undecodable
 from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
+from cyclip_pl.evaluation.sets.classification import HIERARCHY
+from cyclip_pl.evaluation.sets.image_shards import NoSplit, Undecodable
 
 LABELS = "labels.csv"
 CLASSES = ("classes.py", "classes.json")

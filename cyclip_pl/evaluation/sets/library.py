@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cyclip_pl.evaluation.caption_sets import CaptionSet
-from cyclip_pl.evaluation.image_shards import NoSplit
-from cyclip_pl.evaluation.protocol import LabelledSet
+from cyclip_pl.evaluation.sets.captions import CaptionSet
+from cyclip_pl.evaluation.sets.image_shards import NoSplit
+from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.open import ROOT, open_captioned, open_labelled
 from cyclip_pl.evaluation.sets.remote import DOWNLOADS
 

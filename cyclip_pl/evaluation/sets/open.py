@@ -5,13 +5,13 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from cyclip_pl.evaluation.caption_sets import CaptionSet
-from cyclip_pl.evaluation.datasets import ClassificationSet
-from cyclip_pl.evaluation.protocol import LabelledSet
+from cyclip_pl.evaluation.sets.captions import CaptionSet
+from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.evaluation.sets.classification import ClassificationSet
+from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV, is_labels_folder
 from cyclip_pl.evaluation.sets.names import set_name
 from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy
-from cyclip_pl.evaluation.sets.table import entries
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
 
 ROOT = "data/torchvision"
@@ -28,8 +28,8 @@ def open_labelled(
     """The set of labelled images that `spec` means.
 
     Args:
-        spec: A name of `table.yaml` (`cifar10`, `imagenet_sketch`, …), a URL or a list of shards
-            (see `remote`), or a folder: one with `labels.csv` (see `labels_csv`), or one in
+        spec: A name of `catalogue.yaml` (`cifar10`, `imagenet_sketch`, …), a URL or a list of
+            shards (see `remote`), or a folder: one with `labels.csv` (see `labels_csv`), or one in
             clip_benchmark's WebDataset layout. A folder called like a set of the table is
             `./cifar10`.
         split: `train`, `test`, or another that the set has.

@@ -25,9 +25,9 @@ from typing import Any, BinaryIO
 from urllib.parse import urlparse
 from urllib.request import getproxies, url2pathname
 
-from cyclip_pl.evaluation.datasets import CLASSNAMES, HIERARCHY, TEMPLATES
-from cyclip_pl.evaluation.image_shards import NoSplit
-from cyclip_pl.locks import locked
+from cyclip_pl.evaluation.sets.classification import CLASSNAMES, HIERARCHY, TEMPLATES
+from cyclip_pl.evaluation.sets.image_shards import NoSplit
+from cyclip_pl.files import locked
 
 logger = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.evaluation.hierarchies.read import SHIPPED
-from cyclip_pl.evaluation.image_shards import NoSplit, Undecodable
-from cyclip_pl.evaluation.sets.prompts import names_and_templates
-from cyclip_pl.evaluation.sets.table import entries
-from cyclip_pl.locks import locked
+from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED
+from cyclip_pl.evaluation.sets.image_shards import NoSplit, Undecodable
+from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
+from cyclip_pl.files import locked
 
 # Where the classes keep labels and paths. Of those that keep them elsewhere every item is asked.
 _LABELS = ("targets", "labels", "_labels", "y")
@@ -31,7 +31,7 @@ _PATHS = ("_image_files", "_images", *_SAMPLES)  # paths, or pairs that begin wi
 
 
 class TorchvisionSet:
-    """One of the sets of `table.yaml` that torchvision reads, from the files that it lays down.
+    """One of the sets of `catalogue.yaml` that torchvision reads, from the files that it lays down.
 
     torchvision checks what it downloads, and the pickles of CIFAR before it opens them.
 

@@ -15,7 +15,7 @@ import webdataset as wds
 
 from cyclip_pl.data.prepare import emoji
 from cyclip_pl.data.prepare.emoji_names import base_emoji, concept
-from cyclip_pl.evaluation.hierarchies.read import read_hierarchy
+from cyclip_pl.evaluation.sets.hierarchies.read import read_hierarchy
 from tests.data.prepare.reading import array, lines, read_set, read_tars, tree
 
 CLASSIFICATION = (

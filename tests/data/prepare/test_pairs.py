@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cyclip_pl.data.prepare import pairs
-from cyclip_pl.data.prepare.table import BadRow
+from cyclip_pl.data.prepare.pair_table import BadRow
 from tests.data.prepare.reading import array, read_tars, tree
 
 

@@ -10,11 +10,11 @@ from PIL import Image, ImageFilter
 
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.views.augmented import Augmented
+from cyclip_pl.data.views.base import OneView
 from cyclip_pl.data.views.colour import colour_matrix
-from cyclip_pl.data.views.one import OneView
 from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
-from cyclip_pl.data.views.single import Single
+from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.data.views.weak import Weak
 
 # conf/views/jittered.yaml
@@ -113,7 +113,7 @@ def test_the_vector_of_an_untouched_picture_is_zero() -> None:
 @pytest.mark.parametrize(
     ("views", "expected"),
     [
-        (Single(24), "09f2f612261f20b1"),
+        (Plain(24), "09f2f612261f20b1"),
         (Weak(24, (0.5, 1.0), (0.75, 1.3333), 0.5), "7079625d20953684"),
         (Augmented(24, **DEMO), "2771fdd57c8598aa"),
         (Augmented(24, **DEMO | {"rotation": 10, "jitter": 0.8}), "cf2b42ee95333682"),

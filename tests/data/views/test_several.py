@@ -10,8 +10,8 @@ from PIL import Image
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.views.augmented import Augmented
 from cyclip_pl.data.views.parameters import LEGEND
+from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.data.views.several import Several
-from cyclip_pl.data.views.single import Single
 from cyclip_pl.data.views.weak import Weak
 
 
@@ -73,4 +73,4 @@ def test_the_caption_is_one_of_the_captions() -> None:
 @pytest.mark.parametrize("order", [[], ["other"]])
 def test_refusals(order: list[str]) -> None:
     with pytest.raises(ValueError, match=r"views.order.*\['whole'\]"):
-        Several(order, whole=Single(8))
+        Several(order, whole=Plain(8))

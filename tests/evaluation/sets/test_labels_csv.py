@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclip_pl.evaluation.hierarchies.read import read_hierarchy
-from cyclip_pl.evaluation.image_shards import Undecodable
+from cyclip_pl.evaluation.sets.hierarchies.read import read_hierarchy
+from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
 from tests.helpers.evaluation_sets import png
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cyclip_pl.evaluation.datasets import ClassificationSet
+from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
 from cyclip_pl.evaluation.sets.names import set_name
 from cyclip_pl.evaluation.sets.open import open_labelled

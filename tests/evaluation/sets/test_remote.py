@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cyclip_pl.evaluation.datasets import ClassificationSet
-from cyclip_pl.evaluation.image_shards import NoSplit
 from cyclip_pl.evaluation.sets import remote
+from cyclip_pl.evaluation.sets.classification import ClassificationSet
+from cyclip_pl.evaluation.sets.image_shards import NoSplit
 from cyclip_pl.evaluation.sets.open import open_captioned
 from cyclip_pl.evaluation.sets.remote import is_remote, local_copy, name_of
 from tests.helpers.evaluation_sets import caption_set, coded_set

@@ -12,8 +12,9 @@ import pytest
 import torch
 import torchvision
 
-from cyclip_pl.evaluation.image_shards import Undecodable
-from cyclip_pl.evaluation.sets import prompts, torchvision_set
+from cyclip_pl.evaluation.sets import published_prompts as prompts
+from cyclip_pl.evaluation.sets import torchvision_set
+from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
 from tests.helpers import torchvision_files as files
 

@@ -1,0 +1,163 @@
+"""Shards -> batches, inside the loader's workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
+
+from cyclip_pl.data.decode_cache import DecodeCache
+from cyclip_pl.data.decoder import Decoder
+from cyclip_pl.data.epochs import NothingToRead, Reader, Stream
+from cyclip_pl.data.partition import batches_of_worker
+from cyclip_pl.data.seeds import generator
+from cyclip_pl.data.shard_reader import RawSample, ShardReader
+from cyclip_pl.data.skipped import Tally, Unusable
+from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
+from cyclip_pl.data.urls import name_all
+from cyclip_pl.data.views.interface import ViewedSample, Views
+from cyclip_pl.types import Batch
+
+# A stream of which less than 1 % is usable is an error, told after this many unusable samples.
+_PATIENCE = 2000
+_LEAST_USABLE = 0.01
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error on its way out of a worker: raised there, it would come with two stack traces."""
+
+    message: str
+
+
+class BatchStream(IterableDataset["Batch | Failure"]):
+    """One rank's batches, from epoch `start` on and without end: `batches()` of them are an epoch.
+
+    An epoch does not wait for the one before to be used up, or every one would begin with filling
+    shuffle buffers. The loader takes items from its workers in turn, so batch i of an epoch is made
+    by whichever worker's turn it is; its content depends on i alone, through `Reader.worker`.
+
+    Args:
+        stream: undecoded samples.
+        decoder: bytes -> picture and captions.
+        views: picture and captions -> views.
+        tokenizer: captions -> tokens.
+        keep: the shards are small: hold their samples, and decoded pictures, in each worker's
+            memory.
+        unreadable: shards known to be of no use, with the reason, for the count.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        decoder: Decoder,
+        views: Views,
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        keep: bool = False,
+        unreadable: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.stream = stream
+        self.decoder = decoder
+        self.views = views
+        self.tokenizer = CachedTokenizer(tokenizer)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.ranks = ranks
+        self.unreadable = unreadable
+        # In shared memory: persistent workers keep their copy of everything else.
+        self.start = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._tally = Tally()
+        self._decode = DecodeCache(decoder) if keep else decoder
+        self._read_shard = ShardReader(decoder.caption_extension, keep)
+
+    def batches(self) -> int:
+        """Batches of this rank an epoch, over all its workers; the same on every rank."""
+        return self.stream.batches(self.ranks)
+
+    def __iter__(self) -> Iterator[Batch | Failure]:
+        info = get_worker_info()
+        process, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        start = int(self.start)
+        for epoch in count(start):
+            worker = (process - (epoch - start) * self.batches()) % workers
+            reader = Reader(self.seed, epoch, self.rank, self.ranks, worker, workers)
+            try:
+                yield from self._epoch(reader)
+            except NothingToRead as error:
+                yield Failure(str(error))
+                return
+
+    def _epoch(self, reader: Reader) -> Iterator[Batch]:
+        if reader.rank == reader.worker == 0:
+            for url, problem in self.unreadable:
+                self._tally.add("broken shard", url, problem)
+        quota = batches_of_worker(self.batches(), reader.workers, reader.worker)
+        if quota == 0:
+            return
+        samples: list[ViewedSample] = []
+        for sample in self._viewed(reader, quota * self.batch_size):
+            samples.append(sample)
+            if len(samples) == self.batch_size:
+                yield self._batch(samples)
+                samples = []
+                quota -= 1
+                if quota == 0:
+                    return
+
+    def _viewed(self, reader: Reader, wanted: int) -> Iterator[ViewedSample]:
+        """Usable samples without end; what is unusable is replaced by reading one's part again."""
+        for turn in count():
+            usable = unusable = 0
+            found: dict[str, None] = {}
+            for raw in self.stream.samples(reader, turn, self._read_shard, self._tally):
+                try:
+                    picture, captions = self._decode(raw)
+                    viewed = self.views(picture, captions, self._generator(reader, raw))
+                except Unusable as error:
+                    self._tally.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
+                    unusable += 1
+                    found.update(dict.fromkeys(raw.members))
+                    if unusable >= _PATIENCE and usable < _LEAST_USABLE * unusable:
+                        raise NothingToRead(self._nothing(usable, found)) from None
+                    continue
+                usable += 1
+                yield viewed
+            if usable < max(1, _LEAST_USABLE * wanted):
+                raise NothingToRead(self._nothing(usable, found))
+
+    def _generator(self, reader: Reader, raw: RawSample) -> np.random.Generator:
+        # Of the sample, whoever reads it.
+        return generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
+
+    def _nothing(self, usable: int, found: dict[str, None]) -> str:
+        share = f"only {usable} usable" if usable else "no usable"
+        members = " ".join(f".{name}" for name in list(found)[:8]) or "no members"
+        where = name_all(self.stream.urls)
+        return (
+            f"data.train.shards: {share} sample in {where}: {self._tally.describe()}; "
+            f"found {members}; expected {self.decoder.expects()}"
+        )
+
+    def _batch(self, samples: list[ViewedSample]) -> Batch:
+        texts = [sample.texts[view] for view in range(self.views.text_views) for sample in samples]
+        tokens = self.tokenizer(texts)
+        views = self.views.image_views
+        # Collated in the memory that a worker shares with the training process.
+        images = [sample.images[view] for view in range(views) for sample in samples]
+        augmentations = [s.augmentation for s in samples if s.augmentation is not None]
+        return Batch(
+            images=default_collate(images).view(views, len(samples), *images[0].shape),
+            texts=tokens.view(self.views.text_views, len(samples), -1),
+            augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
+            skipped=self._tally.take(),
+        )

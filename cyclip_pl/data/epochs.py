@@ -1,0 +1,220 @@
+"""A reader's undecoded samples in order: exact epochs, or shards drawn with replacement.
+
+A reader is one worker of one rank. The order depends on (seed, epoch, rank, worker) alone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import accumulate, count, islice
+from typing import Protocol
+
+import numpy as np
+
+from cyclip_pl.data.partition import even, pieces, range_of_worker
+from cyclip_pl.data.seeds import generator
+from cyclip_pl.data.settings import Shuffle
+from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
+from cyclip_pl.data.shuffle import shuffled
+from cyclip_pl.data.skipped import Tally
+
+# Shards in a row that give nothing, before an endless stream is given up.
+_FRUITLESS = 16
+
+
+class NothingToRead(Exception):
+    """There is no sample to be had; the text is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads, and which epoch."""
+
+    seed: int
+    epoch: int
+    rank: int = 0
+    ranks: int = 1
+    worker: int = 0
+    workers: int = 1
+
+    def generator(self, purpose: str, *parts: int) -> np.random.Generator:
+        """Randomness of this reader's own."""
+        return generator(purpose, self.seed, self.epoch, self.rank, self.worker, *parts)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Shards that are read alike, and how many samples each holds (None: unknown)."""
+
+    urls: tuple[str, ...]
+    sizes: tuple[int | None, ...]
+
+    @property
+    def total(self) -> int | None:
+        """Samples of all shards, if known."""
+        known = [size for size in self.sizes if size is not None]
+        return sum(known) if len(known) == len(self.sizes) else None
+
+
+class Stream(Protocol):
+    """What the samples of an epoch are."""
+
+    @property
+    def urls(self) -> Sequence[str]: ...
+
+    def batches(self, ranks: int) -> int:
+        """Batches that every rank makes of an epoch."""
+        ...
+
+    def samples(
+        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+    ) -> Iterator[RawSample]:
+        """A reader's samples, shuffled; lost shards go to `tally`.
+
+        Args:
+            turn: 0, then 1, 2, ... where the samples of the turns before were not enough.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ExactEpochs:
+    """Every sample once an epoch, but for the last incomplete batch."""
+
+    shards: Shards
+    batch_size: int
+    shuffle: Shuffle
+
+    @property
+    def urls(self) -> Sequence[str]:
+        return self.shards.urls
+
+    @property
+    def total(self) -> int:
+        assert self.shards.total is not None
+        return self.shards.total
+
+    def batches(self, ranks: int) -> int:
+        return self.total // ranks // self.batch_size
+
+    def samples(
+        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+    ) -> Iterator[RawSample]:
+        raw = self._in_order(reader, turn, read_shard, tally)
+        return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
+
+    def _in_order(
+        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+    ) -> Iterator[RawSample]:
+        sizes = [size or 0 for size in self.shards.sizes]
+        order: Sequence[int] = range(len(sizes))
+        if self.shuffle.shards:
+            # All readers' own epoch order is this one: it is what they divide among them.
+            rng = generator("shards", reader.seed, reader.epoch)
+            order = rng.permutation(len(sizes)).tolist()
+        start, stop = range_of_worker(
+            range(*even(self.total, reader.ranks, reader.rank)),
+            self.batches(reader.ranks),
+            self.batch_size,
+            reader.workers,
+            reader.worker,
+        )
+        for piece in pieces(order, sizes, start, stop):
+            url, size, read = self.urls[piece.shard], sizes[piece.shard], piece.start
+            problem = f"it was counted as {size} samples and holds fewer"
+            try:
+                with closing(read_shard(url, str(turn))) as whole:
+                    for sample in islice(whole, piece.start, piece.stop):
+                        yield sample
+                        read += 1
+                    uncounted = sum(1 for _ in whole) if read == size else 0
+                if uncounted:
+                    detail = f"it was counted as {size} samples and holds {size + uncounted}"
+                    tally.add("uncounted sample", url, detail, uncounted)
+            except BrokenShard as error:
+                problem = str(error)
+            if read < piece.stop:
+                tally.add("broken shard", url, problem, piece.stop - read)
+
+
+@dataclass(frozen=True)
+class ResampledEpochs:
+    """Shards drawn with replacement, each read whole.
+
+    Every sample takes its source by weight, so that the expected shares are the weights whatever
+    the sizes of the shards; within a source all shards are as likely. The first shard of an epoch
+    is begun at a random sample (where sizes are known), or an epoch that is shorter than the shards
+    would never see their ends.
+
+    Attributes:
+        sources: what to draw from.
+        weights: the expected share of each in the samples, not normalised.
+        samples_per_epoch: over all ranks.
+    """
+
+    sources: tuple[Shards, ...]
+    weights: tuple[float, ...]
+    samples_per_epoch: int
+    batch_size: int
+    shuffle: Shuffle
+
+    @property
+    def urls(self) -> Sequence[str]:
+        return [url for source in self.sources for url in source.urls]
+
+    def batches(self, ranks: int) -> int:
+        return self.samples_per_epoch // ranks // self.batch_size
+
+    def samples(
+        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+    ) -> Iterator[RawSample]:
+        raw = self._mixed(reader, read_shard, tally)
+        return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
+
+    def _mixed(self, reader: Reader, read_shard: ShardReader, tally: Tally) -> Iterator[RawSample]:
+        endless = [
+            self._endless(reader, index, read_shard, tally) for index in range(len(self.sources))
+        ]
+        if len(endless) == 1:
+            yield from endless[0]
+        rng, bounds = reader.generator("source"), list(accumulate(self.weights))
+        while True:
+            drawn = bisect(bounds, rng.random() * bounds[-1])
+            yield next(endless[min(drawn, len(endless) - 1)])
+
+    def _endless(
+        self, reader: Reader, index: int, read_shard: ShardReader, tally: Tally
+    ) -> Iterator[RawSample]:
+        source, rng = self.sources[index], reader.generator("draws", index)
+        usable = [i for i, size in enumerate(source.sizes) if size != 0]
+        fruitless = 0
+        for draw in count():
+            shard, start = usable[int(rng.random() * len(usable))], 0
+            if draw == 0 and source.total is not None:
+                # A sample, not a shard, at random: the state of a stream long under way.
+                bounds = list(accumulate(size or 0 for size in source.sizes))
+                sample_index = int(rng.random() * bounds[-1])
+                shard = bisect(bounds, sample_index)
+                start = sample_index - (bounds[shard - 1] if shard else 0)
+            url, size, read = source.urls[shard], source.sizes[shard], start
+            name = f"{reader.rank}.{reader.worker}.{index}.{draw}"
+            problem = "it holds no sample" if size is None else f"it holds fewer than {size}"
+            try:
+                with closing(read_shard(url, name)) as whole:
+                    for sample in islice(whole, start, None):
+                        yield sample
+                        read += 1
+                broken = read < (1 if size is None else size)
+            except BrokenShard as error:
+                problem, broken = str(error), True
+            if broken:
+                tally.add("broken shard", url, problem, max(1, (size or 0) - read))
+            fruitless = 0 if read > start else fruitless + 1
+            if fruitless == _FRUITLESS:
+                raise NothingToRead(
+                    f"data.train.shards: {_FRUITLESS} shards in a row gave no sample, "
+                    f"the last {url!r}: {problem}"
+                )

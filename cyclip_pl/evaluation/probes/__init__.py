@@ -1,0 +1,1 @@
+"""Linear classifiers on frozen features, and which rows they are fitted on."""

@@ -1,0 +1,66 @@
+"""The linear probe of CyCLIP's paper: one layer, AdamW."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from cyclip_pl.evaluation.probes.linear_classifier import LinearClassifier
+
+
+def adamw_probe(
+    feature_NF: Tensor,
+    label_N: Tensor,
+    classes: int,
+    seed: int = 0,
+    epochs: int = 32,
+    batch_size: int = 16,
+    lr: float = 5e-3,
+    weight_decay: float = 0.01,
+    device: torch.device | str | None = None,
+) -> LinearClassifier:
+    """One linear layer on frozen, un-normalised features (CyCLIP, arXiv 2205.14459).
+
+    Cross-entropy, AdamW, its decay not on the bias, the learning rate a cosine from `lr` to 0 over
+    all steps, without warm-up. Starts as `torch.nn.Linear` does; start and order come from the
+    seed alone, and the last batch of an epoch is as small as it falls. float32.
+
+    Args:
+        feature_NF: (N, F).
+        label_N: int64, below `classes`.
+        classes: K.
+        device: Where to fit; that of the features if None. All of them go there.
+    """
+    feature_NF = feature_NF.to(device or feature_NF.device, torch.float32)
+    label_N = label_N.to(feature_NF.device)
+    samples, width = feature_NF.shape
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> Tensor:
+        start = torch.empty(shape).uniform_(-1, 1, generator=generator) / math.sqrt(width)
+        return start.to(feature_NF.device).requires_grad_()
+
+    weight_KF, bias_K = uniform(classes, width), uniform(classes)
+    groups: list[dict[str, Any]] = [
+        {"params": [weight_KF], "weight_decay": weight_decay},
+        {"params": [bias_K], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=lr)
+    steps = epochs * math.ceil(samples / batch_size)
+    step = 0
+    with torch.enable_grad(), torch.autocast(feature_NF.device.type, enabled=False):
+        for _ in range(epochs):
+            order_N = torch.randperm(samples, generator=generator).to(feature_NF.device)
+            for batch in order_N.split(batch_size):
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * (1 + math.cos(math.pi * step / steps)) / 2
+                optimizer.zero_grad()
+                logits = feature_NF[batch] @ weight_KF.T + bias_K
+                cross_entropy(logits, label_N[batch]).backward()
+                optimizer.step()
+                step += 1
+    return LinearClassifier(weight_KF.detach(), bias_K.detach())

@@ -1,0 +1,154 @@
+"""Multinomial logistic regression by L-BFGS, its regularisation found on held-out examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from cyclip_pl.evaluation.probes.linear_classifier import LinearClassifier, accuracy
+from cyclip_pl.evaluation.probes.row_splits import hold_out
+
+_ROWS = 16384
+_ITERATIONS = 1000
+
+
+def objective(
+    weight_KF: Tensor, bias_K: Tensor, feature_NF: Tensor, label_N: Tensor, l2: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(1/N) [sum_n CE_n + l2/2 |W|^2] and its gradients by W and by the bias.
+
+    `l2` is 1/C of scikit-learn's LogisticRegression. Float64, some rows at a time, so that no
+    N x K is held.
+    """
+    loss = l2 / 2 * weight_KF.square().sum()
+    by_weight_KF, by_bias_K = l2 * weight_KF, torch.zeros_like(bias_K)
+    for x_nF, y_n in zip(feature_NF.split(_ROWS), label_N.split(_ROWS), strict=True):
+        x_nF = x_nF.double()
+        logit_nK = x_nF @ weight_KF.T + bias_K
+        log_p_nK = logit_nK.log_softmax(1)
+        loss = loss - log_p_nK.gather(1, y_n[:, None]).sum()
+        error_nK = log_p_nK.exp() - one_hot(y_n, len(bias_K))
+        by_weight_KF = by_weight_KF + error_nK.T @ x_nF
+        by_bias_K = by_bias_K + error_nK.sum(0)
+    samples = len(feature_NF)
+    return loss / samples, by_weight_KF / samples, by_bias_K / samples
+
+
+def lbfgs_probe(
+    feature_NF: Tensor,
+    label_N: Tensor,
+    classes: int,
+    l2: float,
+    device: torch.device | str | None = None,
+    tolerance: float = 1e-4,
+) -> LinearClassifier:
+    """The minimum of `objective`, from zero, in float64: no randomness.
+
+    At most 1,000 iterations, as in CLIP's linear probe (arXiv 2103.00020, appendix A.3). A class
+    without an example has no minimum, its bias would fall for ever: it is left out of the fit and
+    never predicted. From features that are not finite comes a classifier that predicts nothing.
+
+    Args:
+        feature_NF: (N, F), any float type.
+        label_N: int64, below `classes`.
+        classes: K.
+        l2: Above 0.
+        device: Where to fit; that of the features if None. All of them go there.
+        tolerance: Done when no entry of the gradient is above this share of the largest at zero,
+            which is a stop for features of any scale and any number of classes.
+    """
+    feature_NF = feature_NF.to(device or feature_NF.device)
+    present_P, dense_N = label_N.to(feature_NF.device).unique(return_inverse=True)
+    zeros = feature_NF.new_zeros
+    weight_PF = zeros(len(present_P), feature_NF.shape[1], dtype=torch.float64)
+    bias_P = zeros(len(present_P), dtype=torch.float64)
+    with torch.no_grad():
+        _, *start = objective(weight_PF, bias_P, feature_NF, dense_N, l2)
+    steepest = max(gradient.abs().max().item() for gradient in start)
+    if not math.isfinite(steepest):
+        return LinearClassifier(weight_PF + torch.nan, bias_P + torch.nan)
+    optimizer = torch.optim.LBFGS(
+        [weight_PF, bias_P],
+        max_iter=_ITERATIONS,
+        max_eval=2 * _ITERATIONS,
+        history_size=20,
+        tolerance_grad=tolerance * steepest,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        loss, weight_PF.grad, bias_P.grad = objective(weight_PF, bias_P, feature_NF, dense_N, l2)
+        return loss
+
+    with torch.no_grad():
+        optimizer.step(closure)  # type: ignore[arg-type]
+        weight_KF = zeros(classes, feature_NF.shape[1], dtype=torch.float64)
+        bias_K = torch.full((classes,), -torch.inf, dtype=torch.float64, device=weight_KF.device)
+        weight_KF[present_P], bias_K[present_P] = weight_PF, bias_P
+    return LinearClassifier(weight_KF, bias_K)
+
+
+def search_l2(score: Callable[[float], float]) -> float:
+    """The l2 of the best score between 1e-6 and 1e6, to an eighth of a decade.
+
+    CLIP's search (arXiv 2103.00020, appendix A.3): every second decade, then the neighbours of the
+    best at half the distance, until they are an eighth of a decade away. Of equal scores the
+    larger l2 wins.
+    """
+    scores = {float(exponent): score(10.0**exponent) for exponent in range(-6, 7, 2)}
+
+    def best() -> float:
+        return max(scores, key=lambda exponent: (scores[exponent], exponent))
+
+    step = 1.0
+    while step >= 1 / 8:
+        middle = best()
+        for exponent in (middle - step, middle + step):
+            if -6 <= exponent <= 6 and exponent not in scores:
+                scores[exponent] = score(10.0**exponent)
+        step /= 2
+    return 10.0 ** best()
+
+
+def searched_lbfgs_probe(
+    feature_NF: Tensor,
+    label_N: Tensor,
+    classes: int,
+    seed: int = 0,
+    held_out: float = 0.2,
+    metric: Callable[[Tensor, Tensor], float] = accuracy,
+    device: torch.device | str | None = None,
+    validation: tuple[Tensor, Tensor] | None = None,
+) -> tuple[LinearClassifier, float]:
+    """`lbfgs_probe` of all rows with the l2 that is best on a held-out part, and that l2.
+
+    Args:
+        seed: Of the part.
+        held_out: Its share of each class.
+        validation: Features and labels to search on in its place; the final fit has them too.
+        metric: (predictions, labels) -> what is to be highest.
+
+    Raises:
+        ValueError: No class has two examples, of which one could be held out.
+    """
+    feature_NF = feature_NF.to(device or feature_NF.device)
+    if validation is None:
+        fit, validate = hold_out(label_N, held_out, seed)
+        fit_nF, validate_nF = (feature_NF[rows.to(feature_NF.device)] for rows in (fit, validate))
+        fit_n, validate_n = label_N[fit], label_N[validate]
+    else:
+        fit_nF, fit_n = feature_NF, label_N
+        validate_nF, validate_n = validation[0].to(feature_NF.device), validation[1]
+        feature_NF = torch.cat([feature_NF, validate_nF])
+        label_N = torch.cat([label_N, validate_n])
+
+    def score(l2: float) -> float:
+        return metric(lbfgs_probe(fit_nF, fit_n, classes, l2).predict(validate_nF), validate_n)
+
+    l2 = search_l2(score)
+    return lbfgs_probe(feature_NF, label_N, classes, l2), l2

@@ -1,0 +1,1 @@
+"""Evaluation protocols, one a file: features and sets in, metrics out."""

@@ -1,0 +1,35 @@
+"""The data sets of `catalogue.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+METRICS = ("accuracy", "mean_per_class")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set; `catalogue.yaml` says what the fields mean."""
+
+    metric: str
+    torchvision: str | None = None
+    wds: str | None = None
+    folder: str = ""
+    splits: Mapping[str, Any] = field(default_factory=dict)
+    train_per_class: int | None = None
+    prompts: str | None = None
+    classnames: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """All of them, by name."""
+    table = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("catalogue.yaml")))
+    return {name: Entry(**row) for name, row in cast(dict[str, Any], table).items()}

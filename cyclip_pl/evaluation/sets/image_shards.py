@@ -1,0 +1,222 @@
+"""Images in tar shards, each sample with a text beside it: what all sets on disk share.
+
+    <folder>/<split>/nshards.txt              a number
+    <folder>/<split>/{0..nshards-1}.tar       <key>.(webp|png|jpg|jpeg) and <key>.<text suffix>
+
+Sets come from strangers: text is only ever text, and only the raster formats named here are
+decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from cyclip_pl.evaluation.sets.tar_index import Member, Sample, samples
+
+IMAGE_SUFFIXES = ("webp", "png", "jpg", "jpeg")  # the first that a sample has is its image
+
+# Without this list Pillow would hand a disguised EPS to Ghostscript.
+_FORMATS = ("WEBP", "PNG", "JPEG", "GIF", "BMP")
+_NO_IMAGE = (-1, 0)
+
+
+class Undecodable(Exception):
+    """A sample without an image, or whose image cannot be decoded."""
+
+
+class NoSplit(ValueError):
+    """A set without the split that was asked for."""
+
+
+class ImageShards:
+    """The images of a split; any of them can be read alone. Base class of sets on disk.
+
+    Args:
+        folder: The set's folder.
+        split: The folder of its shards, inside it.
+        name: What figures call it; the folder's name if None.
+
+    Attributes:
+        folder: Where it is.
+        name: What figures call it.
+    """
+
+    def __init__(self, folder: Path, split: str, name: str | None) -> None:
+        self.folder = folder
+        self.name = name or folder.name
+        self._split = split
+        self._shards: list[Path] = []
+        self._stamps: list[tuple[int, int]] = []
+        self._keys: list[str] = []
+        self._places = np.zeros((0, 3), dtype=np.int64)
+
+    def _index(self, suffix: str, at_most: int) -> Iterator[tuple[Path, str, bytes | None]]:
+        """Note where every sample's image lies; shard, key and the text of each sample in turn.
+
+        A sample is what has an image or a `<key>.<suffix>`. The text is cut at `at_most` bytes
+        and None where there is none.
+
+        Raises:
+            ValueError: One line that names the file at fault; there is no sample at all.
+        """
+        self._shards = _shards(self.folder / self._split)
+        places: list[tuple[int, int, int]] = []
+        for number, shard in enumerate(self._shards):
+            with open(shard, "rb") as file:
+                self._stamps.append(_stamp(file))
+                for sample in samples(shard):
+                    image, text = _image_member(sample), sample.members.get(suffix)
+                    if image is None and text is None:
+                        continue
+                    self._keys.append(sample.key)
+                    places.append((number, *((image.offset, image.size) if image else _NO_IMAGE)))
+                    yield shard, sample.key, None if text is None else _read(file, text, at_most)
+        if not places:
+            raise ValueError(
+                f"{self.folder / self._split} holds no samples: <key>.{suffix}, "
+                f"<key>.{'|'.join(IMAGE_SUFFIXES)}"
+            )
+        self._places = np.array(places, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def key(self, index: int) -> str:
+        """A sample's name in its shard."""
+        return self._keys[index]
+
+    def where(self, index: int) -> str:
+        """The shard and the key of a sample, for messages."""
+        return f"{self._shards[self._places[index, 0]]}, sample {self._keys[index]}"
+
+    def image(self, index: int) -> Image.Image:
+        """The sample's image, RGB.
+
+        Raises:
+            Undecodable: It has none, or its bytes are no image.
+            ValueError: The shard was written anew since the set was opened.
+        """
+        shard, offset, size = self._places[index].tolist()
+        if offset < 0:
+            raise Undecodable("no image")
+        with self._open(shard) as file:
+            file.seek(offset)
+            data = file.read(size)
+        try:
+            with Image.open(BytesIO(data), formats=_FORMATS) as image:
+                return image.convert("RGB")
+        except UnidentifiedImageError as error:
+            raise Undecodable(f"not one of {', '.join(_FORMATS)}") from error
+        except Exception as error:  # damaged bytes raise almost anything in the decoders
+            raise Undecodable(str(error) or type(error).__name__) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of every byte of the shards and of what was read beside them.
+
+        Not of times and sizes, which a copy keeps and an edit can leave as they were. Reading
+        takes a small part of the time that decoding the images does.
+
+        Raises:
+            ValueError: A shard was written anew since the set was opened.
+        """
+        digest = hashlib.sha256(json.dumps([type(self).__name__, self._beside()]).encode())
+        for number in range(len(self._shards)):
+            of_shard = hashlib.sha256()
+            with self._open(number) as file:
+                while data := file.read(1 << 20):
+                    of_shard.update(data)
+            digest.update(of_shard.digest())
+        return digest.hexdigest()
+
+    def _beside(self) -> Any:
+        """What defines the set besides its shards, for the fingerprint; plain containers."""
+        return None
+
+    def _open(self, shard: int) -> BinaryIO:
+        file = open(self._shards[shard], "rb")  # noqa: SIM115
+        if _stamp(file) != self._stamps[shard]:
+            file.close()
+            # Its places and labels are those of other images by now.
+            raise ValueError(f"{self._shards[shard]} has changed since it was opened")
+        return file
+
+
+def check_folder(folder: Path, split: str, kind: str, mark: str) -> None:
+    """Refuse what is not a set of this kind, saying what there is.
+
+    Args:
+        kind: What its `dataset_type.txt` says, if it has one.
+        mark: A file that every such set has, as a pattern inside its folder.
+
+    Raises:
+        NoSplit: It has no such split.
+        ValueError: One line.
+    """
+    if not folder.is_dir():
+        near = folder.parent
+        own = folder.name.startswith("emoji_")
+        made = "; `python -m cyclip_pl.data.prepare emoji` makes the emoji sets" if own else ""
+        if not near.is_dir():
+            raise ValueError(f"no {kind} set at {folder}: there is no folder {near}{made}")
+        found = sorted({path.relative_to(near).parts[0] for path in near.glob(f"*/{mark}")})
+        there = ", ".join(found) or "none"
+        raise ValueError(f"no {kind} set at {folder}; sets in {near}: {there}{made}")
+    if not (folder / split).is_dir():
+        found = sorted(path.parent.name for path in folder.glob("*/nshards.txt"))
+        raise NoSplit(f"{folder} has no split {split!r}; it has: {', '.join(found) or 'none'}")
+    path = folder / "dataset_type.txt"
+    if path.is_file() and (text := " ".join(text_lines(path)).strip().lower()) != kind:
+        raise ValueError(f"{path} says {text!r}: this is no {kind} set")
+
+
+def text_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file, stripped.
+
+    Raises:
+        ValueError: There is none, or it is not UTF-8.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing")
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def _shards(split: Path) -> list[Path]:
+    path = split / "nshards.txt"
+    text = " ".join(text_lines(path))
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{path} must hold the number of shards, it holds {text[:40]!r}")
+    shards: list[Path] = []
+    for number in range(int(text)):
+        shard = split / f"{number}.tar"
+        if not shard.is_file():
+            raise ValueError(f"{shard} is missing: {path} says {text} shards")
+        shards.append(shard)
+    return shards
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _image_member(sample: Sample) -> Member | None:
+    return next((sample.members[s] for s in IMAGE_SUFFIXES if s in sample.members), None)
+
+
+def _read(file: BinaryIO, member: Member, at_most: int) -> bytes:
+    file.seek(member.offset)
+    return file.read(min(member.size, at_most))

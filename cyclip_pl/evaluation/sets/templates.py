@@ -1,0 +1,137 @@
+"""Prompt templates: text with `{c}` where the class goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclip_pl.evaluation.sets.classification import TEMPLATES
+from cyclip_pl.evaluation.sets.interface import LabelledSet
+
+NAMES = ("openai", "simple")
+
+Templates = list[str] | dict[str, list[str]]
+"""Templates for every class, or the whole prompts of each class by its name."""
+
+
+def _named(name: str) -> list[str]:
+    import open_clip  # slow to import, and only these two names need it
+
+    functions = {
+        "openai": open_clip.OPENAI_IMAGENET_TEMPLATES,
+        "simple": open_clip.SIMPLE_IMAGENET_TEMPLATES,
+    }[name]
+    return [function("{c}") for function in functions]
+
+
+class PromptSource:
+    """Where the prompts of each set come from.
+
+    Args:
+        templates: None for each set's own; `openai`, the 80 prompts for ImageNet of the CLIP
+            release, or `simple`, the 7 best of them, both as open_clip has them; a list of
+            templates; a mapping from the names of sets to their lists, or the JSON file of such a
+            mapping, as `clip_benchmark` has them. In a mapping a set may also have, instead of a
+            list, a mapping from each class to its own prompts (CuPL, arXiv 2209.03320).
+        setting: Its name, for messages.
+
+    Raises:
+        ValueError: One line that names `setting`.
+    """
+
+    def __init__(
+        self, templates: str | Sequence[str] | Mapping[str, Any] | None, setting: str
+    ) -> None:
+        self._setting = setting
+        self._everywhere: list[str] | None = None
+        self._of_set: dict[str, Templates] | None = None
+        self.title = "own"
+        allowed = (
+            f"{setting} must be null (each set's own), one of {', '.join(NAMES)}, a list of "
+            "prompts with {c}, or a JSON file or mapping of such lists by set"
+        )
+        if isinstance(templates, str) and templates.endswith(".json"):
+            self.title = Path(templates).name
+            templates = _read(Path(templates), setting)
+        elif isinstance(templates, str) and templates in NAMES:
+            self.title = templates
+            templates = _named(templates)
+        elif templates is not None:
+            self.title = "given"
+        if isinstance(templates, Mapping):
+            self._of_set = {
+                str(name): _checked(of_set, f"{setting}: {name}")
+                for name, of_set in templates.items()
+            }
+        elif isinstance(templates, Sequence) and not isinstance(templates, str):
+            if not _are_templates(templates):
+                raise ValueError(f"{allowed}; got {list(templates)!r}")
+            self._everywhere = list(templates)
+        elif templates is not None:
+            raise ValueError(f"{allowed}; got {templates!r}")
+
+    def prompts(self, dataset: LabelledSet) -> list[list[str]]:
+        """The prompts of each class of a set.
+
+        Raises:
+            ValueError: One line: there are none for this set, or for one of its classes.
+        """
+        templates: Templates
+        if self._everywhere is not None:
+            templates = self._everywhere
+        elif self._of_set is None:
+            if dataset.templates is None:
+                raise ValueError(
+                    f"{dataset.name}: {TEMPLATES} is missing: set {self._setting} to one of "
+                    f"{', '.join(NAMES)} or to a list of prompts with {{c}}"
+                )
+            templates = dataset.templates
+        elif dataset.name in self._of_set:
+            templates = self._of_set[dataset.name]
+        else:
+            raise ValueError(
+                f"{self._setting} has no templates for {dataset.name}; it has: "
+                f"{', '.join(self._of_set) or 'none'}"
+            )
+        if isinstance(templates, list):
+            return [[fill(template, name) for template in templates] for name in dataset.classnames]
+        if missing := [name for name in dataset.classnames if name not in templates]:
+            raise ValueError(
+                f"{self._setting}: {dataset.name} has no prompts for the class {missing[0]!r}"
+            )
+        return [templates[name] for name in dataset.classnames]
+
+
+def fill(template: str, name: str) -> str:
+    """The template with the class's name; `str.format` would follow a stranger's attributes."""
+    return template.replace("{c}", name)
+
+
+def _are_templates(templates: Any) -> bool:
+    return bool(templates) and all(isinstance(t, str) and "{c}" in t for t in templates)
+
+
+def _checked(templates: Any, what: str) -> Templates:
+    if isinstance(templates, Mapping):
+        for name, prompts in templates.items():
+            texts = isinstance(prompts, list) and all(isinstance(text, str) for text in prompts)
+            if not texts or not prompts:
+                raise ValueError(f"{what}: the prompts of {name!r} must be a list of texts")
+        return dict(templates)
+    if not isinstance(templates, list) or not _are_templates(templates):
+        raise ValueError(f"{what} must have a list of prompts with {{c}}, or one for each class")
+    return list(templates)
+
+
+def _read(path: Path, setting: str) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ValueError(f"{setting}={path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{setting}={path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{setting}={path} must map the names of sets to their templates")
+    return content

@@ -1,0 +1,82 @@
+"""HN-NCE: InfoNCE whose harder negatives weigh more (Radenovic et al., arXiv 2301.02280, eq. 3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.losses.kernels.negatives import Form, negative_scores, negatives_both_ways
+from cyclip_pl.losses.kernels.pairs import check_pair
+from cyclip_pl.losses.kernels.precision import full_precision
+
+
+@full_precision
+def hard_negative_loss(
+    image: Tensor,
+    text: Tensor,
+    scale: Tensor | float,
+    alpha: float = 1.0,
+    beta: float = 0.25,
+    top_k: int | None = None,
+    form: Form | None = None,
+) -> Tensor:
+    """Both directions' mean of −log[e^{s_jj} / (α·e^{s_jj} + Σ_{k∈H} w_jk·e^{s_jk})].
+
+    s_jk is the score s·⟨I_j,T_k⟩, H(j) the negatives of j, and w_jk = |H|·e^{β s_jk} / Σ_{l∈H} e^{β
+    s_jl}, whose mean is one. α = 1 and β = 0 with all negatives is the contrastive loss. The
+    gradient goes through the weights, as in the paper.
+
+    Args:
+        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
+        text: (n, D) likewise; row k belongs to image row k.
+        scale: s, the multiplier (not its logarithm).
+        alpha: share of the positive in the denominator.
+        beta: how much more the harder negatives weigh.
+        top_k: only so many of a row's negatives, the hardest; None (or more than there are): all.
+        form: "dense" holds n×N scores, "tiled" a tile; None takes the cheaper by shape. With
+            `top_k`, which must see a row whole, it is dense.
+
+    Returns:
+        The global loss, a scalar, equal on every rank.
+
+    Raises:
+        ValueError: an unknown form, shapes that differ, or a global batch of one, which has no
+            negatives.
+    """
+    check_pair(image, text)
+    samples = len(image) * world_size()
+    if samples < 2:
+        raise ValueError("a batch of one sample has no negatives")
+    negatives = math.log(min(top_k or samples, samples - 1)) + (
+        _weighted(image[None], text[None], scale, beta, form)
+        if top_k is None
+        else _hardest(image[None], text[None], scale, beta, top_k)
+    )
+    # Over the positive e^{s_jj}, the denominator is α + Σ_k w_jk·e^{s_jk − s_jj}.
+    excess = negatives - scale * (image * text).sum(-1)
+    positive = excess.new_full((), math.log(alpha) if alpha else -math.inf)
+    losses = torch.logaddexp(positive, excess)
+    return sum_over_ranks(losses.sum()) / (2 * len(image) * world_size())
+
+
+def _weighted(
+    image: Tensor, text: Tensor, scale: Tensor | float, beta: float, form: Form | None
+) -> Tensor:
+    """log[Σ_k e^{(1+β) s_jk} / Σ_l e^{β s_jl}] over all negatives, by image and by text, (2, n)."""
+    harder = negatives_both_ways(image, text, (1 + beta) * scale, form)
+    level = negatives_both_ways(image, text, beta * scale, form)
+    return torch.cat(harder) - torch.cat(level)
+
+
+def _hardest(image: Tensor, text: Tensor, scale: Tensor | float, beta: float, top_k: int) -> Tensor:
+    """The same over the `top_k` hardest only."""
+    both = []
+    for x, y in ((image, text), (text, image)):
+        scores = negative_scores(x, y, scale)[0, :, 0]
+        # Without the one that is no negative.
+        hardest = scores.topk(min(top_k, scores.shape[1] - 1), dim=1).values
+        both.append(((1 + beta) * hardest).logsumexp(1) - (beta * hardest).logsumexp(1))
+    return torch.stack(both)

@@ -1,0 +1,1 @@
+"""What the losses are computed with: bounded memory, exact over ranks."""

@@ -1,0 +1,110 @@
+"""Checkpoints of the CyCLIP authors' code (github.com/goel-shashank/CyCLIP)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cyclip_pl.checkpoints.files import read_weights
+from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.models.open_clip import OpenCLIPModel
+
+_HEAD_WIDTH = 64  # OpenAI's, which no weight's shape shows
+_STAGES = (1, 2, 3, 4)
+
+
+def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenCLIPModel:
+    """A model as the authors saved it, in evaluation mode and float32.
+
+    Their files hold `epoch`, `name`, `state_dict` and `optimizer`; the weights are named as in
+    OpenAI's CLIP, after `module.` where several GPUs trained. The architecture, a ResNet or a
+    Vision Transformer with a text transformer, QuickGELU in both as in OpenAI's code, follows from
+    the shapes.
+
+    Args:
+        path: `epoch_64.pt`. It may come from a stranger: nothing is unpickled but tensors.
+        device: Where to put the model.
+
+    Raises:
+        ValueError: One line: there is no such file, or it is something else.
+    """
+    import open_clip
+
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"model.path={path}: there is no such file")
+    state = _weights(file)
+    try:
+        config = architecture(state)
+        with quiet_open_clip():
+            network = open_clip.CLIP(**config, quick_gelu=True)
+        network.load_state_dict(state)
+    except (LookupError, ArithmeticError, RuntimeError, ValueError, TypeError, AssertionError) as e:
+        reason = f"no {e}" if isinstance(e, KeyError) else " ".join(str(e).split())[:200]
+        raise ValueError(f"{file}: not the weights of an OpenAI CLIP: {reason}") from e
+    # OpenAI's: the shorter side resized bicubically, centre crop, its mean and deviation.
+    preprocess = open_clip.transform.PreprocessCfg(size=config["vision_cfg"]["image_size"])
+    open_clip.set_model_preprocess_cfg(network, asdict(preprocess))
+    tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
+    return OpenCLIPModel(network, tokenizer).to(device).eval()
+
+
+def _weights(file: Path) -> dict[str, Tensor]:
+    state = read_weights(file).get("state_dict")
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{file}: not a checkpoint of CyCLIP's code (no state_dict of tensors)")
+    plain = {str(name).removeprefix("module."): weight for name, weight in state.items()}
+    # Numbers that OpenAI's own files carry beside the weights.
+    return {
+        name: weight
+        for name, weight in plain.items()
+        if name not in ("input_resolution", "context_length", "vocab_size")
+    }
+
+
+def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """open_clip's configuration of the network that has these weights, OpenAI's names.
+
+    Raises:
+        KeyError: A weight that every such network has is missing.
+    """
+    width = state["ln_final.weight"].shape[0]
+    text = {
+        "context_length": state["positional_embedding"].shape[0],
+        "vocab_size": state["token_embedding.weight"].shape[0],
+        "width": width,
+        "heads": width // _HEAD_WIDTH,
+        "layers": _blocks(state, "transformer.resblocks."),
+    }
+    vision: dict[str, Any] = {"head_width": _HEAD_WIDTH}
+    if "visual.proj" in state:
+        patch = state["visual.conv1.weight"].shape[-1]
+        grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+        vision |= {
+            "layers": _blocks(state, "visual.transformer.resblocks."),
+            "width": state["visual.conv1.weight"].shape[0],
+            "patch_size": patch,
+            "image_size": patch * grid,
+        }
+    else:
+        # The last of the five halvings of the picture is pooled position by position.
+        grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+        vision |= {
+            "layers": [_blocks(state, f"visual.layer{stage}.") for stage in _STAGES],
+            "width": state["visual.layer1.0.conv1.weight"].shape[0],
+            "image_size": 32 * grid,
+        }
+    return {
+        "embed_dim": state["text_projection"].shape[1],
+        "vision_cfg": vision,
+        "text_cfg": text,
+    }
+
+
+def _blocks(state: Mapping[str, Tensor], prefix: str) -> int:
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})

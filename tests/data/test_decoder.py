@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cyclip_pl.data.decoder import Decoder, Unusable
+from cyclip_pl.data.shard_reader import RawSample
+from tests.data.shards import png
+from tests.test_images import bomb
+
+
+def raw(image: bytes | None = png(0), caption: bytes | None = b"a cat") -> RawSample:
+    return RawSample("a", "0.tar", image, caption, ())
+
+
+def test_text() -> None:
+    image, captions = Decoder()(raw(caption=" ein Kätzchen\n".encode()))
+    assert image.size == (8, 8) and captions == ["ein Kätzchen"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a cat ", ["a cat"]), (["a", " ", "b"], ["a", "b"])],
+)
+def test_json(value: object, expected: list[str]) -> None:
+    data = json.dumps({"captions": value, "other": 1}).encode()
+    assert Decoder("captions")(raw(caption=data))[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        (raw(image=None), "missing image"),
+        (raw(caption=None), "missing caption"),
+        (raw(caption=b" \n"), "empty caption"),
+        (raw(caption=b"\xff\xfe"), "unreadable caption"),
+        (raw(image=b"no picture"), "undecodable image"),
+        (raw(image=png(0)[:40]), "undecodable image"),
+        (raw(image=bomb(60_000, 60_000)), "image too large"),
+    ],
+)
+def test_reasons(sample: RawSample, reason: str) -> None:
+    with pytest.raises(Unusable) as caught:
+        Decoder()(sample)
+    assert caught.value.reason == reason and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"{", "unreadable json"),
+        (b"\xff{}", "unreadable json"),
+        (b"[" * 100_000, "unreadable json"),
+        (b"[]", "missing caption"),
+        (b'{"x": "a"}', "missing caption"),
+        (b'{"captions": null}', "missing caption"),
+        (b'{"captions": 3}', "missing caption"),
+        (b'{"captions": ["a", 3]}', "missing caption"),
+        (b'{"captions": []}', "empty caption"),
+        (b'{"captions": ""}', "empty caption"),
+    ],
+)
+def test_json_reasons(data: bytes, reason: str) -> None:
+    with pytest.raises(Unusable) as caught:
+        Decoder("captions")(raw(caption=data))
+    assert caught.value.reason == reason
+
+
+def test_endless_captions_are_cut() -> None:
+    (caption,) = Decoder().captions(b"word " * 1_000_000)
+    assert len(caption) == 10_000
+
+
+def test_expectations_name_the_setting() -> None:
+    assert ".txt" in Decoder().expects()
+    assert "data.caption_key=captions" in Decoder("captions").expects()

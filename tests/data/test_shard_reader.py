@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import functools
+import http.server
+import io
+import os
+import shutil
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from webdataset.tariterators import tarfile_samples
+
+from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
+from tests.data.shards import png, sample, write_shards, write_tar
+
+
+def read(url: str | Path) -> list[RawSample]:
+    return list(ShardReader("txt")(str(url), "0"))
+
+
+def test_it_gives_what_webdataset_gives(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path, [6])
+    expected = list(tarfile_samples([{"url": str(folder / "00000.tar")}]))
+    found = read(folder / "00000.tar")
+    assert [s.name for s in found] == [f"00000.tar/{s['__key__']}" for s in expected]
+    assert [s.image for s in found] == [s["png"] for s in expected]
+    assert [s.caption for s in found] == [s["txt"] for s in expected]
+    assert found[0].members == ("png", "txt") and found[0].draw == "0"
+
+
+def test_captions_of_json_and_other_image_members(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", {"k": {"JPEG": b"j", "txt": b"t", "json": b"{}"}})
+    (found,) = ShardReader("json")(str(tmp_path / "x.tar"), "0")
+    assert (found.image, found.caption) == (b"j", b"{}")
+    assert found.members == ("jpeg", "txt", "json")
+
+
+def test_absent_members_are_none(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", {"a": {"cls": b"1"}})
+    (found,) = read(tmp_path / "x.tar")
+    assert found.image is None and found.caption is None and found.members == ("cls",)
+
+
+def test_pipes_files_and_compression(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path, [3])
+    plain = read(folder / "00000.tar")
+    packed = write_tar(
+        tmp_path / "gz" / "00000.tar", {f"{i:06d}": sample(i) for i in range(3)}, "w:gz"
+    )
+    for url in (f"pipe:cat {folder}/00000.tar", f"file:{folder}/00000.tar", packed):
+        assert [s.image for s in read(url)] == [s.image for s in plain]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="WebDataset opens http with curl")
+def test_http(tmp_path: Path) -> None:
+    write_shards(tmp_path, [3])
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None: ...
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        assert len(read(f"{base}/00000.tar")) == 3
+        with pytest.raises(BrokenShard):
+            read(f"{base}/00009.tar")
+        server.shutdown()
+
+
+def test_a_cut_shard_gives_what_is_whole(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {f"{n}": sample(n) for n in range(6)})
+    path.write_bytes(path.read_bytes()[: 512 * 11])  # within the third sample's caption
+    found = []
+    with pytest.raises(BrokenShard, match="unexpected end of data"):
+        for item in ShardReader("txt")(str(path), "0"):
+            found.append(item)
+    assert [s.name for s in found] == ["x.tar/0", "x.tar/1"]
+
+
+@pytest.mark.parametrize("data", [b"", b"text" * 1000])
+def test_not_a_tar(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.tar").write_bytes(data)
+    with pytest.raises(BrokenShard):
+        read(tmp_path / "x.tar")
+
+
+def test_a_shard_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(BrokenShard, match="No such file"):
+        read(tmp_path / "x.tar")
+
+
+def test_a_failing_command(capfd) -> None:
+    with pytest.raises(BrokenShard):
+        read("pipe:exit 3")
+
+
+def test_a_command_left_early_is_ended(tmp_path: Path) -> None:
+    write_shards(tmp_path, [50])
+    command = f"echo $$ > {tmp_path}/pid; cat {tmp_path}/00000.tar; exec sleep 300"
+    stream = ShardReader("txt")(f"pipe:{command}", "0")
+    next(stream)
+    stream.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_member_named_twice_is_taken_once(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for data in (png(1), png(2)):
+            member = tarfile.TarInfo("a.png")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    (found,) = read(tmp_path / "x.tar")
+    assert found.image == png(1)
+
+
+def test_kept_shards_need_no_file(tmp_path: Path) -> None:
+    path = write_shards(tmp_path, [4]) / "00000.tar"
+    reader = ShardReader("txt", keep=True)
+    first = list(reader(str(path), "0"))
+    path.unlink()
+    again = list(reader(str(path), "1"))
+    assert [s.draw for s in again] == ["1"] * 4
+    assert [s._replace(draw="0") for s in again] == first
+
+
+def test_a_shard_read_in_part_is_not_kept(tmp_path: Path) -> None:
+    path = write_shards(tmp_path, [4]) / "00000.tar"
+    reader = ShardReader("txt", keep=True)
+    stream = reader(str(path), "0")
+    next(stream)
+    stream.close()
+    assert len(list(reader(str(path), "1"))) == 4

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.sets.classification import ClassificationSet
+from tests.helpers.distributed import run_distributed
+from tests.helpers.evaluation_sets import TinyNet, coded_set, pixels, png
+
+
+class FeatureNet(TinyNet):
+    """A `TinyNet` that shows its features, and counts the images that it encodes."""
+
+    images = 0
+
+    def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.images += len(images)
+        features = self.image(images.float() / 255)
+        return normalize(self.head(features), dim=-1), features
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        return self.encode_image_and_features(images)[0]
+
+
+def opened(folder: Path, samples: int = 13, broken: Sequence[int] = (2, 12)) -> ClassificationSet:
+    labels = [n % 3 for n in range(samples)]
+    return ClassificationSet(coded_set(folder, labels, ["a", "b", "c"], broken=broken))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_rows_are_the_models_own_in_the_order_of_the_set(tmp_path: Path, batch_size: int) -> None:
+    dataset = opened(tmp_path / "s")
+    model = FeatureNet().eval()
+    images = FeatureStore(model, batch_size).images(dataset, features=True)
+    good = [n for n in range(13) if n not in (2, 12)]
+    assert images.index_N.tolist() == good and len(images) == 11
+    assert images.label_N.tolist() == [n % 3 for n in good]
+    stack = torch.stack([pixels(dataset.image(n)) for n in good])
+    with torch.no_grad():
+        embedding_ND, feature_NF = model.encode_image_and_features(stack)
+    assert torch.allclose(images.embedding_ND, embedding_ND, atol=1e-6)
+    assert images.feature_NF is not None
+    assert torch.allclose(images.feature_NF, feature_NF, atol=1e-6)
+    assert not images.embedding_ND.requires_grad and images.embedding_ND.dtype == torch.float32
+
+
+def test_a_set_is_encoded_once_for_all_that_open_it(tmp_path: Path) -> None:
+    first, again = opened(tmp_path / "s"), ClassificationSet(tmp_path / "s", name="other")
+    other = opened(tmp_path / "t", samples=5)
+    model = FeatureNet()
+    store = FeatureStore(model, batch_size=4)
+    assert store.images(first) is store.images(again)
+    assert model.images == 13
+    assert store.images(other) is not store.images(first)
+    assert model.images == 18
+
+
+def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path: Path) -> None:
+    dataset = opened(tmp_path / "s")
+
+    class Looks:
+        def __init__(self, features: bool) -> None:
+            self.name = "looks"
+            self.needs_features = features
+
+        def open(self) -> None: ...
+
+        def __call__(self, store: FeatureStore) -> Results:
+            found = store.images(dataset, features=self.needs_features)
+            assert (found.feature_NF is None) == (not store.keep_features)
+            return Results()
+
+    for evaluations, features in (([False], False), ([False, True], True)):
+        model = FeatureNet()
+        store = FeatureStore(model)
+        run([Looks(needs) for needs in evaluations], store)
+        assert (model.images, store.keep_features) == (13, features)
+
+
+def test_a_model_without_features_gives_none(tmp_path: Path) -> None:
+    model = TinyNet()
+    store = FeatureStore(model)
+    assert store.images(opened(tmp_path / "s"), features=True).feature_NF is None
+
+
+def test_texts_are_encoded_once_and_equal_ones_have_equal_rows() -> None:
+    model = TinyNet()
+    seen: list[str] = []
+    encode = model.encode_text
+    model.encode_text = lambda texts: seen.extend(texts) or encode(texts)  # type: ignore[method-assign]
+    store = FeatureStore(model, batch_size=2)
+    texts = ["one", "two", "one", "three", "four", "two"]
+    text_KD = store.texts(texts)
+    assert seen == ["one", "two", "three", "four"]
+    assert torch.equal(text_KD[[0, 1]], text_KD[[2, 5]])
+    assert torch.allclose(text_KD, encode(texts), atol=1e-6)
+    again_KD = store.texts(["four", "five", "one"])
+    assert seen[4:] == ["five"]
+    assert torch.equal(again_KD[[0, 2]], text_KD[[4, 0]])
+
+
+def test_a_model_in_training_is_left_as_it_was(tmp_path: Path) -> None:
+    model = TinyNet()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    store = FeatureStore(model)
+    store.images(opened(tmp_path / "s"))
+    store.texts(["a"])
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, r"^features\.batch_size must be a whole number of at least 1; got 0$"),
+        ({"batch_size": 2.0}, r"^features\.batch_size must be .*; got 2\.0$"),
+        ({"workers": -1}, r"^features\.workers must be a whole number of at least 0; got -1$"),
+    ],
+)
+def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FeatureStore(TinyNet(), **settings)
+
+
+def _encoded(folder: Path) -> list[Tensor]:
+    store = FeatureStore(FeatureNet(), batch_size=4)
+    found = []
+    for name in ("s", "few"):
+        images = store.images(ClassificationSet(folder / name), features=True)
+        assert images.feature_NF is not None
+        found += [images.embedding_ND, images.feature_NF, images.index_N, images.label_N]
+    texts = [f"text {n % 7}" for n in range(11)]
+    classifier = store.classifier(["a", "b", "a"], [["a", "an a"], ["b"], ["never"]])
+    return [*found, store.texts(texts), store.texts(["new", *texts]), classifier.class_KD]
+
+
+def test_each_rank_has_all_rows_of_one_process_to_the_last_bit(tmp_path: Path) -> None:
+    # 13 images, 3 and 7 texts in batches of 4: no share is equal, and some ranks have none.
+    opened(tmp_path / "s"), opened(tmp_path / "few", samples=3, broken=[1])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = _encoded(tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+    for of_rank in run_distributed(_encoded, 3, tmp_path):
+        assert all(torch.equal(a, b) for a, b in zip(alone, of_rank, strict=True))
+
+
+def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    dataset = opened(tmp_path / "s", samples=4, broken=())
+    fingerprint = dataset.fingerprint
+    assert ClassificationSet(tmp_path / "s", name="mine").fingerprint == fingerprint
+    assert opened(tmp_path / "copy", samples=4, broken=()).fingerprint == fingerprint
+
+    def changed(old: bytes, new: bytes, file: str) -> str:
+        assert len(old) == len(new)
+        path = tmp_path / "s" / file
+        before, times = path.read_bytes(), path.stat()
+        assert old in before
+        path.write_bytes(before.replace(old, new, 1))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copying tool would
+        found = ClassificationSet(tmp_path / "s").fingerprint
+        path.write_bytes(before)
+        return found
+
+    label = b"0" + bytes(511) + b"s0001.png"
+    found = {
+        changed(png(0)[41:50], png(200)[41:50], "test/0.tar"),
+        changed(label, b"2" + label[1:], "test/0.tar"),
+        changed(b"b", b"d", "classnames.txt"),
+        changed(b"a picture", b"o picture", "zeroshot_classification_templates.txt"),
+    }
+    assert len(found | {fingerprint}) == 5
+    assert ClassificationSet(tmp_path / "s").fingerprint == fingerprint
