@@ -1,19 +1,23 @@
-"""One writer at a time, between processes."""
+"""Files that several processes write, or that a crash must not leave half written."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+_REASON = 200  # characters
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; it goes with its process, so a kill leaves none behind."""
+    """Hold the lock file `path`; the lock ends with its process, so a kill leaves none behind."""
     try:
         import fcntl
-    except ImportError:  # not POSIX: whoever writes renames at the end, which keeps files whole
+    except ImportError:  # not POSIX: writers rename at the end, which keeps files whole
         yield
         return
     with open(path, "ab") as handle:
@@ -23,3 +27,32 @@ def locked(path: Path) -> Iterator[None]:
             print(f"waiting for another process ({path})", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Write `path` whole or not at all: yields a new file beside it, renamed at the end.
+
+    The file reaches the disk before its name does. If the block raises, the new file is removed
+    and what stood at `path` stays. Missing folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    partial = Path(name)
+    try:
+        # mkstemp's file is for its owner alone; this one is like any other new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, on one line of at most 200 characters; its type's name if nothing."""
+    return " ".join(str(error).split())[:_REASON] or type(error).__name__

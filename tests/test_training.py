@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from cyclip_pl.evaluating import evaluate
-from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.features import store as features
+from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
 from cyclip_pl.models.load import load
 from cyclip_pl.training import train

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageFilter
 
-from cyclip_pl.checks import check_probability, check_range
+from cyclip_pl import checks
 from cyclip_pl.data.lazy_image import Pixels
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import to_image
@@ -34,8 +34,8 @@ class RandomBlur:
     sigma: Sequence[float]
 
     def __post_init__(self) -> None:
-        check_probability("views.blur", self.probability)
-        check_range("views.blur_sigma", self.sigma, 0.0, math.inf)
+        checks.probability("views.blur", self.probability)
+        checks.interval("views.blur_sigma", self.sigma, 0.0, math.inf)
 
     def __call__(self, part: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
         """RGB -> RGB, and what was drawn."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.checks import check_probability
+from cyclip_pl import checks
 from cyclip_pl.data.lazy_image import Pixels
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import to_image
@@ -41,8 +41,8 @@ class RandomColour:
                 raise ValueError(f"views.{name} is 0 or more, not {getattr(self, name)!r}")
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f"views.hue is a share of the circle from 0 to 0.5, not {self.hue!r}")
-        check_probability("views.jitter", self.jitter)
-        check_probability("views.grayscale", self.grayscale)
+        checks.probability("views.jitter", self.jitter)
+        checks.probability("views.grayscale", self.grayscale)
 
     def __call__(self, part: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
         """RGB -> RGB, and what was drawn."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.checks import check_probability, check_range
+from cyclip_pl import checks
 from cyclip_pl.data.lazy_image import Picture, Pixels, on_pixels, part, whole, with_border
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import mirrored
@@ -41,9 +41,9 @@ class RandomCrop:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        check_range("views.scale", self.scale, 0.0, 1.0)
-        check_range("views.ratio", self.ratio, 0.0, math.inf)
-        check_probability("views.flip", self.flip)
+        checks.interval("views.scale", self.scale, 0.0, 1.0)
+        checks.interval("views.ratio", self.ratio, 0.0, math.inf)
+        checks.probability("views.flip", self.flip)
         if not 0 <= self.rotation <= 180:
             raise ValueError(
                 f"views.rotation is 0 to 180 degrees either way, not {self.rotation!r}"

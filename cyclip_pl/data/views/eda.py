@@ -6,7 +6,7 @@ import string
 
 import numpy as np
 
-from cyclip_pl.checks import check_probability
+from cyclip_pl import checks
 from cyclip_pl.data.views.synonyms import lexicon_file, synonyms
 
 # WordNet knows some of these as chemical elements and units.
@@ -38,7 +38,7 @@ class EDA:
     """
 
     def __init__(self, alpha: float) -> None:
-        check_probability("views.alpha", alpha)
+        checks.probability("views.alpha", alpha)
         lexicon_file()
         self.alpha = alpha
 

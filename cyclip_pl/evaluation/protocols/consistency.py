@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.checks import whole_numbers
+from cyclip_pl import checks
 from cyclip_pl.evaluation.features.rows import double_device, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.zero_shot import classify
@@ -98,7 +98,7 @@ class Consistency:
         self.split = split
         self.train_split = train_split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
-        self.ks = whole_numbers(ks, f"evaluation.{name}.ks")
+        self.ks = checks.whole_numbers(f"evaluation.{name}.ks", ks)
         self._sets: list[Splits] | None = None
 
     def open(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.checks import whole_numbers
+from cyclip_pl import checks
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.results import Results
@@ -112,7 +112,7 @@ class Hierarchy:
         self.level = level
         self.split = split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
-        self.top_k = whole_numbers(top_k, f"evaluation.{name}.top_k")
+        self.top_k = checks.whole_numbers(f"evaluation.{name}.top_k", top_k)
         self._sets: list[tuple[LabelledSet, Tensor, str]] | None = None
 
     def open(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cyclip_pl.checks import whole_numbers
+from cyclip_pl import checks
 from cyclip_pl.evaluation.features.rows import double_device, rows_of, what_rows, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.probes.linear_classifier import mean_per_class
@@ -107,7 +107,7 @@ class KNN:
         self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.train_split = train_split
-        self.ks = whole_numbers(ks, f"evaluation.{name}.ks")
+        self.ks = checks.whole_numbers(f"evaluation.{name}.ks", ks)
         if not isinstance(temperature, int | float) or not temperature > 0:
             raise ValueError(f"evaluation.{name}.temperature must be above 0; got {temperature!r}")
         self.temperature = float(temperature)

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 
 from torch import Tensor
 
-from cyclip_pl.checks import whole_numbers
+from cyclip_pl import checks
 from cyclip_pl.evaluation.features.rows import double_device, rows_of, what_rows
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.probes.adamw_probe import adamw_probe
@@ -83,7 +83,7 @@ class LinearProbe:
                 f"got {protocols!r}"
             )
         self.protocols = tuple(protocols)
-        self.shots = whole_numbers(shots, f"evaluation.{name}.shots") if shots else ()
+        self.shots = checks.whole_numbers(f"evaluation.{name}.shots", shots) if shots else ()
         if 1 in self.shots:
             raise ValueError(
                 f"evaluation.{name}.shots must be 2 or more: one of them is held out to choose "

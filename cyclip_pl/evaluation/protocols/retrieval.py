@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.checks import whole_numbers
+from cyclip_pl import checks
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.modes import similarity
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -156,7 +156,7 @@ class Retrieval:
         self.library = library or Library()
         self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
-        self.recall_at = whole_numbers(recall_at, f"evaluation.{name}.recall_at")
+        self.recall_at = checks.whole_numbers(f"evaluation.{name}.recall_at", recall_at)
         self._sets: list[CaptionSet] | None = None
 
     def open(self) -> None:

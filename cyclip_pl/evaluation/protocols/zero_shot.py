@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.checks import whole_numbers
+from cyclip_pl import checks
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.classifier import Classifier
 from cyclip_pl.evaluation.features.store import EncodedImages, FeatureStore
@@ -87,7 +87,7 @@ class ZeroShot:
         self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
         self.split = split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
-        self.top_k = whole_numbers(top_k, f"evaluation.{name}.top_k")
+        self.top_k = checks.whole_numbers(f"evaluation.{name}.top_k", top_k)
         self._sets: list[LabelledSet] | None = None
 
     def open(self) -> None:

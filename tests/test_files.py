@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from cyclip_pl.files import atomic, reason
+
+
+def test_atomic_writes_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with atomic(path) as partial:
+        partial.write_text("new")
+        assert not path.exists() and partial.parent == path.parent
+    assert path.read_text() == "new"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+def test_atomic_keeps_the_old_file_when_the_block_raises(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="full"), atomic(path) as partial:
+        partial.write_text("ne")
+        raise OSError("full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_reason():
+    assert reason(ValueError("a\n  b")) == "a b"
+    assert reason(KeyError()) == "KeyError"
+    assert len(reason(ValueError("x" * 999))) == 200
