@@ -57,7 +57,7 @@ def test_the_table_of_groups_is_the_tree():
         named = set(re.findall(r"`(\w+)`", rows[group]))
         assert named == set(choices(group)), group
     # Of these the row says more than names.
-    for group in ("evaluation", "model", "sets", "features"):
+    for group in ("evaluation", "model", "sets"):
         named = set(re.findall(r"`(\w+)`", rows[group]))
         assert named == set(choices(group)), group
 
