@@ -54,7 +54,7 @@ class Best(Checkpoint):
         problem = f"{SETTING}={self.monitor}: the evaluation {evaluation} does not run"
         if self.monitor.count("/") == 2:
             hint = checks.did_you_mean(evaluation, known)
-            raise ValueError(f"{problem}{hint}; those of this run: {', '.join(known) or 'none'}")
+            raise ValueError(f"{problem}{hint} (this run has {', '.join(known) or 'none'})")
         if trainer.is_global_zero:
             logger.warning("%s, so there will be no best.ckpt", problem)
         self.monitor = None
@@ -98,7 +98,7 @@ class Best(Checkpoint):
             listed = [n for n in given if n.split("/")[:1] == sets] or given
             raise ValueError(
                 f"{SETTING}={self.monitor}: {evaluation} gives no such metric"
-                f"{checks.did_you_mean(self.monitor, given)}; choose from {', '.join(listed)}"
+                f"{checks.did_you_mean(self.monitor, given)} (it has {', '.join(listed)})"
             )
 
     def state_dict(self) -> dict[str, Any]:
