@@ -180,19 +180,19 @@ def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
     [
         (
             ["trainer.accumulate_grad_batches=2"],
-            "trainer.accumulate_grad_batches must be 1: the negatives of an in-batch objective are"
-            " the batch's, so accumulated small batches are not the large one;"
+            "trainer.accumulate_grad_batches=2: small batches added up are not"
+            " one large batch, whose samples are each other's negatives;"
             " set data.batch_size=LARGE microbatch=SMALL instead",
         ),
-        (["microbatch=0"], "microbatch must be null or a whole number of at least 1, got 0"),
-        (["trainer.gradient_clip_algorithm=value"], "gradient_clip_algorithm must be norm"),
+        (["microbatch=0"], "microbatch=0: must be null or a whole number of at least 1"),
+        (["trainer.gradient_clip_algorithm=value"], "trainer.gradient_clip_algorithm=value: must be null or one of norm"),
         (["data.train.shards='/nowhere/{0..3}.tar'"], r"data.train.shards: '/nowhere/0.tar'"),
         (["data.batch_size=97"], "lower data.batch_size"),
         (["data.workers=5"], "4 shards are too few"),
-        (["resume=/nowhere"], "resume=/nowhere: is not a file or a run folder"),
+        (["resume=/nowhere"], "resume=/nowhere: not a file or a run folder"),
         (["evaluation.zero_shot.datasets=[/nowhere/set]"], "/nowhere/set"),
         (["evaluation.zero_shot.templates=opnai"], "openai"),
-        (["objective.lambda_in_modal=-1"], "objective.lambda_in_modal must be at least 0"),
+        (["objective.lambda_in_modal=-1"], "objective.lambda_in_modal=-1: must be a number at least 0"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, overrides, message):
@@ -225,12 +225,12 @@ def test_a_checkpoint_of_another_encoder_is_refused(run, world, tmp_path, overri
 
 
 def test_weights_alone_are_no_run_to_go_on_from(run, world, tmp_path):
-    with pytest.raises(ValueError, match="best.ckpt: holds weights alone"):
+    with pytest.raises(ValueError, match="best.ckpt: has weights only"):
         _train(world, tmp_path, f"resume={run[0]}/checkpoints/best.ckpt")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
-    with pytest.raises(ValueError, match="the loss is nan at step .: lower optimizer.lr"):
+    with pytest.raises(ValueError, match="the loss is nan at step .; lower optimizer.lr"):
         _train(
             world,
             tmp_path,
