@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -34,6 +35,8 @@ class OpenCLIPModel(ImageTextModel):
         self.preprocess = image_transform_v2(
             PreprocessCfg(**network.visual.preprocess_cfg), is_train=False
         )
+        # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
+        self.preprocess.transforms.insert(0, _rgb)
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-norm rows (N, D), and the same before they are normalised."""
@@ -42,6 +45,10 @@ class OpenCLIPModel(ImageTextModel):
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         return normalize(self.network.encode_text(tokens, normalize=False), dim=-1)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
 
 
 def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu") -> OpenCLIPModel:
