@@ -26,7 +26,10 @@ def run(script: str, *arguments: str, **environment: str) -> subprocess.Complete
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["objective=cylcip"], ["objective=cylcip: unknown choice", "did you mean cyclip?", "c_cyclip"]),
+        (
+            ["objective=cylcip"],
+            ["objective=cylcip: unknown choice", "did you mean cyclip?", "c_cyclip"],
+        ),
         (["encoder=resnet"], ["encoder=resnet", "(encoder has convnext_base,", "vit_l_14)"]),
         (["objective.lamda_in_modal=1"], ["objective.lamda_in_modal", "lambda_in_modal"]),
         (["sede=1"], ["sede", "did you mean seed?"]),

@@ -38,8 +38,14 @@ def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, na
     [
         (["objective=nclip", "projector=native"], "the head clusters, Native has none: choose ano"),
         (["objective=slip", "projector=clusters"], "the head views, Clusters has clusters"),
-        (["objective=slip", "views=jittered"], "views: the objective needs 2 image views, this gives 1"),
-        (["objective=cyclip_augmented", "views=two_strong"], "views: the objective needs 2 text views, this gives 1"),
+        (
+            ["objective=slip", "views=jittered"],
+            "views: the objective needs 2 image views, this gives 1",
+        ),
+        (
+            ["objective=cyclip_augmented", "views=two_strong"],
+            "views: the objective needs 2 text views, this gives 1",
+        ),
         (["objective=uniclip", "views=augmented_pair"], "AugmentationAware takes 12 augmentation"),
     ],
 )

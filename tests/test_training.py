@@ -196,14 +196,20 @@ def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
             " set data.batch_size=LARGE microbatch=SMALL instead",
         ),
         (["microbatch=0"], "microbatch=0: must be null or a whole number of at least 1"),
-        (["trainer.gradient_clip_algorithm=value"], "trainer.gradient_clip_algorithm=value: must be null or one of norm"),
+        (
+            ["trainer.gradient_clip_algorithm=value"],
+            "trainer.gradient_clip_algorithm=value: must be null or one of norm",
+        ),
         (["data.train.shards='/nowhere/{0..3}.tar'"], r"data.train.shards: '/nowhere/0.tar'"),
         (["data.batch_size=97"], "lower data.batch_size"),
         (["data.workers=5"], "4 shards are too few"),
         (["resume=/nowhere"], "resume=/nowhere: not a file or a run folder"),
         (["evaluation.zero_shot.datasets=[/nowhere/set]"], "/nowhere/set"),
         (["evaluation.zero_shot.templates=opnai"], "openai"),
-        (["objective.lambda_in_modal=-1"], "objective.lambda_in_modal=-1: must be a number at least 0"),
+        (
+            ["objective.lambda_in_modal=-1"],
+            "objective.lambda_in_modal=-1: must be a number at least 0",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, overrides, message):

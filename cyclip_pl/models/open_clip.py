@@ -32,11 +32,12 @@ class OpenCLIPModel(ImageTextModel):
         self.network = network
         self.tokenizer = tokenizer
         self.scale = network.logit_scale.exp().item()
-        self.preprocess = image_transform_v2(
+        transform = image_transform_v2(
             PreprocessCfg(**network.visual.preprocess_cfg), is_train=False
         )
         # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
-        self.preprocess.transforms.insert(0, _rgb)
+        transform.transforms.insert(0, _rgb)
+        self.preprocess = transform
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-norm rows (N, D), and the same before they are normalised."""

@@ -60,7 +60,8 @@ class Projector(nn.Module, ABC):
         if self.parameters_read and views.parameters != self.parameters_read:
             raise ValueError(
                 f"projector: {type(self).__name__} takes {self.parameters_read} augmentation"
-                f" parameters, views gives {views.parameters}; choose another views=… or projector=…"
+                f" parameters, views gives {views.parameters}; choose another views=… or"
+                " projector=…"
             )
 
 

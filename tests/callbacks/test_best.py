@@ -67,7 +67,9 @@ def test_a_resumed_run_knows_the_best_so_far(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_that_does_not_run_is_refused_before_the_first_step(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="evaluation zeroshot does not run; did you mean zero_shot"):
+    with pytest.raises(
+        ValueError, match="evaluation zeroshot does not run; did you mean zero_shot"
+    ):
         Best(tmp_path, "a/zeroshot/acc1").setup(_Trainer("zero_shot", "knn"), None, "fit")
     with pytest.raises(ValueError, match=r"monitor=a/knn/acc1: .*this run has none"):
         Best(tmp_path, "a/knn/acc1").setup(_Trainer(), None, "fit")

@@ -105,7 +105,10 @@ def test_pretrained_weights_come_from_a_file_that_open_clip_wrote(tmp_path):
 
 def test_what_cannot_be_built_is_said_in_one_line():
     for settings, message in (
-        ({"architecture": "ViT-B-23"}, "encoder.architecture=ViT-B-23: open_clip has no such architecture; did you mean"),
+        (
+            {"architecture": "ViT-B-23"},
+            "encoder.architecture=ViT-B-23: open_clip has no such architecture; did you mean",
+        ),
         ({"architecture": {"embed_dim": 4}}, "an inline config also needs text_cfg, vision_cfg"),
         (
             {"architecture": VIT, "pretrained": "laion9b"},

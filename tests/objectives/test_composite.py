@@ -58,7 +58,9 @@ def test_one_more_from_the_command_line():
 
 
 def test_names_and_weights_are_checked():
-    with pytest.raises(ValueError, match=r"weights \(b\): must name the same as objective.objectives \(a\)"):
+    with pytest.raises(
+        ValueError, match=r"weights \(b\): must name the same as objective.objectives \(a\)"
+    ):
         Composite({"a": CLIP()}, {"b": 1.0})
     with pytest.raises(ValueError, match="at least one"):
         Composite({}, {})
