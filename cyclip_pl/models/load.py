@@ -40,11 +40,13 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
     file = checkpoint_file(path)
     checkpoint = read_checkpoint(file)
     config, state = checkpoint["config"], checkpoint["state_dict"]
+    make_encoder = _class(config, "encoder", DualEncoder, file)
+    make_projector = _class(config, "projector", Projector, file)
     try:
         # The weights are in the checkpoint; the pretrained file they started from may be gone.
-        encoder = _class(config, "encoder", DualEncoder, file)(pretrained=None)
-        projector = _class(config, "projector", Projector, file)(features=encoder.embed_dim)
-    except TypeError as error:
+        encoder = make_encoder(pretrained=None)
+        projector = make_projector(features=encoder.embed_dim)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: {error}") from error
     model = EmbeddingModel(encoder, projector, checkpoint["scale"])
     weights = {k: v for k, v in state.items() if k.startswith(("encoder.", "projector."))}
