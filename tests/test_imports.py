@@ -9,7 +9,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
 # Ground: every part may stand on these.
-GROUND = {"types", "distributed", "images", "checks", "files", "conf_dir"}
+GROUND = {
+    "types",
+    "distributed",
+    "images",
+    "checks",
+    "files",
+    "conf_dir",
+    "layout",
+    "remote_files",
+}
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
     "types": set(),
@@ -18,6 +27,8 @@ ALLOWED = {
     "checks": set(),
     "files": set(),
     "conf_dir": set(),
+    "layout": set(),
+    "remote_files": {"files"},
     "errors": set(),
     "cli": {"training", "evaluating", "errors"},
     "losses": set(),
