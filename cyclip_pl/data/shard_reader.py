@@ -13,7 +13,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from cyclip_pl.remote_files import open_url
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+from cyclip_pl.images import EXTENSIONS
 
 
 class RawSample(NamedTuple):
@@ -92,7 +92,7 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
 
 def _raw_sample(sample: dict[str, Any], caption: str) -> RawSample:
     members = tuple(name for name in sample if not name.startswith("__"))
-    image = next((sample[ext] for ext in IMAGE_EXTENSIONS if ext in sample), None)
+    image = next((sample[ext] for ext in EXTENSIONS if ext in sample), None)
     key, url = sample["__key__"], sample["__url__"]
     return RawSample(key, url, image, sample.get(caption), members)
 

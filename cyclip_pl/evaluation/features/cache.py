@@ -21,7 +21,7 @@ from cyclip_pl.types import Model
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Goes up when what is stored, or how it is computed from a model and its pixels, changes."""
 
 _PROBES = ((48, 37), (517, 640))  # one that most preprocessing enlarges, one that it shrinks

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.evaluation.features.sharding import blocks_of_rank
-from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.interface import ImageSet
+from cyclip_pl.images import Undecodable
 from cyclip_pl.types import FeatureModel, Model
 
 logger = logging.getLogger(__name__)

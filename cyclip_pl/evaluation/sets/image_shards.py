@@ -1,10 +1,9 @@
 """Images in tar shards, each sample with a text beside it: what all sets on disk share.
 
     <folder>/<split>/nshards.txt              a number
-    <folder>/<split>/{0..nshards-1}.tar       <key>.(webp|png|jpg|jpeg) and <key>.<text suffix>
+    <folder>/<split>/{0..nshards-1}.tar       <key>.<kind of image> and <key>.<text suffix>
 
-Sets come from strangers: text is only ever text, and only the raster formats named here are
-decoded.
+Sets come from strangers: text is only ever text, and images are decoded by `images` alone.
 """
 
 from __future__ import annotations
@@ -14,24 +13,19 @@ import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cyclip_pl.evaluation.sets.tar_index import Member, Sample, samples
+from cyclip_pl.images import EXTENSIONS, Undecodable, open_image
 
-IMAGE_SUFFIXES = ("webp", "png", "jpg", "jpeg")  # the first that a sample has is its image
+# The first that a sample has is its image, as in clip_benchmark.
+IMAGE_SUFFIXES = tuple(dict.fromkeys(("webp", "png", *EXTENSIONS)))
 
-# Without this list Pillow would hand a disguised EPS to Ghostscript.
-_FORMATS = ("WEBP", "PNG", "JPEG", "GIF", "BMP")
 _NO_IMAGE = (-1, 0)
-
-
-class Undecodable(Exception):
-    """A sample without an image, or whose image cannot be decoded."""
 
 
 class NoSplit(ValueError):
@@ -100,25 +94,19 @@ class ImageShards:
         return f"{self._shards[self._places[index, 0]]}, sample {self._keys[index]}"
 
     def image(self, index: int) -> Image.Image:
-        """The sample's image, RGB.
+        """The sample's image, in its own mode.
 
         Raises:
-            Undecodable: It has none, or its bytes are no image.
+            Undecodable: It has none, or its bytes are not an image.
             ValueError: The shard was written anew since the set was opened.
         """
         shard, offset, size = self._places[index].tolist()
         if offset < 0:
-            raise Undecodable("no image")
+            raise Undecodable(f"no image (.{' .'.join(IMAGE_SUFFIXES)})")
         with self._open(shard) as file:
             file.seek(offset)
             data = file.read(size)
-        try:
-            with Image.open(BytesIO(data), formats=_FORMATS) as image:
-                return image.convert("RGB")
-        except UnidentifiedImageError as error:
-            raise Undecodable(f"not one of {', '.join(_FORMATS)}") from error
-        except Exception as error:  # damaged bytes raise almost anything in the decoders
-            raise Undecodable(str(error) or type(error).__name__) from error
+        return open_image(data)
 
     @cached_property
     def fingerprint(self) -> str:

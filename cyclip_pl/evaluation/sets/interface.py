@@ -31,7 +31,7 @@ class ImageSet(Protocol):
         ...
 
     def image(self, index: int) -> Image:
-        """The sample's image, RGB; raises `image_shards.Undecodable`."""
+        """The sample's image as `images.open_image` gives it; raises `images.Undecodable`."""
         ...
 
 

@@ -18,18 +18,17 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
 from cyclip_pl.evaluation.sets.classification import HIERARCHY
-from cyclip_pl.evaluation.sets.image_shards import NoSplit, Undecodable
+from cyclip_pl.evaluation.sets.image_shards import NoSplit
+from cyclip_pl.files import reason
+from cyclip_pl.images import Undecodable, open_image
 
 LABELS = "labels.csv"
 CLASSES = ("classes.py", "classes.json")
-
-# Without this list Pillow would hand a disguised EPS to Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF")
 
 
 class LabelsCSV:
@@ -75,18 +74,16 @@ class LabelsCSV:
         return str(self.folder / self._images[index])
 
     def image(self, index: int) -> Image.Image:
-        """A picture, RGB.
+        """An image, in its own mode.
 
         Raises:
-            Undecodable: It is gone, or is no picture.
+            Undecodable: It is gone, or is not an image.
         """
         try:
-            with Image.open(self.folder / self._images[index], formats=_FORMATS) as image:
-                return image.convert("RGB")
-        except UnidentifiedImageError as error:
-            raise Undecodable(f"not one of {', '.join(_FORMATS)}") from error
-        except Exception as error:  # damaged bytes raise almost anything in the decoders
-            raise Undecodable(str(error) or type(error).__name__) from error
+            data = (self.folder / self._images[index]).read_bytes()
+        except OSError as error:
+            raise Undecodable(reason(error)) from error
+        return open_image(data)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -7,7 +7,6 @@ import inspect
 import json
 import os
 import shutil
-from collections.abc import Callable
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +19,10 @@ from torch import Tensor
 
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED
-from cyclip_pl.evaluation.sets.image_shards import NoSplit, Undecodable
+from cyclip_pl.evaluation.sets.image_shards import NoSplit
 from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
-from cyclip_pl.files import locked
+from cyclip_pl.files import locked, reason
+from cyclip_pl.images import Undecodable, open_image
 
 # Where the classes keep labels and paths. Of those that keep them elsewhere every item is asked.
 _LABELS = ("targets", "labels", "_labels", "y")
@@ -100,24 +100,30 @@ class TorchvisionSet:
         return f"{self.folder}, {self.entry} {self.split}, image {self.key(index)}"
 
     def image(self, index: int) -> Image.Image:
-        """An image, RGB.
+        """An image, in its own mode.
 
         Raises:
             Undecodable: Its file is gone or damaged.
         """
         part, number = self._places[index]
         try:
-            return self._parts[part][number][0].convert("RGB")
+            path = _path(self._parts[part], number)
+            if path is not None:  # torchvision itself drops the transparency
+                return open_image(path.read_bytes())
+            image: Image.Image = self._parts[part][number][0]
+            image.load()
+            return image
+        except Undecodable:
+            raise
         except Exception as error:  # damaged bytes raise almost anything in the decoders
-            raise Undecodable(str(error) or type(error).__name__) from error
+            raise Undecodable(reason(error)) from error
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the names, the labels and every picture of this split."""
         digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
-        contents = [_contents(part) for part in self._parts]
         for part, number in self._places:
-            digest.update(hashlib.sha256(contents[part](number)).digest())
+            digest.update(hashlib.sha256(_content(self._parts[part], number)).digest())
         return digest.hexdigest()
 
 
@@ -172,14 +178,21 @@ def _labels(dataset: Any) -> Tensor:
     return torch.tensor([int(dataset[n][1]) for n in range(len(dataset))], dtype=torch.int64)
 
 
-def _contents(dataset: Any) -> Callable[[int], bytes]:
-    """What an image is made of: its file where it has one, its pixels where it has none."""
-    if (pixels := getattr(dataset, "data", None)) is not None:
-        return lambda n: np.ascontiguousarray(pixels[n]).tobytes()
+def _path(dataset: Any, number: int) -> Path | None:
+    """An image's file, if it has one."""
     for attribute in _PATHS:
         if (paths := getattr(dataset, attribute, None)) is not None:
-            return lambda n: Path(p[0] if isinstance(p := paths[n], tuple) else p).read_bytes()
-    return lambda n: dataset[n][0].convert("RGB").tobytes()
+            return Path(p[0] if isinstance(p := paths[number], tuple) else p)
+    return None
+
+
+def _content(dataset: Any, number: int) -> bytes:
+    """What an image is made of: its file where it has one, its pixels where it has none."""
+    if (pixels := getattr(dataset, "data", None)) is not None:
+        return np.ascontiguousarray(pixels[number]).tobytes()
+    if (path := _path(dataset, number)) is not None:
+        return path.read_bytes()
+    return dataset[number][0].convert("RGB").tobytes()
 
 
 def _own_names(name: str, dataset: Any) -> list[str]:
