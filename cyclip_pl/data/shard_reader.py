@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 from webdataset.gopen import Pipe
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from cyclip_pl.remote_files import open_url
-
 from cyclip_pl.images import EXTENSIONS
+from cyclip_pl.remote_files import open_url
 
 
 class RawSample(NamedTuple):
