@@ -1,6 +1,7 @@
 """What an evaluation run leaves in its folder.
 
 metrics.json                                    every figure by `<dataset>/<evaluation>/<figure>`
+provenance.json                                 code, packages, command, device and time of the run
 details/<dataset>_<evaluation>.json             no single numbers, and how figures were made
 predictions/<dataset>_<evaluation>.parquet      a row an example
 """

@@ -9,7 +9,7 @@ from cyclip_pl.data.shard_reader import RawSample
 from cyclip_pl.data.skipped import SkippedSample
 from cyclip_pl.images import Undecodable
 from tests.data.shards import png
-from tests.test_images import bomb
+from tests.helpers.images import bomb
 
 
 def raw(image: bytes | None = png(0), caption: bytes | None = b"a cat") -> RawSample:

@@ -14,9 +14,9 @@ from cyclip_pl.evaluation.features import cache
 from cyclip_pl.evaluation.features.cache import FeatureCache, model_fingerprint
 from cyclip_pl.evaluation.features.store import EncodedImages, FeatureStore
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
-from tests.evaluation.features.test_store import FeatureNet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TableModel, coded_set, pixels, png, write_tar
+from tests.helpers.models import FeatureNet
 
 
 @pytest.fixture
