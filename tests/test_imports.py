@@ -26,7 +26,7 @@ GROUND = {
 ALLOWED = {
     "types": set(),
     "distributed": set(),
-    "images": set(),
+    "images": {"files"},
     "checks": set(),
     "files": set(),
     "conf_dir": set(),

@@ -77,7 +77,7 @@ def test_decoded_whole_it_is_pillows(settings, mode: str, shape: tuple[int, int]
 
 VIEWS: dict[str, Callable[[int], Views]] = {
     "weak": lambda size: Weak(size, (0.08, 1.0)),
-    "single": Plain,
+    "plain": Plain,
     "jittered": lambda size: Augmented(size, margin=0.1, rotation=0.0),
     "turned": lambda size: Augmented(size, rotation=20.0),
     "pair": AugmentedPair,

@@ -66,9 +66,7 @@ def test_a_damaged_picture_is_left_to_the_reader(tmp_path):
     (folder / "images/0.png").write_bytes(png()[:45])
     (folder / "images/1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     (folder / "images/2.png").unlink()
-    for n, reason in enumerate(
-        ("runcated", "not an image of these kinds: JPEG, PNG", "No such file")
-    ):
+    for n, reason in enumerate(("runcated", "not an image of these kinds", "No such file")):
         with pytest.raises(Undecodable, match=reason):
             dataset.image(n)
 

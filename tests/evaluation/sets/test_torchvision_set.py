@@ -152,7 +152,7 @@ def test_mnist_is_grey(tmp_path):
     files.mnist("t10k")(tmp_path, TEST, 7)
     dataset = TorchvisionSet("mnist", "test", tmp_path)
     assert dataset.classnames == list("0123456789")
-    assert dataset.image(0).getpixel((0, 0)) == (7, 7, 7)
+    assert dataset.image(0).mode == "L" and dataset.image(0).getpixel((0, 0)) == 7
     assert dataset.label_N.tolist() == list(TEST)
 
 
