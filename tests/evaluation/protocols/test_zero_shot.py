@@ -145,7 +145,7 @@ def test_broken_images_are_counted_and_said(
     expected = naive(model, [labels[n] for n in good], classnames, [1])
     counts = {"samples": 15, "classes": 3, "skipped": 5}
     assert without_bounds(figures) == pytest.approx({**expected, **counts}, abs=1e-12)
-    assert caplog.text.count("left out, not one of") == 3
+    assert caplog.text.count("left out, not an image") == 3
     assert "sample s0001" in caplog.text and "s: 5 of 20 images left out" in caplog.text
 
 

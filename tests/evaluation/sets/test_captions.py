@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cyclip_pl.evaluation.sets.captions import CaptionSet
-from cyclip_pl.evaluation.sets.image_shards import Undecodable
+from cyclip_pl.images import Undecodable
 from tests.helpers.evaluation_sets import caption_set, coded_set, png, write_tar
 
 
