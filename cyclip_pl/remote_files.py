@@ -136,4 +136,6 @@ def _why(error: Exception) -> str:
         return "not found"
     if "Timeout" in type(error).__name__:
         return f"timed out: no data for {TIMEOUT} s"
+    if type(error).__name__ == "ClientPayloadError":
+        return "it broke off before its end"
     return getattr(error, "strerror", None) or reason(error)

@@ -24,7 +24,7 @@ from pathlib import Path
 from cyclip_pl.evaluation.sets.image_shards import shard_files
 from cyclip_pl.evaluation.sets.interface import NoSplit
 from cyclip_pl.files import atomic, locked, reason
-from cyclip_pl.layout import NSHARDS, SIDE_FILES
+from cyclip_pl.layout import CLASSNAMES, NSHARDS, SIDE_FILES
 from cyclip_pl.remote_files import download as fetch
 from cyclip_pl.remote_files import local_path, open_url
 
@@ -106,10 +106,17 @@ def _from_hub(
     except Exception as error:  # of the network, the repository, the token, the disk
         if not download:
             raise ValueError(f"{spec} is not in {downloads}, {_SWITCHED_OFF}") from error
-        raise ValueError(f"{spec} cannot be downloaded: {reason(error)}") from error
+        why = reason(error.__cause__ or error)
+        raise ValueError(f"{spec} cannot be downloaded: {why}") from error
     if not Path(folder, split, NSHARDS).is_file():
-        raise NoSplit(f"{spec} has no split {split!r}")
+        raise _without_split(spec, split, Path(folder))
     return Path(folder)
+
+
+def _without_split(spec: str, split: str, folder: Path) -> ValueError:
+    if any((folder / name).is_file() for name in SIDE_FILES):
+        return NoSplit(f"{spec} has no split {split!r}")
+    return ValueError(f"{spec} is not a set: it has neither {CLASSNAMES} nor {split}/{NSHARDS}")
 
 
 def _base_and_shards(spec: str) -> tuple[str, list[str] | None]:
@@ -141,7 +148,9 @@ def _download(base: str, shards: list[str] | None, folder: Path, split: str) -> 
     for name in SIDE_FILES:
         _fetch(f"{base}/{name}", folder / name)
     if shards is None:
-        count = _count(f"{base}/{split}/{NSHARDS}", split)
+        count = _count(f"{base}/{split}/{NSHARDS}")
+        if count is None:
+            raise _without_split(base, split, folder)
         shards = [f"{base}/{split}/{number}.tar" for number in range(count)]
     for number, shard in enumerate(shards):
         path = folder / split / f"{number}.tar"
@@ -151,12 +160,12 @@ def _download(base: str, shards: list[str] | None, folder: Path, split: str) -> 
         partial.write_text(f"{len(shards)}\n")
 
 
-def _count(url: str, split: str) -> int:
+def _count(url: str) -> int | None:
     try:
         with open_url(url) as file:
             text = file.read(40).strip()
-    except FileNotFoundError as error:
-        raise NoSplit(f"{url} is not there: the set has no split {split!r}") from error
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise ValueError(f"{url} cannot be downloaded: {reason(error)}") from error
     if not text.isdigit() or len(text) > 6:
