@@ -20,7 +20,9 @@ GROUND = {
     "conf_dir",
     "metric_kinds",
     "console",
+    "layout",
     "provenance",
+    "remote_files",
 }
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
@@ -30,6 +32,8 @@ ALLOWED = {
     "checks": set(),
     "files": set(),
     "conf_dir": set(),
+    "layout": set(),
+    "remote_files": {"files"},
     "provenance": {"__version__", "files"},
     "metric_kinds": set(),
     "console": set(),

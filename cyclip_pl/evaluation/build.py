@@ -15,16 +15,7 @@ from cyclip_pl.evaluation.sets.library import Library
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
 LIBRARY = "library"
 # What entries refer to, itself no evaluation.
-SETS = (
-    "datasets",
-    "test_sets",
-    "labelled_sets",
-    "probe_sets",
-    "caption_sets",
-    "in_distribution",
-    "shifted_sets",
-    LIBRARY,
-)
+SETS = ("datasets", "default_sets", LIBRARY)
 
 
 def entries(config: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -50,5 +50,5 @@ def mean_per_class(prediction_N: Tensor, label_N: Tensor) -> float:
     return (right_K.double() / images_K).mean().item()
 
 
-METRICS = {"accuracy": accuracy, "mean_per_class": mean_per_class}
+METRICS = {"acc1": accuracy, "mean_per_class_recall": mean_per_class}
 """By the name that a set's entry gives its metric."""

@@ -13,8 +13,8 @@ from cyclip_pl.evaluation.features.rows import double_device, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.zero_shot import classify
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.library import Library, Splits
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.library import Library, TrainTest
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.evaluation.sets.templates import PromptSource
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.metrics.neighbours import labels_of_nearest, majority
@@ -99,7 +99,7 @@ class Consistency:
         self.train_split = train_split
         self.templates = PromptSource(templates, f"evaluation.{name}.templates")
         self.ks = checks.whole_numbers(f"evaluation.{name}.ks", ks)
-        self._sets: list[Splits] | None = None
+        self._sets: list[TrainTest] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -127,7 +127,7 @@ class Consistency:
             self._add(results, both, store)
         return results
 
-    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
+    def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
         test, prompts = both.test, self.templates.prompts(both.test)
         images, train = store.images(test), store.images(both.train)
         classifier = store.classifier(test.classnames, prompts)

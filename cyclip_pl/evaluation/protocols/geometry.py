@@ -14,7 +14,7 @@ from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.captions import CaptionSet
 from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.evaluation.sets.templates import PromptSource
 from cyclip_pl.metrics.alignment import (
     caption_alignment,
@@ -70,8 +70,7 @@ class Geometry:
     of other pairs, and the two main axes of both modalities, for the first images and texts.
 
     Args:
-        datasets: Labelled sets, see `open_labelled`, or names with sets.
-        caption_sets: Captioned ones, see `open_captioned`, likewise.
+        datasets: Labelled and captioned sets, or names with sets.
         split: The split to look at.
         templates: Prompts of the labelled sets, see `PromptSource`.
         name: Its name in the configuration and in its figures.
@@ -85,8 +84,7 @@ class Geometry:
 
     def __init__(
         self,
-        datasets: Sets = (),
-        caption_sets: Sets = (),
+        datasets: Sets,
         split: str = "test",
         templates: str | Sequence[str] | Mapping[str, Any] | None = None,
         name: str = "geometry",
@@ -95,16 +93,10 @@ class Geometry:
         self.name = name
         self.library = library or Library()
         own = f"evaluation.{name}"
-        self.specs = named_sets(datasets, f"{own}.datasets") if datasets else {}
-        self.caption_specs = named_sets(caption_sets, f"{own}.caption_sets") if caption_sets else {}
-        if both := self.specs.keys() & self.caption_specs.keys():
-            raise ValueError(f"{own}.caption_sets: {min(both)} is in {own}.datasets too")
-        if not self.specs and not self.caption_specs:
-            raise ValueError(f"{own} needs datasets or caption_sets; both are empty")
+        self.specs = named_sets(datasets, f"{own}.datasets")
         self.split = split
         self.templates = PromptSource(templates, f"{own}.templates")
-        self._sets: list[LabelledSet] | None = None
-        self._caption_sets: list[CaptionSet] = []
+        self._sets: list[LabelledSet | CaptionSet] | None = None
 
     def open(self) -> None:
         """Read the names, labels, captions and places of all sets, once.
@@ -115,12 +107,10 @@ class Geometry:
         if self._sets is not None:
             return
         own = f"evaluation.{self.name}"
-        sets = self.library.labelled(self.specs, self.split, f"{own}.datasets")
+        sets = self.library.any_kind(self.specs, self.split, f"{own}.datasets")
         for dataset in sets:
-            self.templates.prompts(dataset)
-        self._caption_sets = self.library.captioned(
-            self.caption_specs, self.split, f"{own}.caption_sets"
-        )
+            if not isinstance(dataset, CaptionSet):
+                self.templates.prompts(dataset)
         self._sets = sets
 
     def __call__(self, store: FeatureStore) -> Results:
@@ -134,6 +124,15 @@ class Geometry:
         results = Results()
         device = double_device(store)
         for dataset in self._sets:
+            if isinstance(dataset, CaptionSet):
+                images = store.images(dataset)
+                captions = [dataset.captions[index][0] for index in images.index_N.tolist()]
+                image_ND = images.embedding_ND.to(device)
+                text_ND = store.texts(captions).to(device)
+                figures = captioned_geometry(image_ND, text_ND) if len(images) > 1 else {}
+                pair_N = torch.arange(len(images), device=device)
+                self._add(results, dataset.name, figures, image_ND, text_ND, pair_N, pair_N)
+                continue
             classifier = store.classifier(dataset.classnames, self.templates.prompts(dataset))
             class_KD = classifier.name_UD[classifier.column_K].to(device)
             images = store.images(dataset)
@@ -144,14 +143,6 @@ class Geometry:
             figures = labelled_geometry(image_ND, class_KD, label_N) if len(images) > 1 else {}
             group_K = classifier.column_K.to(device)
             self._add(results, dataset.name, figures, image_ND, class_KD, group_K[label_N], group_K)
-        for captioned in self._caption_sets:
-            images = store.images(captioned)
-            captions = [captioned.captions[index][0] for index in images.index_N.tolist()]
-            image_ND = images.embedding_ND.to(device)
-            text_ND = store.texts(captions).to(device)
-            figures = captioned_geometry(image_ND, text_ND) if len(images) > 1 else {}
-            pair_N = torch.arange(len(images), device=device)
-            self._add(results, captioned.name, figures, image_ND, text_ND, pair_N, pair_N)
         return results
 
     def _add(

@@ -7,7 +7,6 @@ Shape legend: N images, K classes, S superclasses that have a class.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,16 @@ import torch
 from torch import Tensor
 
 from cyclip_pl import checks
-from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.classification import HIERARCHY
 from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED, read_hierarchy
-from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.evaluation.sets.interface import LabelledSet, Unusable
 from cyclip_pl.evaluation.sets.library import Library
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.evaluation.sets.templates import PromptSource
+from cyclip_pl.layout import HIERARCHY
 from cyclip_pl.metrics.accuracy import chunks, rank_of_label
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
-
-logger = logging.getLogger(__name__)
 
 
 def fine_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Tensor:
@@ -125,24 +121,25 @@ class Hierarchy:
             return
         own = f"evaluation.{self.name}"
         sets = []
-        for dataset in self.library.labelled(self.specs, self.split, f"{own}.datasets"):
+        for dataset in self.library.labelled(
+            self.specs, self.split, f"{own}.datasets", self._needs_hierarchy
+        ):
             self.templates.prompts(dataset)
             file = self._file(dataset)
-            if file is None:
-                if rank() == 0:
-                    logger.warning("%s: no fine and coarse figures, no hierarchy", dataset.name)
-                continue
+            assert file is not None
             try:
                 superclass_K, _ = read_hierarchy(file, dataset.classnames, self.level)
             except ValueError as error:
                 raise ValueError(f"{own}.hierarchy: {dataset.name}: {error}") from error
             sets.append((dataset, superclass_K, Path(file).name))
-        if not sets:
-            names, shipped = ", ".join(self.specs), ", ".join(SHIPPED)
-            raise ValueError(
-                f"{own}.hierarchy: no {HIERARCHY} in {names}: give a file, or one of {shipped}"
-            )
         self._sets = sets
+
+    def _needs_hierarchy(self, dataset: LabelledSet) -> None:
+        if self._file(dataset) is None:
+            raise Unusable(
+                f"{dataset.name} has no {HIERARCHY}; evaluation.{self.name}.hierarchy may be a "
+                f"file or one of {', '.join(SHIPPED)}"
+            )
 
     def _file(self, dataset: LabelledSet) -> str | Path | None:
         given = self.hierarchy

@@ -12,8 +12,8 @@ from cyclip_pl.evaluation.features.rows import double_device, rows_of, what_rows
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.probes.linear_classifier import mean_per_class
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.library import Library, Splits
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.library import Library, TrainTest
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
 from cyclip_pl.metrics.neighbours import labels_of_nearest, majority
 
@@ -73,7 +73,7 @@ class KNN:
     Neighbours are by the cosine of the encoder's features, or of the embeddings where the model
     gives no features. Figures of a set: `weighted_k<k>` and `majority_k<k>` for each k, see
     `knn_predictions`, each with its bounds, `..._low` and `..._high` of `bootstrap`, and
-    `..._mean_per_class` where that is the set's own metric; `samples`,
+    `..._mean_per_class_recall` where that is the set's own metric; `samples`,
     and `train_samples`, the images of either split that could be decoded. A k above the number of
     training images is left out.
 
@@ -111,7 +111,7 @@ class KNN:
         if not isinstance(temperature, int | float) or not temperature > 0:
             raise ValueError(f"evaluation.{name}.temperature must be above 0; got {temperature!r}")
         self.temperature = float(temperature)
-        self._sets: list[Splits] | None = None
+        self._sets: list[TrainTest] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -136,7 +136,7 @@ class KNN:
             self._add(results, both, store)
         return results
 
-    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
+    def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
         images = store.images(both.test, features=True)
         train = store.images(both.train, features=True)
         weighted, by_majority = knn_predictions(
@@ -154,9 +154,9 @@ class KNN:
         right = {name: class_N == images.label_N for name, class_N in predictions.items()}
         shares = {name: right_N.double().mean().item() for name, right_N in right.items()}
         of_classes = {
-            f"{name}_mean_per_class": mean_per_class(class_N, images.label_N)
+            f"{name}_mean_per_class_recall": mean_per_class(class_N, images.label_N)
             for name, class_N in predictions.items()
-            if both.test.metric == "mean_per_class"
+            if both.test.metric == "mean_per_class_recall"
         }
         results.add(
             both.test.name,

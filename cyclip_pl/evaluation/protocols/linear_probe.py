@@ -15,8 +15,8 @@ from cyclip_pl.evaluation.probes.lbfgs_probe import searched_lbfgs_probe
 from cyclip_pl.evaluation.probes.linear_classifier import METRICS
 from cyclip_pl.evaluation.probes.row_splits import few_shot
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.library import Library, Splits
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.library import Library, TrainTest
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
 
 PROTOCOLS = ("adamw", "lbfgs")
@@ -107,7 +107,7 @@ class LinearProbe:
             )
         self.metric = metric
         self.val_split = val_split
-        self._sets: list[Splits] | None = None
+        self._sets: list[TrainTest] | None = None
 
     def open(self) -> None:
         """Read the names, labels and places of all sets, once.
@@ -138,7 +138,7 @@ class LinearProbe:
                 raise ValueError(f"evaluation.{self.name}: {both.test.name}: {error}") from error
         return results
 
-    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
+    def _add(self, results: Results, both: TrainTest, store: FeatureStore) -> None:
         images = store.images(both.test, features=True)
         train = store.images(both.train, features=True)
         train_MF, test_NF = (rows_of(x).to(double_device(store)) for x in (train, images))
@@ -176,7 +176,7 @@ class LinearProbe:
             )
         for protocol, prediction_N in predictions.items():
             of_protocol = {f"{protocol}_{name}": v for name, v in scores(prediction_N).items()}
-            right = {f"{protocol}_accuracy": prediction_N == images.label_N}
+            right = {f"{protocol}_acc1": prediction_N == images.label_N}
             figures.update(with_intervals(of_protocol, right))
         l2_of_shots: dict[str, list[float]] = {}
         for shots in self.shots:

@@ -18,7 +18,7 @@ from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.captions import CaptionSet
 from cyclip_pl.evaluation.sets.library import Library
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.metrics.accuracy import chunks
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
 

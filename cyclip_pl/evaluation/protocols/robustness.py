@@ -16,7 +16,7 @@ from cyclip_pl.evaluation.protocols.zero_shot import classify
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.evaluation.sets.templates import PromptSource
 from cyclip_pl.metrics.baseline import SCALES, Baseline, fit_baseline
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
@@ -110,11 +110,16 @@ class Robustness:
         one = [in_distribution] if isinstance(in_distribution, str) else in_distribution
         self.specs = named_sets(one, f"{own}.in_distribution")
         if len(self.specs) != 1:
-            raise ValueError(f"{own}.in_distribution must be one set; got {in_distribution!r}")
-        self.base = next(iter(self.specs))
-        self.shifted = named_sets(shifted, f"{own}.shifted")
+            raise ValueError(
+                f"{own}.in_distribution=[{', '.join(self.specs)}]: must be one set; name the "
+                "in-distribution one"
+            )
+        ((self.base, base),) = self.specs.items()
+        self.shifted = {n: s for n, s in named_sets(shifted, f"{own}.shifted").items() if s != base}
         if self.base in self.shifted:
             raise ValueError(f"{own}.shifted has a set called {self.base}, the in-distribution one")
+        if not self.shifted:
+            raise ValueError(f"{own}.shifted=[{self.base}]: must have a set besides that one")
         self.split = split
         self.templates = PromptSource(templates, f"{own}.templates")
         if scale not in SCALES:

@@ -17,7 +17,7 @@ from cyclip_pl.evaluation.features.store import EncodedImages, FeatureStore
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.evaluation.sets.templates import PromptSource
 from cyclip_pl.metrics.accuracy import accuracy_figures, chunks, per_class, rank_of_label
 from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals

@@ -147,7 +147,7 @@ def test_other_weights_pixels_labels_or_batches_are_computed_anew(
     path = FeatureCache(folder, model, 2).path(dataset.fingerprint)
     assert path.is_file()
     assert not FeatureCache(folder, model, 3).path(dataset.fingerprint).exists()
-    monkeypatch.setattr(cache, "VERSION", 2)
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
     assert not FeatureCache(folder, model, 2).path(dataset.fingerprint).exists()
 
 

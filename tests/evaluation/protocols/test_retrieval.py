@@ -249,7 +249,7 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     [
         ({"recall_at": []}, r"^evaluation\.retrieval\.recall_at must be a list of numbers; got"),
         ({"recall_at": [0]}, r"^evaluation\.retrieval\.recall_at must be .* 1; got 0$"),
-        ({"datasets": "x"}, r"^evaluation\.retrieval\.datasets .*write \[x\]$"),
+        ({"datasets": "x"}, r"^evaluation\.retrieval\.datasets=x: .*write \[x\]$"),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
