@@ -99,6 +99,40 @@ def gather(x: Tensor) -> Tensor:
     return _Gather.apply(x) if world_size() > 1 else x
 
 
+def gather_rows(x: Tensor) -> Tensor:
+    """Rows of all ranks in rank order, of each as many as it has: (n, ...) -> (N, ...).
+
+    Not differentiable. Ranks may bring different numbers of rows, or none.
+    """
+    return torch.cat([x[:0], *rows_of_all(x)]) if world_size() > 1 else x
+
+
+def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
+    """Every rank's rows, at most `size` at a time, in rank order: the same blocks on all ranks.
+
+    Besides its own rows a rank holds one block, which may be read, not written. Not
+    differentiable. Ranks may bring different numbers of rows, or none.
+    """
+    rows = [len(x)]
+    if world_size() > 1:
+        counts = [torch.empty(1, dtype=torch.int64, device=x.device) for _ in range(world_size())]
+        dist.all_gather(counts, torch.tensor([len(x)], device=x.device))
+        rows = [int(count) for count in counts]
+    for source, count in enumerate(rows):
+        for start in range(0, count, size or max(count, 1)):
+            stop = min(start + (size or count), count)
+            own = x[start:stop] if source == rank() else x.new_empty(stop - start, *x.shape[1:])
+            yield broadcast(own, source)
+
+
+def broadcast(x: Tensor, source: int) -> Tensor:
+    """The `x` of the rank `source`, received into the other ranks' `x` of the same shape and type."""
+    if world_size() > 1:
+        x = x.contiguous()
+        dist.broadcast(x, source)
+    return x
+
+
 def from_next_rank(x: Tensor) -> Tensor:
     """The next rank's `x` (the last one's next is the first), differentiable.
 
