@@ -126,7 +126,7 @@ def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
 
 
 def broadcast(x: Tensor, source: int) -> Tensor:
-    """The `x` of the rank `source`, received into the other ranks' `x` of the same shape and type."""
+    """The `x` of the rank `source`, written into the other ranks' `x` of that shape and type."""
     if world_size() > 1:
         x = x.contiguous()
         dist.broadcast(x, source)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cyclip_pl.distributed import sum_over_ranks
+from cyclip_pl.evaluation.features.blocks import blocks_of_rank
 from cyclip_pl.evaluation.features.modes import similarity
-from cyclip_pl.evaluation.features.sharding import blocks_of_rank
 from cyclip_pl.types import Model
 
 
@@ -30,7 +30,7 @@ class Classifier:
 
     @property
     def class_KD(self) -> Tensor:
-        """A row a class."""
+        """One row per class."""
         return self.name_UD[self.column_K]
 
     def __call__(self, image_ND: Tensor) -> Tensor:
