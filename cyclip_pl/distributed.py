@@ -100,29 +100,35 @@ def gather(x: Tensor) -> Tensor:
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """Rows of all ranks in rank order, of each as many as it has: (n, ...) -> (N, ...).
+    """Rows of all ranks in rank order: (n, ...) -> (N, ...), on the device of `x`.
 
-    Not differentiable. Ranks may bring different numbers of rows, or none.
+    Ranks may bring different numbers of rows, or none. Not differentiable.
     """
-    return torch.cat([x[:0], *rows_of_all(x)]) if world_size() > 1 else x
+    if world_size() == 1:
+        return x
+    return torch.cat([x[:0], *(block.to(x.device) for block in rows_of_all(x))])
 
 
 def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
     """Every rank's rows, at most `size` at a time, in rank order: the same blocks on all ranks.
 
-    Besides its own rows a rank holds one block, which may be read, not written. Not
-    differentiable. Ranks may bring different numbers of rows, or none.
+    Besides its own rows a rank holds one block, which may be read, not written. Blocks lie on the
+    device that the group's backend uses. Ranks may bring different numbers of rows, or none. Not
+    differentiable.
     """
-    rows = [len(x)]
+    device = x.device
     if world_size() > 1:
-        counts = [torch.empty(1, dtype=torch.int64, device=x.device) for _ in range(world_size())]
-        dist.all_gather(counts, torch.tensor([len(x)], device=x.device))
-        rows = [int(count) for count in counts]
-    for source, count in enumerate(rows):
-        for start in range(0, count, size or max(count, 1)):
-            stop = min(start + (size or count), count)
-            own = x[start:stop] if source == rank() else x.new_empty(stop - start, *x.shape[1:])
-            yield broadcast(own, source)
+        device = torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+    count = torch.tensor([len(x)], device=device)
+    counts = [len(x)] if world_size() == 1 else gather(count).tolist()
+    for source, rows in enumerate(counts):
+        for start in range(0, rows, size or max(rows, 1)):
+            stop = min(start + (size or rows), rows)
+            if source == rank():
+                block = x[start:stop].to(device)
+            else:
+                block = torch.empty(stop - start, *x.shape[1:], dtype=x.dtype, device=device)
+            yield broadcast(block, source)
 
 
 def broadcast(x: Tensor, source: int) -> Tensor:

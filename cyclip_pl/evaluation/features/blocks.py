@@ -7,13 +7,19 @@ so does every metric that is updated a block at a time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import gather_rows, rank, world_size
+from cyclip_pl.distributed import gather_rows, rank, rows_of_all, world_size
 from cyclip_pl.evaluation.sets.interface import ImageSet
+
+_PASSING = 16384  # rows that pass by at once
 
 
 def blocks_of_rank(total: int, size: int) -> list[tuple[range, bool]]:
@@ -30,65 +36,94 @@ def blocks_of_rank(total: int, size: int) -> list[tuple[range, bool]]:
 
 
 @dataclass
-class Block:
-    """The b decodable images of one batch, in the set's order, on the CPU.
+class Rows:
+    """n decodable images, in the set's order, on the CPU.
 
     Attributes:
-        embedding_bD: float32, unit-norm rows.
-        feature_bF: float32, the frozen encoder's features, not normalised; None if no evaluation
+        embedding_nD: float32, unit-norm rows.
+        feature_nF: float32, the frozen encoder's features, not normalised; None if no evaluation
             asked for them, or the model gives none.
-        index_b: int64, positions in the set, increasing.
-        label_b: int64, the set's labels; -1 throughout where it has none.
+        index_n: int64, positions in the set, increasing.
+        label_n: int64, the set's labels; -1 throughout where it has none.
     """
 
-    embedding_bD: Tensor
-    feature_bF: Tensor | None
-    index_b: Tensor
-    label_b: Tensor
+    embedding_nD: Tensor
+    feature_nF: Tensor | None
+    index_n: Tensor
+    label_n: Tensor
 
     def __len__(self) -> int:
-        return len(self.index_b)
+        return len(self.index_n)
 
     @property
-    def row_bF(self) -> Tensor:
+    def probe_nF(self) -> Tensor:
         """What a probe looks at: the features, or the embeddings where the model gives none."""
-        return self.embedding_bD if self.feature_bF is None else self.feature_bF
+        return self.embedding_nD if self.feature_nF is None else self.feature_nF
+
+    def columns(self) -> dict[str, Tensor]:
+        """The tensors by name, without those that are None."""
+        return {name: x for name, x in vars(self).items() if x is not None}
+
+    def __getitem__(self, which: slice) -> Rows:
+        return Rows(**{"feature_nF": None, **{n: x[which] for n, x in self.columns().items()}})
 
 
 @dataclass
 class EncodedImages:
-    """This rank's share of a set's decodable images.
+    """This rank's share of a set's N decodable images.
 
     Attributes:
-        blocks: In the set's order, one or more; of a rank without images, one of no rows.
-        total: Decodable images on all ranks.
+        rows: All of the share.
+        sizes: How many of them each batch has.
+        total: N, on all ranks together.
     """
 
-    blocks: list[Block]
+    rows: Rows
+    sizes: list[int]
     total: int
 
-    def cat(self, name: str) -> Tensor:
-        """This rank's rows of an attribute of `Block`: `embedding_bD`, `row_bF`, ..."""
-        return torch.cat([getattr(block, name) for block in self.blocks])
+    @property
+    def blocks(self) -> list[Rows]:
+        """The rows by batch; of a rank without images, one block without rows."""
+        ends = accumulate(self.sizes)
+        found = [
+            self.rows[end - size : end] for end, size in zip(ends, self.sizes, strict=True) if size
+        ]
+        return found or [self.rows]
 
-    def all_indices(self) -> Tensor:
-        """int64, (N,), increasing: the decodable images of all ranks, on every rank."""
-        return gather_rows(self.cat("index_b")).sort().values
+    @cached_property
+    def number_N(self) -> Tensor:
+        """int64: where each image stands among the N, in rank order, on every rank."""
+        return gather_rows(self.rows.index_n).argsort().argsort()
 
-    def columns(self, dataset: ImageSet, **columns: Tensor | list[Tensor]) -> dict[str, list]:
-        """What a set's predictions hold: a row for each decodable image of all ranks.
+    def passing_by(self, x_n: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows of all ranks, a block at a time: where they stand among the N, and the rows.
 
         Args:
-            columns: A value for each of this rank's images, whole or by block.
-
-        Returns:
-            `index`, `key`, `label` and the columns, in the set's order, on every rank.
+            x_n: One row for each of this rank's images.
         """
-        local = {"index": self.cat("index_b"), "label": self.cat("label_b")}
-        for name, values in columns.items():
-            local[name] = torch.cat(values) if isinstance(values, list) else values
-        whole = {name: gather_rows(values.cpu()) for name, values in local.items()}
-        order_N = whole["index"].argsort()
-        found = {name: values[order_N].tolist() for name, values in whole.items()}
-        index, label = found.pop("index"), found.pop("label")
-        return {"index": index, "key": [dataset.key(i) for i in index], "label": label, **found}
+        first = 0
+        for x_m in rows_of_all(x_n, _PASSING):
+            yield self.number_N[first : first + len(x_m)], x_m
+            first += len(x_m)
+
+    def whole(self, x_n: Tensor) -> Tensor:
+        """Rows of all ranks in the set's order, on every rank and on the CPU; see `passing_by`."""
+        whole_N = torch.empty(self.total, *x_n.shape[1:], dtype=x_n.dtype)
+        for number_m, x_m in self.passing_by(x_n):
+            whole_N[number_m] = x_m.cpu()
+        return whole_N
+
+    def columns(self, dataset: ImageSet, **columns: Tensor) -> dict[str, list[Any]]:
+        """The set's predictions: `index`, `key`, `label` and more columns, on every rank.
+
+        Args:
+            columns: A value for each of this rank's images.
+        """
+        index = self.whole(self.rows.index_n).tolist()
+        return {
+            "index": index,
+            "key": [dataset.key(i) for i in index],
+            "label": self.whole(self.rows.label_n).tolist(),
+            **{name: self.whole(values).tolist() for name, values in columns.items()},
+        }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from cyclip_pl import files
 from cyclip_pl.distributed import rank, world_size
-from cyclip_pl.evaluation.features.blocks import Block
+from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.encode import device_of, encode_batch
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.types import Model
@@ -33,8 +32,8 @@ _PROBES = ((48, 37), (517, 640))  # one that most preprocessing enlarges, one th
 class FeatureCache:
     """A folder of files: of each model and set, one per rank that encoded it.
 
-    A file holds the blocks of its rank. Any number of ranks can read them: each takes its own
-    blocks from whichever files have them, first of all from its own.
+    A file holds the batches of its rank. Any number of ranks can read them: each takes its own
+    batches from whichever files have them, first of all from its own.
 
     The key hashes the model's weights and structure, its preprocessing of two probe images and its
     outputs for them (which a changed attribute, precision or device shows in), the set's content
@@ -59,49 +58,56 @@ class FeatureCache:
         self._of_model = f"{VERSION}/{model_fingerprint(model)}/{batch_size}"
 
     def path(self, fingerprint: str) -> Path:
-        """Where this rank's blocks of the set with this fingerprint are, or would be."""
+        """Where this rank's share of the set with this fingerprint is, or would be."""
         return self.folder / f"{self._key(fingerprint)}-{rank()}of{world_size()}.safetensors"
 
     def _key(self, fingerprint: str) -> str:
         return hashlib.sha256(f"{self._of_model}/{fingerprint}".encode()).hexdigest()
 
     def read(
-        self, fingerprint: str, positions: Iterable[int], features: bool
-    ) -> dict[int, Block] | None:
-        """The blocks of a set at these positions; None if one is not stored, or damaged.
+        self, fingerprint: str, positions: Collection[int], features: bool
+    ) -> tuple[Rows, dict[int, int]] | None:
+        """As `encode_images`, from files; None if a batch is not stored, or damaged.
 
         Args:
-            positions: As in `encode_images`; -1 is a block of no rows.
-            features: Whether blocks without features do not serve.
+            positions: The first positions of this rank's batches, increasing.
+            features: Whether rows without features do not serve.
         """
-        wanted, found = set(positions), dict[int, Block]()
         own = self.path(fingerprint)
         paths = sorted(self.folder.glob(f"{self._key(fingerprint)}-*.safetensors"))
+        empty: Rows | None = None
+        found: dict[int, Rows] = {}
         for path in sorted(paths, key=lambda path: path != own):
-            if wanted <= found.keys():
-                break
-            found.update(_read(path, wanted, features))
-        return {start: found[start] for start in sorted(wanted)} if wanted <= found.keys() else None
+            stored = _read(path)
+            if stored is None or (features and stored[0].feature_nF is None):
+                continue
+            rows, sizes = stored
+            if not features:
+                rows.feature_nF = None  # not every file need have them
+            empty, first = rows[:0], 0
+            for start, size in sizes.items():
+                if start in positions:
+                    found[start] = rows[first : first + size]
+                first += size
+            if found.keys() >= set(positions):
+                parts = [empty, *(found[start] for start in positions)]
+                return _joined(parts), {start: len(found[start]) for start in positions}
+        return None
 
-    def write(self, fingerprint: str, blocks: Mapping[int, Block]) -> None:
-        """Store this rank's blocks of a set: whole or not at all."""
-        stored = [block for start, block in blocks.items() if start >= 0]
-        if not stored:
-            return
-        tensors = {
-            "start_B": torch.tensor([start for start in blocks if start >= 0]),
-            "size_B": torch.tensor([len(block) for block in stored]),
-        }
-        for field in fields(Block):
-            parts = [getattr(block, field.name) for block in stored]
-            if parts[0] is not None:
-                tensors[field.name] = torch.cat(parts)
-        with files.atomic(self.path(fingerprint)) as partial:
-            save_file(tensors, partial, metadata={"sha256": _digest(sorted(tensors.items()))})
+    def write(self, fingerprint: str, rows: Rows, sizes: Mapping[int, int]) -> None:
+        """Store this rank's share of a set: whole or not at all."""
+        if sizes:
+            tensors = {
+                **rows.columns(),
+                "starts": torch.tensor(list(sizes)),
+                "sizes": torch.tensor(list(sizes.values())),
+            }
+            with files.atomic(self.path(fingerprint)) as partial:
+                save_file(tensors, partial, metadata={"sha256": _digest(sorted(tensors.items()))})
 
 
-def _read(path: Path, wanted: set[int], features: bool) -> dict[int, Block]:
-    """Those of the wanted blocks that a file has; none if it is damaged or lacks features."""
+def _read(path: Path) -> tuple[Rows, dict[int, int]] | None:
+    """What a file holds; None if it is damaged."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -110,18 +116,15 @@ def _read(path: Path, wanted: set[int], features: bool) -> dict[int, Block]:
         digest, tensors = None, {}
     if digest != _digest(sorted(tensors.items())):
         logger.warning("%s is damaged: its features are computed again", path)
-        return {}
-    if features and "feature_bF" not in tensors:
-        return {}
-    starts, sizes = tensors.pop("start_B").tolist(), tensors.pop("size_B").tolist()
-    found, first = {}, 0
-    for start, size in [(-1, 0), *zip(starts, sizes, strict=True)]:
-        if start in wanted:
-            # A copy, since a view would keep the whole file in memory.
-            parts = {name: x[first : first + size].clone() for name, x in tensors.items()}
-            found[start] = Block(**{"feature_bF": None, **parts})
-        first += size
-    return found
+        return None
+    starts, sizes = (tensors.pop(name).tolist() for name in ("starts", "sizes"))
+    return Rows(**{"feature_nF": None, **tensors}), dict(zip(starts, sizes, strict=True))
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    columns = [part.columns() for part in parts]
+    joined = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
+    return Rows(**{"feature_nF": None, **joined})
 
 
 def model_fingerprint(model: Model) -> str:

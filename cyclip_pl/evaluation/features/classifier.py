@@ -39,6 +39,15 @@ class Classifier:
         return similarity(image_ND, self.name_UD.to(device))[:, self.column_K.to(device)]
 
 
+def predict(score_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """The class of the highest score, int64 (N,), and that score (N,).
+
+    Of equal scores the first. A row with a score that is not finite has the class -1.
+    """
+    best_N, class_N = score_NK.max(1)
+    return class_N.where(score_NK.isfinite().all(1), -1), best_N
+
+
 def class_embeddings(
     model: Model, classnames: Sequence[str], prompts: Sequence[Sequence[str]], batch_size: int
 ) -> Classifier:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.evaluation.features.blocks import Block, blocks_of_rank
+from cyclip_pl.evaluation.features.blocks import Rows, blocks_of_rank
 from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.interface import ImageSet
 from cyclip_pl.types import FeatureModel, Model
@@ -46,15 +46,17 @@ def device_of(model: Model) -> torch.device:
 
 def encode_images(
     model: Model, dataset: ImageSet, batch_size: int, workers: int, features: bool = False
-) -> dict[int, Block]:
-    """This rank's blocks of the decodable images of a set, by the position of each batch.
+) -> tuple[Rows, dict[int, int]]:
+    """This rank's share of the decodable images of a set.
 
-    A rank without a batch of its own has one block of no rows, at -1. Images are decoded and
-    preprocessed in `workers` processes (0: in this one). Those that cannot be decoded are skipped,
-    and the log names the first.
+    Images are decoded and preprocessed in `workers` processes (0: in this one). Those that cannot
+    be decoded are skipped, and the log names the first.
 
     Args:
         features: Keep the features as well, if the model is a `FeatureModel`.
+
+    Returns:
+        The rows; how many of them each of this rank's batches has, by the batch's first position.
     """
     dealt = blocks_of_rank(len(dataset), batch_size)
     device = device_of(model)
@@ -65,25 +67,31 @@ def encode_images(
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # its worker seeds must not be drawn from the training's
     )
-    label_N = getattr(dataset, "label_N", None)
-    blocks: dict[int, Block] = {}
+    share = sum(len(batch) for batch, real in dealt if real)
+    tables: list[Tensor] = []
+    indices: list[int] = []
+    sizes: dict[int, int] = {}
     broken = 0
     for (batch, real), (images, _, reasons) in zip(dealt, loader, strict=True):
         parts = encode_batch(model, images.to(device, non_blocking=True), features)
-        good = torch.tensor([real and not reason for reason in reasons])
-        embedding_bD, *feature = (part.float().cpu()[good] for part in parts)
-        index_b = torch.tensor(batch)[good]
-        label_b = torch.full_like(index_b, -1) if label_N is None else label_N[index_b]
-        block = Block(embedding_bD, feature[0] if feature else None, index_b, label_b)
-        if real:
-            blocks[batch.start] = block
-        elif not blocks:
-            blocks[-1] = block
+        if not tables:
+            tables = [torch.empty(share, part.shape[1]) for part in parts]
+        if not real:
+            continue
+        good = [n for n, reason in enumerate(reasons) if not reason]
+        for table, part in zip(tables, parts, strict=True):
+            table[len(indices) : len(indices) + len(good)] = part.float().cpu()[good]
+        indices += [batch[n] for n in good]
+        sizes[batch.start] = len(good)
         for index, reason in zip(batch, reasons, strict=True):
-            if real and reason and broken < _NAMED_AT_MOST:
+            if reason and broken < _NAMED_AT_MOST:
                 logger.warning("%s: skipped, %s", dataset.where(index), reason)
-            broken += bool(real and reason)
-    return blocks
+            broken += bool(reason)
+    embedding_nD, *feature = (table[: len(indices)] for table in tables)
+    index_n = torch.tensor(indices, dtype=torch.int64)
+    label_N = getattr(dataset, "label_N", None)
+    label_n = torch.full_like(index_n, -1) if label_N is None else label_N[index_n]
+    return Rows(embedding_nD, feature[0] if feature else None, index_n, label_n), sizes
 
 
 def encode_batch(model: Model, images: Tensor, features: bool) -> Sequence[Tensor]:

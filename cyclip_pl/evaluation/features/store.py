@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cyclip_pl import checks
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.evaluation.features.blocks import Block, EncodedImages, blocks_of_rank
+from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows, blocks_of_rank
 from cyclip_pl.evaluation.features.cache import FeatureCache
 from cyclip_pl.evaluation.features.classifier import Classifier, class_embeddings
 from cyclip_pl.evaluation.features.encode import device_of, encode_images, encode_texts
@@ -64,8 +64,13 @@ class FeatureStore:
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes, and evaluations may."""
+        """Where the model computes."""
         return device_of(self.model)
+
+    @property
+    def double_device(self) -> torch.device:
+        """Where evaluations compute: with the model, but for Apple's GPUs, which lack float64."""
+        return self.device if self.device.type != "mps" else torch.device("cpu")
 
     def images(self, dataset: ImageSet, features: bool = False) -> EncodedImages:
         """This rank's share of a set's images; with features if asked for and the model has them.
@@ -75,29 +80,29 @@ class FeatureStore:
         """
         has = isinstance(self.model, FeatureModel)
         known = self._images.get(dataset.fingerprint)
-        if known is None or (features and has and known.blocks[0].feature_bF is None):
+        if known is None or (features and has and known.rows.feature_nF is None):
             known = self._encoded(dataset, has and (features or self.keep_features))
             self._images[dataset.fingerprint] = known
         return known
 
     def _encoded(self, dataset: ImageSet, features: bool) -> EncodedImages:
-        blocks = self._cached(dataset, features)
-        if blocks is None:
+        found = self._cached(dataset, features)
+        if found is None:
             with evaluation_mode(self.model):
-                blocks = encode_images(self.model, dataset, self.batch_size, self.workers, features)
+                found = encode_images(self.model, dataset, self.batch_size, self.workers, features)
             if self._cache is not None:
-                self._cache.write(dataset.fingerprint, blocks)
-        total = self._sum(sum(len(block) for block in blocks.values()))
+                self._cache.write(dataset.fingerprint, *found)
+        rows, sizes = found
+        total = self._sum(len(rows))
         if not total:
             raise ValueError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
-        some = [block for block in blocks.values() if len(block)]
-        return EncodedImages(some or list(blocks.values())[:1], total)
+        return EncodedImages(rows, list(sizes.values()), total)
 
-    def _cached(self, dataset: ImageSet, features: bool) -> dict[int, Block] | None:
+    def _cached(self, dataset: ImageSet, features: bool) -> tuple[Rows, dict[int, int]] | None:
         if self._cache is None:
             return None
         dealt = blocks_of_rank(len(dataset), self.batch_size)
-        positions = [batch.start for batch, real in dealt if real] or [-1]
+        positions = [batch.start for batch, real in dealt if real]
         found = self._cache.read(dataset.fingerprint, positions, features)
         # Encoding is done by all ranks or none, and each may have a disk of its own.
         return found if self._sum(int(found is not None)) == world_size() else None

@@ -12,7 +12,7 @@ from torch import nn
 
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features import cache
-from cyclip_pl.evaluation.features.blocks import Block, EncodedImages
+from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows
 from cyclip_pl.evaluation.features.cache import FeatureCache, model_fingerprint
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
@@ -44,10 +44,10 @@ def test_a_second_run_encodes_nothing_and_finds_the_same(
     model = FeatureNet()
     again = images(model, ClassificationSet(tmp_path / "s", name="mine"), tmp_path / "cache")
     assert model.images == 2
-    assert again.cat("index_b").tolist() == [0, 1, 2, 4]
-    assert again.cat("label_b").tolist() == [0, 1, 1, 1]
-    for name in ("embedding_bD", "feature_bF"):
-        assert torch.equal(first.cat(name), again.cat(name))
+    assert again.rows.index_n.tolist() == [0, 1, 2, 4]
+    assert again.rows.label_n.tolist() == [0, 1, 1, 1]
+    for name in ("embedding_nD", "feature_nF"):
+        assert torch.equal(getattr(first.rows, name), getattr(again.rows, name))
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -195,7 +195,7 @@ def _no_digest(path: Path) -> None:
 
 def _other_rows(path: Path) -> None:
     tensors = load_file(path)
-    tensors["index_b"] = tensors["index_b"].flip(0)
+    tensors["index_n"] = tensors["index_n"].flip(0)
     save_file(tensors, path, metadata={"sha256": "0" * 64})
 
 
@@ -215,7 +215,7 @@ def test_a_damaged_file_is_computed_again(
         assert encoded(model, dataset, folder) == 5
     assert f"{path} is damaged" in caplog.text
     again = images(model, dataset, folder)
-    assert torch.equal(again.cat("embedding_bD"), first.cat("embedding_bD"))
+    assert torch.equal(again.rows.embedding_nD, first.rows.embedding_nD)
     assert encoded(model, dataset, folder) == 0
 
 
@@ -224,19 +224,19 @@ def test_an_interrupted_write_leaves_what_was_there(
 ) -> None:
     store = FeatureCache(tmp_path, FeatureNet(), 2)
 
-    def block(value: float) -> Block:
-        return Block(torch.full((1, 2), value), None, torch.tensor([0]), torch.tensor([0]))
+    def rows(value: float) -> Rows:
+        return Rows(torch.full((1, 2), value), None, torch.tensor([0]), torch.tensor([0]))
 
-    store.write("set", {0: block(1)})
+    store.write("set", rows(1), {0: 1})
 
     def interrupted(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cache, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        store.write("set", {0: block(0)})
+        store.write("set", rows(0), {0: 1})
     found = store.read("set", [0], features=False)
-    assert found is not None and torch.equal(found[0].embedding_bD, torch.ones(1, 2))
+    assert found is not None and torch.equal(found[0].embedding_nD, torch.ones(1, 2))
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -249,14 +249,14 @@ def test_what_cannot_be_cached_is_one_line(tmp_path: Path) -> None:
         FeatureStore(model, cache=tmp_path)
 
 
-def _of_rank(folder: Path, cache: str) -> tuple[list[Block], int]:
+def _of_rank(folder: Path, cache: str) -> tuple[list[Rows], int]:
     """This rank's blocks, and how many images it encoded; `{}` in the folder is its number."""
     model = FeatureNet()
     found = images(model, ClassificationSet(folder / "s"), folder / cache.format(rank()))
     return found.blocks, model.images - 2
 
 
-def _with_one_thread(folder: Path, cache: str) -> list[Block]:
+def _with_one_thread(folder: Path, cache: str) -> list[Rows]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -265,9 +265,9 @@ def _with_one_thread(folder: Path, cache: str) -> list[Block]:
         torch.set_num_threads(threads)
 
 
-def _same(blocks: list[Block], others: list[Block]) -> bool:
+def _same(blocks: list[Rows], others: list[Rows]) -> bool:
     return all(
-        torch.equal(one.row_bF, other.row_bF) and torch.equal(one.index_b, other.index_b)
+        torch.equal(one.probe_nF, other.probe_nF) and torch.equal(one.index_n, other.index_n)
         for one, other in zip(blocks, others, strict=True)
     )
 

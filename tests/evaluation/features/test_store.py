@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cyclip_pl.evaluation.features.blocks import Block
+from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.results import Results
@@ -43,16 +43,16 @@ def test_rows_are_the_models_own_in_the_order_of_the_set(tmp_path: Path, batch_s
     model = FeatureNet().eval()
     images = FeatureStore(model, batch_size).images(dataset, features=True)
     good = [n for n in range(13) if n not in (2, 12)]
-    assert images.cat("index_b").tolist() == images.all_indices().tolist() == good
-    assert images.total == 11 and images.cat("label_b").tolist() == [n % 3 for n in good]
+    assert images.rows.index_n.tolist() == good
+    assert images.total == 11 and images.rows.label_n.tolist() == [n % 3 for n in good]
     assert len(images.blocks) == {1: 11, 4: 3, 100: 1}[batch_size]
     stack = torch.stack([pixels(dataset.image(n)) for n in good])
     with torch.no_grad():
         embedding_ND, feature_NF = model.encode_image_and_features(stack)
-    found_ND = images.cat("embedding_bD")
+    found_ND = images.rows.embedding_nD
     assert torch.allclose(found_ND, embedding_ND, atol=1e-6)
-    assert torch.allclose(images.cat("feature_bF"), feature_NF, atol=1e-6)
-    assert torch.equal(images.cat("row_bF"), images.cat("feature_bF"))
+    assert torch.allclose(images.rows.feature_nF, feature_NF, atol=1e-6)
+    assert torch.equal(images.rows.probe_nF, images.rows.feature_nF)
     assert not found_ND.requires_grad and found_ND.dtype == torch.float32
 
 
@@ -79,7 +79,7 @@ def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path:
 
         def __call__(self, store: FeatureStore) -> Results:
             found = store.images(dataset, features=self.needs_features)
-            assert (found.blocks[0].feature_bF is None) == (not store.keep_features)
+            assert (found.rows.feature_nF is None) == (not store.keep_features)
             return Results()
 
     for evaluations, features in (([False], False), ([False, True], True)):
@@ -92,8 +92,8 @@ def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path:
 def test_a_model_without_features_gives_none(tmp_path: Path) -> None:
     model = TinyNet()
     images = FeatureStore(model).images(opened(tmp_path / "s"), features=True)
-    assert images.blocks[0].feature_bF is None
-    assert torch.equal(images.cat("row_bF"), images.cat("embedding_bD"))
+    assert images.rows.feature_nF is None
+    assert torch.equal(images.rows.probe_nF, images.rows.embedding_nD)
 
 
 def test_texts_are_encoded_once_and_equal_ones_have_equal_rows() -> None:
@@ -135,12 +135,12 @@ def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
         FeatureStore(TinyNet(), **settings)
 
 
-def _encoded(folder: Path) -> tuple[list[list[Block]], list[dict], list[Tensor]]:
+def _encoded(folder: Path) -> tuple[list[list[Rows]], list[dict], list[Tensor]]:
     store = FeatureStore(FeatureNet(), batch_size=4)
     sets = [ClassificationSet(folder / name) for name in ("s", "few")]
     images = [store.images(dataset, features=True) for dataset in sets]
     columns = [
-        of_set.columns(dataset, first=of_set.cat("embedding_bD")[:, 0])
+        of_set.columns(dataset, first=of_set.rows.embedding_nD[:, 0])
         for of_set, dataset in zip(images, sets, strict=True)
     ]
     texts = [f"text {n % 7}" for n in range(11)]
@@ -149,7 +149,7 @@ def _encoded(folder: Path) -> tuple[list[list[Block]], list[dict], list[Tensor]]
     return [of_set.blocks for of_set in images], columns, whole
 
 
-def _equal(one: Block, other: Block) -> bool:
+def _equal(one: Rows, other: Rows) -> bool:
     return all(
         torch.equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
     )
