@@ -125,18 +125,20 @@ def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
         for start in range(0, rows, size or max(rows, 1)):
             stop = min(start + (size or rows), rows)
             if source == rank():
-                block = x[start:stop].to(device)
+                block = x[start:stop].to(device).contiguous()
             else:
                 block = torch.empty(stop - start, *x.shape[1:], dtype=x.dtype, device=device)
-            yield broadcast(block, source)
+            if len(counts) > 1:
+                dist.broadcast(block, source)
+            yield block
 
 
-def broadcast(x: Tensor, source: int) -> Tensor:
-    """The `x` of the rank `source`, written into the other ranks' `x` of that shape and type."""
-    if world_size() > 1:
-        x = x.contiguous()
-        dist.broadcast(x, source)
-    return x
+def objects_of_all(x: Any) -> list[Any]:
+    """Every rank's `x` in rank order; it must pickle, and tensors must lie on the CPU."""
+    found = [x] * world_size()
+    if len(found) > 1:
+        dist.all_gather_object(found, x)
+    return found
 
 
 def from_next_rank(x: Tensor) -> Tensor:

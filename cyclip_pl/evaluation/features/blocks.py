@@ -60,6 +60,11 @@ class Rows:
         """What a probe looks at: the features, or the embeddings where the model gives none."""
         return self.embedding_nD if self.feature_nF is None else self.feature_nF
 
+    @property
+    def probed(self) -> str:
+        """Which of the two that is, for the details."""
+        return "embeddings" if self.feature_nF is None else "features"
+
     def columns(self) -> dict[str, Tensor]:
         """The tensors by name, without those that are None."""
         return {name: x for name, x in vars(self).items() if x is not None}
@@ -90,6 +95,10 @@ class EncodedImages:
             self.rows[end - size : end] for end, size in zip(ends, self.sizes, strict=True) if size
         ]
         return found or [self.rows]
+
+    def by_block(self, x_n: Tensor) -> tuple[Tensor, ...]:
+        """A value for each of this rank's images, cut as `blocks`."""
+        return x_n.split([len(block) for block in self.blocks])
 
     @cached_property
     def number_N(self) -> Tensor:

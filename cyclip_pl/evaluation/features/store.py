@@ -112,6 +112,13 @@ class FeatureStore:
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """(K, D), float32 unit-norm rows on the CPU; equal texts have the very same row."""
+        self.encode_texts(texts)
+        assert self._text_UD is not None
+        row = [self._row_of_text[text] for text in texts]
+        return self._text_UD[torch.tensor(row, dtype=torch.int64)]
+
+    def encode_texts(self, texts: Sequence[str]) -> None:
+        """Encode those that are new; afterwards `texts` finds them without the other ranks."""
         new = [text for text in dict.fromkeys(texts) if text not in self._row_of_text]
         if new:
             with evaluation_mode(self.model):
@@ -120,8 +127,6 @@ class FeatureStore:
                 self._row_of_text[text] = len(self._row_of_text)
             known = [] if self._text_UD is None else [self._text_UD]
             self._text_UD = torch.cat([*known, new_UD])
-        assert self._text_UD is not None
-        return self._text_UD[[self._row_of_text[text] for text in texts]]
 
     def classifier(self, classnames: Sequence[str], prompts: Sequence[Sequence[str]]) -> Classifier:
         """Class embeddings, each the mean of its prompts'; see `class_embeddings`."""

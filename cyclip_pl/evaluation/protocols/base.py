@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from cyclip_pl.distributed import rank
+from cyclip_pl.evaluation.features.blocks import EncodedImages
 from cyclip_pl.evaluation.features.classifier import Classifier
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.evaluation.sets.interface import ImageSet, LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
 from cyclip_pl.evaluation.sets.templates import PromptSource
+from cyclip_pl.metrics.bootstrap import PROTOCOL
+
+logger = logging.getLogger(__name__)
 
 Prompts = str | Sequence[str] | Mapping[str, Any] | None
 """What the setting `templates` may be, see `PromptSource`."""
@@ -27,6 +33,7 @@ class Protocol(ABC, Generic[S]):
     Args:
         name: Its name in the configuration and in its metrics.
         library: Where its sets come from; one of its own if None.
+        split: The split of its sets to look at.
         templates: Prompts, where it has any.
 
     Attributes:
@@ -36,9 +43,12 @@ class Protocol(ABC, Generic[S]):
 
     needs_features = False
 
-    def __init__(self, name: str, library: Library | None, templates: Prompts = None) -> None:
+    def __init__(
+        self, name: str, library: Library | None, split: str, templates: Prompts = None
+    ) -> None:
         self.name = name
         self.library = library or Library()
+        self.split = split
         self.templates = PromptSource(templates, self.setting("templates"))
         self._sets: list[S] | None = None
 
@@ -67,6 +77,29 @@ class Protocol(ABC, Generic[S]):
         for dataset in self._sets:
             self._add(results, dataset, store)
         return results
+
+    def labelled(
+        self,
+        specs: Mapping[str, str],
+        key: str,
+        check: Callable[[LabelledSet], object] | None = None,
+    ) -> list[LabelledSet]:
+        """The sets of a setting, with prompts for each; see `Library.labelled`."""
+        sets = self.library.labelled(specs, self.split, self.setting(key), check)
+        for dataset in sets:
+            self.templates.prompts(dataset)
+        return sets
+
+    def protocol(self, **more: Any) -> dict[str, Any]:
+        """How its metrics are made, for the details."""
+        return {"split": self.split, **more, "interval": PROTOCOL}
+
+    def skipped(self, dataset: ImageSet, images: EncodedImages) -> int:
+        """How many images of a set could not be decoded; the log says so."""
+        skipped = len(dataset) - images.total
+        if skipped and rank() == 0:
+            logger.warning("%s: %d of %d images skipped", dataset.name, skipped, len(dataset))
+        return skipped
 
     def classifier(self, dataset: LabelledSet, store: FeatureStore) -> Classifier:
         """The classes of a set, by its prompts."""
