@@ -30,7 +30,7 @@ ALLOWED = {
     "microbatch": set(),
     "models": {"encoders", "projectors", "data", "checkpoints"},
     "module": {"encoders", "projectors", "objectives", "optimization", "microbatch", "models"},
-    "metrics": {"losses"},
+    "metrics": set(),
     "evaluation": {"metrics"},
     "checkpoints": set(),
     "callbacks": {"data", "evaluation"},
