@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from PIL import Image
 
 from cyclip_pl import images
 from cyclip_pl.images import TooLarge, decode_image, to_rgb
+from tests.helpers.images import bomb
 
 
 def encoded(image: Image.Image, format: str = "PNG", **settings: object) -> bytes:
@@ -76,15 +75,6 @@ def test_what_is_no_picture_raises(data: bytes) -> None:
 def test_formats_that_start_programs_are_not_tried() -> None:
     with pytest.raises(Image.UnidentifiedImageError):
         decode_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
-
-
-def bomb(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("side", [9_000, 60_000])

@@ -15,7 +15,7 @@ from cyclip_pl.evaluation.sets.library import Library
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
 
 
-def entries(config: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def entries(config: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     """The evaluations of the `evaluation` node: what has a `_target_`, name -> settings, resolved.
 
     Its other keys are what these refer to.

@@ -1,6 +1,7 @@
 """What an evaluation run leaves in its folder.
 
 metrics.json                                every metric by `<dataset>/<evaluation>/<metric>`
+provenance.json                             code, packages, command, device and time of the run
 details/<dataset>_<evaluation>.json         what is not a single number, and how metrics were made
 predictions/<dataset>_<evaluation>.parquet  one row per example
 """

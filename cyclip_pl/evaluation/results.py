@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsFloat
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Results:
         self,
         dataset: str,
         evaluation: str,
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, SupportsFloat],
         details: Mapping[str, Any] | None = None,
         predictions: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from cyclip_pl.data.decoder import Decoder, Unusable
 from cyclip_pl.data.shard_reader import RawSample
 from tests.data.shards import png
-from tests.test_images import bomb
+from tests.helpers.images import bomb
 
 
 def raw(image: bytes | None = png(0), caption: bytes | None = b"a cat") -> RawSample:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -29,6 +28,7 @@ from cyclip_pl.data.views.several import Several
 from cyclip_pl.data.views.weak import Weak
 from cyclip_pl.images import decode_image
 from tests.data.shards import epoch_of, png, write_tar
+from tests.helpers.images import encoded
 
 SHAPES = [
     (512, 480),
@@ -50,12 +50,6 @@ def photo(width: int, height: int, seed: int = 0, detail: bool = True) -> Image.
         grid = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
         pixels += np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC)) / cells**0.7
     return Image.fromarray((pixels * 255 / pixels.max()).astype(np.uint8))
-
-
-def encoded(image: Image.Image, **settings: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", **({"quality": 85} | settings))
-    return stream.getvalue()
 
 
 def opened(data: bytes, keep: int = 2) -> Jpeg:

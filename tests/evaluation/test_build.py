@@ -10,9 +10,9 @@ from cyclip_pl.evaluation.build import SETS, build
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
-from tests.evaluation.protocols.test_zero_shot import random_model
 from tests.helpers.composed import choices, composed
 from tests.helpers.evaluation_sets import coded_set
+from tests.helpers.models import random_model
 
 TARGET = "cyclip_pl.evaluation.protocols.zero_shot.ZeroShot"
 

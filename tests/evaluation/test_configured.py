@@ -13,10 +13,10 @@ from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.sets import published_prompts as prompts
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.training import train
-from tests.evaluation.sets.test_labels_csv import write_split
 from tests.helpers import torchvision_files as files
 from tests.helpers.composed import choices, composed
 from tests.helpers.evaluation_sets import TinyNet, coded_set
+from tests.helpers.labels_csv import write_split
 from tests.helpers.world import shrunk
 
 ALL = ",".join(choices("evaluation"))

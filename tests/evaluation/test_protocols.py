@@ -22,10 +22,10 @@ from cyclip_pl.evaluation.protocols.knn import KNN
 from cyclip_pl.evaluation.protocols.linear_probe import LinearProbe
 from cyclip_pl.evaluation.protocols.robustness import Robustness
 from cyclip_pl.evaluation.results import Results
-from tests.evaluation.features.test_store import FeatureNet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, caption_set, coded_set
-from tests.metrics.test_neighbours import naive_majority, naive_nearest
+from tests.helpers.loops import naive_majority, naive_nearest
+from tests.helpers.models import FeatureNet
 
 CLASSES = [f"class {k}" for k in range(6)]
 

@@ -13,17 +13,10 @@ from cyclip_pl.metrics.alignment import (
     label_alignment,
     label_uniformity,
 )
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
+from tests.helpers.loops import dot, square
 
 Rows = list[list[float]]
-
-
-def dot(a: list[float], b: list[float]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True))
-
-
-def square(a: list[float], b: list[float]) -> float:
-    return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
 
 
 def naive_labelled(image: Rows, classes: Rows, label: list[int]) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cyclip_pl.metrics import modalities
 from cyclip_pl.metrics.modalities import effective_rank, inconsistency, modality_gap
-from tests.losses.formulas import cross_modal, in_modal, unit_rows
-from tests.metrics.test_alignment import square
+from tests.helpers.formulas import cross_modal, in_modal, unit_rows
+from tests.helpers.loops import square
 
 
 def test_modality_gap_equals_loops_of_unequal_numbers() -> None:

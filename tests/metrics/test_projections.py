@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from cyclip_pl.metrics import projections
 from cyclip_pl.metrics.projections import joint_pca, similarity_histograms
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
 
 
 @pytest.mark.parametrize("rows", [1, 5, 1024])

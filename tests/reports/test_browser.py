@@ -8,8 +8,8 @@ import pytest
 
 from cyclip_pl.reports.compare import compare
 from tests.helpers.browser import NAMES, Page, executable
+from tests.helpers.hostile import HOSTILE
 from tests.helpers.run_folders import plausible_run
-from tests.reports.test_page import HOSTILE
 
 pytestmark = pytest.mark.skipif(executable() is None, reason=f"none of {', '.join(NAMES)} on PATH")
 

@@ -15,6 +15,7 @@ from cyclip_pl.reports.compare import compare
 from cyclip_pl.reports.page import page
 from cyclip_pl.reports.runs import read_runs
 from cyclip_pl.reports.table import groups
+from tests.helpers.hostile import HOSTILE
 from tests.helpers.run_folders import write_run
 
 VOID = {"meta", "link", "img", "wbr"}
@@ -23,12 +24,6 @@ TEXT = {"h1", "h2", "p", "a", "strong", "small", "figcaption"}
 TAGS = VOID | STRUCTURE | TEXT | {"table", "thead", "tbody", "tr", "th", "td"}
 # Shares and differences of shares that have no interval.
 UNBOUNDED = ("drop", "effective_robustness", "mean_accuracy", "macro_recall")
-HOSTILE = [
-    "<script>document.title='owned'</script>",
-    '"><img src=http://x.invalid/a.png onerror=alert(1)>',
-    "</style></title></table><iframe src=//x.invalid>",
-    "' onmouseover='alert(1)&lt;b&gt;",
-]
 
 
 class Page(HTMLParser):

@@ -41,16 +41,16 @@ class Rows:
 
     Attributes:
         embedding_nD: float32, unit-norm rows.
-        feature_nF: float32, the frozen encoder's features, not normalised; None if no evaluation
-            asked for them, or the model gives none.
         index_n: int64, positions in the set, increasing.
         label_n: int64, the set's labels; -1 throughout where it has none.
+        feature_nF: float32, the frozen encoder's features, not normalised; None if no evaluation
+            asked for them, or the model gives none.
     """
 
     embedding_nD: Tensor
-    feature_nF: Tensor | None
     index_n: Tensor
     label_n: Tensor
+    feature_nF: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index_n)
@@ -70,7 +70,7 @@ class Rows:
         return {name: x for name, x in vars(self).items() if x is not None}
 
     def __getitem__(self, which: slice) -> Rows:
-        return Rows(**{"feature_nF": None, **{n: x[which] for n, x in self.columns().items()}})
+        return Rows(**{name: x[which] for name, x in self.columns().items()})
 
 
 @dataclass

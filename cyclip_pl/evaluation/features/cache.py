@@ -118,13 +118,12 @@ def _read(path: Path) -> tuple[Rows, dict[int, int]] | None:
         logger.warning("%s is damaged: its features are computed again", path)
         return None
     starts, sizes = (tensors.pop(name).tolist() for name in ("starts", "sizes"))
-    return Rows(**{"feature_nF": None, **tensors}), dict(zip(starts, sizes, strict=True))
+    return Rows(**tensors), dict(zip(starts, sizes, strict=True))
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:
     columns = [part.columns() for part in parts]
-    joined = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
-    return Rows(**{"feature_nF": None, **joined})
+    return Rows(**{name: torch.cat([column[name] for column in columns]) for name in columns[0]})
 
 
 def model_fingerprint(model: Model) -> str:

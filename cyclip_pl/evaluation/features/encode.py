@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.evaluation.features.blocks import Rows, blocks_of_rank
-from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.interface import ImageSet
+from cyclip_pl.images import Undecodable
 from cyclip_pl.types import FeatureModel, Model
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def encode_images(
     index_n = torch.tensor(indices, dtype=torch.int64)
     label_N = getattr(dataset, "label_N", None)
     label_n = torch.full_like(index_n, -1) if label_N is None else label_N[index_n]
-    return Rows(embedding_nD, feature[0] if feature else None, index_n, label_n), sizes
+    return Rows(embedding_nD, index_n, label_n, *feature), sizes
 
 
 def encode_batch(model: Model, images: Tensor, features: bool) -> Sequence[Tensor]:

@@ -82,7 +82,7 @@ class Protocol(ABC, Generic[S]):
         self,
         specs: Mapping[str, str],
         key: str,
-        check: Callable[[LabelledSet], object] | None = None,
+        check: Callable[[LabelledSet], None] | None = None,
     ) -> list[LabelledSet]:
         """The sets of a setting, with prompts for each; see `Library.labelled`."""
         sets = self.library.labelled(specs, self.split, self.setting(key), check)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torchmetrics import Metric
 
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -66,6 +67,8 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
         self, results: Results, dataset: LabelledSet | CaptionSet, store: FeatureStore
     ) -> None:
         images, device = store.images(dataset), store.double_device
+        alignment: Metric
+        uniformity: Metric
         # All texts, which of them is an image's, and groups of texts that are equally true.
         if isinstance(dataset, CaptionSet):
             index_N = images.whole(images.rows.index_n)

@@ -64,7 +64,7 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
         self.top_k = checks.whole_numbers(self.setting("top_k"), top_k)
 
     def _open(self) -> list[tuple[LabelledSet, Tensor]]:
-        sets = self.labelled(self.specs, "datasets", self._file)
+        sets = self.labelled(self.specs, "datasets", self._check)
         opened = []
         for dataset in sets:
             try:
@@ -76,6 +76,9 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
                 raise ValueError(f"{setting}: {dataset.name}: {error}") from error
             opened.append((dataset, superclass_K))
         return opened
+
+    def _check(self, dataset: LabelledSet) -> None:
+        self._file(dataset)
 
     def _file(self, dataset: LabelledSet) -> str | Path:
         given = self.hierarchy

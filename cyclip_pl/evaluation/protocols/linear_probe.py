@@ -25,6 +25,8 @@ from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.metrics.accuracy import PredictionAccuracy
 
 PROTOCOLS = ("adamw", "lbfgs")
+Fit = Callable[[], tuple[LinearClassifier, float]]
+"""Gives a probe and the l2 that its search found, nan without a search."""
 
 
 class LinearProbe(Protocol[TrainTest]):
@@ -155,8 +157,8 @@ class LinearProbe(Protocol[TrainTest]):
         validation: tuple[Tensor, Tensor] | None,
         classes: int,
         metric: str,
-    ) -> list[tuple[str, Callable[[], tuple[LinearClassifier, float]]]]:
-        """Names and fits: each gives a probe and the l2 that its search found, nan without one."""
+    ) -> list[tuple[str, Fit]]:
+        """The fits by name, of which those of other seeds have the same."""
         first = self.seeds[0]
 
         def adamw() -> tuple[LinearClassifier, float]:
@@ -175,7 +177,10 @@ class LinearProbe(Protocol[TrainTest]):
             )
             return probe.to("cpu"), l2
 
-        full = {"adamw": adamw, "lbfgs": partial(lbfgs, slice(None), first, validation)}
+        full: dict[str, Fit] = {
+            "adamw": adamw,
+            "lbfgs": partial(lbfgs, slice(None), first, validation),
+        }
         return [
             *((protocol, full[protocol]) for protocol in self.protocols),
             *(

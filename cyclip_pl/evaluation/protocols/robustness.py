@@ -15,7 +15,8 @@ from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
 from cyclip_pl.evaluation.sets.setting import Sets, named_sets
 from cyclip_pl.metrics.accuracy import TopKAccuracy
-from cyclip_pl.metrics.effective_robustness import SCALES, Baseline, fit_baseline, robustness
+from cyclip_pl.metrics.baseline import SCALES, Baseline, fit_baseline
+from cyclip_pl.metrics.effective_robustness import robustness
 
 
 class Robustness(Protocol[list[LabelledSet]]):

@@ -74,9 +74,13 @@ class ZeroShot(Protocol[LabelledSet]):
             class_n, score_n = predict(score_nK)
             classes.append(class_n.cpu())
             scores.append(score_n.cpu())
-        predictions = images.columns(dataset, prediction=torch.cat(classes), score=torch.cat(scores))
+        predictions = images.columns(
+            dataset, prediction=torch.cat(classes), score=torch.cat(scores)
+        )
         label, prediction = predictions["label"], predictions["prediction"]
-        predictions["correct"] = [true == said for true, said in zip(label, prediction, strict=True)]
+        predictions["correct"] = [
+            true == said for true, said in zip(label, prediction, strict=True)
+        ]
         skipped = self.skipped(dataset, images)
         results.add(
             dataset.name,

@@ -16,9 +16,9 @@ from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows
 from cyclip_pl.evaluation.features.cache import FeatureCache, model_fingerprint
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
-from tests.evaluation.features.test_store import FeatureNet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TableModel, coded_set, pixels, png, write_tar
+from tests.helpers.models import FeatureNet
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_an_interrupted_write_leaves_what_was_there(
     store = FeatureCache(tmp_path, FeatureNet(), 2)
 
     def rows(value: float) -> Rows:
-        return Rows(torch.full((1, 2), value), None, torch.tensor([0]), torch.tensor([0]))
+        return Rows(torch.full((1, 2), value), torch.tensor([0]), torch.tensor([0]))
 
     store.write("set", rows(1), {0: 1})
 

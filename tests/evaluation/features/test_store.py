@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -16,20 +15,7 @@ from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TinyNet, coded_set, pixels, png
-
-
-class FeatureNet(TinyNet):
-    """A `TinyNet` that shows its features, and counts the images that it encodes."""
-
-    images = 0
-
-    def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        self.images += len(images)
-        features = self.image(images.float() / 255)
-        return normalize(self.head(features), dim=-1), features
-
-    def encode_image(self, images: Tensor) -> Tensor:
-        return self.encode_image_and_features(images)[0]
+from tests.helpers.models import FeatureNet
 
 
 def opened(folder: Path, samples: int = 13, broken: Sequence[int] = (2, 12)) -> ClassificationSet:

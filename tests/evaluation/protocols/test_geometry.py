@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from cyclip_pl.distributed import alone, world_size
 from cyclip_pl.evaluation.protocols.geometry import captioned_geometry, labelled_geometry
 from tests.helpers.distributed import run_distributed
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
 
 
 def test_float32_rows_lose_no_more_than_their_own_digits() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import one_hot
 
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
 from cyclip_pl.types import Model
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, TinyNet, coded_set
+from tests.helpers.models import random_model
 
 
 def naive(
@@ -43,15 +44,6 @@ def naive(
         **{f"top{k}": hits[k] / len(labels) for k in top_k},
         "macro_recall": sum(sum(r) / len(r) for r in recalls.values()) / len(recalls),
     }
-
-
-def random_model(samples: int, classnames: Sequence[str], seed: int = 0) -> TableModel:
-    generator = torch.Generator().manual_seed(seed)
-    prompts = [t.replace("{c}", name) for name in dict.fromkeys(classnames) for t in TEMPLATES]
-    return TableModel(
-        normalize(torch.randn(samples, 16, generator=generator), dim=-1),
-        {p: normalize(torch.randn(16, generator=generator), dim=0) for p in prompts},
-    )
 
 
 def evaluated(evaluation: ZeroShot, model: Model, **features: int) -> dict[str, float]:

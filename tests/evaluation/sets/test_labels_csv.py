@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,20 +9,7 @@ from cyclip_pl.evaluation.sets.hierarchies.read import read_hierarchy
 from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
 from tests.helpers.evaluation_sets import png
-
-CLASSES = '{"classes": ["zero", "one", "two"], "templates": [lambda c: f"a {c}."]}'
-
-
-def write_split(folder: Path, labels: list[int], first: int = 0) -> Path:
-    """Pictures `png(first)`, `png(first + 1)`, … of these classes."""
-    (folder / "images").mkdir(parents=True)
-    rows = ["image,label"]
-    for n, label in enumerate(labels, first):
-        (folder / "images" / f"{n}.png").write_bytes(png(n))
-        rows.append(f"images/{n}.png,{label}")
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-    (folder / "classes.py").write_text(CLASSES)
-    return folder
+from tests.helpers.labels_csv import CLASSES, write_split
 
 
 def test_reads_labels_names_templates_and_images(tmp_path):

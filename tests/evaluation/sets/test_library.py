@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from cyclip_pl.evaluation.sets.library import Library
-from tests.evaluation.sets.test_labels_csv import write_split
 from tests.helpers import torchvision_files as files
 from tests.helpers.evaluation_sets import caption_set, coded_set
+from tests.helpers.labels_csv import write_split
 
 
 def test_a_split_is_opened_once(tmp_path: Path) -> None:

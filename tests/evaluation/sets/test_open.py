@@ -4,12 +4,12 @@ import pytest
 
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
-from cyclip_pl.evaluation.sets.names import set_name
 from cyclip_pl.evaluation.sets.open import open_labelled
+from cyclip_pl.evaluation.sets.setting import set_name
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
-from tests.evaluation.sets.test_labels_csv import write_split
 from tests.helpers import torchvision_files as files
 from tests.helpers.evaluation_sets import coded_set
+from tests.helpers.labels_csv import write_split
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cyclip_pl.evaluation.sets.names import named_sets
+from cyclip_pl.evaluation.sets.setting import named_sets
 
 
 def test_a_set_is_called_by_its_last_part_or_as_it_is_said() -> None:
