@@ -121,7 +121,7 @@ def test_cadence(tmp_path: Path, cadence: Cadence | None, limits: dict, steps: l
     callback, probe = recorded(cadence)
     fit([callback], tmp_path, **limits)
     assert probe.ran_at == steps
-    assert callback.figures == {"s/probe/score": float(len(steps)), "s/probe/samples": 7}
+    assert callback.metrics == {"s/probe/score": float(len(steps)), "s/probe/samples": 7}
     assert callback.seconds > 0
 
 
@@ -185,13 +185,13 @@ def test_figures_live_in_the_checkpoint(tmp_path: Path) -> None:
     fit([callback, saver], tmp_path, enable_checkpointing=True)
     again, probe = recorded(None)
     fit([again], tmp_path, ckpt_path=str(tmp_path / "last.ckpt"))
-    assert probe.ran_at == [] and again.figures == callback.figures == {
+    assert probe.ran_at == [] and again.metrics == callback.metrics == {
         "s/probe/score": 3.0,
         "s/probe/samples": 7,
     }
     more, probe = recorded(None)
     fit([more], tmp_path, ckpt_path=str(tmp_path / "last.ckpt"), max_epochs=4)
-    assert probe.ran_at == [20] and more.figures["s/probe/score"] == 1.0
+    assert probe.ran_at == [20] and more.metrics["s/probe/score"] == 1.0
 
 
 class Trained(Network):
@@ -219,8 +219,8 @@ def test_zero_shot_from_the_configuration_is_what_it_is_outside(tmp_path: Path) 
     assert callback.cadence == {"zero_shot": Cadence(every_n_epochs=1, every_n_steps=2)}
     module = Trained()
     fit([callback], tmp_path, module, max_epochs=1)
-    outside = callback.evaluations["zero_shot"](FeatureStore(module.as_model())).figures
-    assert callback.figures == outside
+    outside = callback.evaluations["zero_shot"](FeatureStore(module.as_model())).metrics
+    assert callback.metrics == outside
     assert outside["s/zero_shot/samples"] == 5
 
 
@@ -272,4 +272,4 @@ def test_a_wrong_cadence_is_one_line(tmp_path: Path, cadence: dict, message: str
 def test_without_evaluations_nothing_happens(tmp_path: Path) -> None:
     callback = EvaluationCallback.from_config(None)
     fit([callback], tmp_path, max_steps=1)
-    assert callback.figures == {}
+    assert callback.metrics == {}

@@ -85,12 +85,12 @@ def test_zero_shot(
     expected = zeroshot_classification.evaluate(
         model, loader, model.tokenizer, theirs.classes, theirs.templates, "cpu", amp=False
     )
-    figures = results.figures
+    figures = results.metrics
     assert figures["s/zero_shot/samples"] == 80
-    assert figures["s/zero_shot/top1"] == expected["acc1"] not in (0, 1)
-    assert figures["s/zero_shot/top5"] == expected["acc5"]
+    assert figures["s/zero_shot/acc1"] == expected["acc1"] not in (0, 1)
+    assert figures["s/zero_shot/acc5"] == expected["acc5"]
     recall = expected["mean_per_class_recall"]
-    assert figures["s/zero_shot/macro_recall"] == pytest.approx(recall, abs=1e-12)
+    assert figures["s/zero_shot/mean_per_class_recall"] == pytest.approx(recall, abs=1e-12)
 
     classifier = zeroshot_classification.zero_shot_classifier(
         model, model.tokenizer, theirs.classes, theirs.templates, "cpu", amp=False
@@ -114,7 +114,7 @@ def test_retrieval(tmp_path: Path, architecture: dict[str, Any]) -> None:
     (folder / "dataset_type.txt").write_text("retrieval\n")
     model = random_weights(architecture)
     every_k = list(range(1, 40))
-    figures = Retrieval([str(folder)], recall_at=every_k)(FeatureStore(model)).figures
+    figures = Retrieval([str(folder)], recall_at=every_k)(FeatureStore(model)).metrics
 
     theirs = build_wds_dataset("wds/s", model.preprocess, data_dir=str(folder))
     loader = DataLoader(theirs.batched(9, collation_fn=image_captions_collate_fn), batch_size=None)

@@ -39,13 +39,13 @@ def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Pa
     )
     figures = train(config)
     for name in (
-        "shapes/zero_shot/top1",
+        "shapes/zero_shot/acc1",
         "captions/retrieval/text_to_image_r5",
         "shapes/consistency/k30",
         "shapes/knn/weighted_k20",
-        "shapes/linear_probe/adamw_accuracy",
-        "shapes/linear_probe/lbfgs_5_shot_mean_per_class",
-        "shapes/hierarchy/coarse_top3",
+        "shapes/linear_probe/adamw_acc1",
+        "shapes/linear_probe/lbfgs_5_shot_mean_per_class_recall",
+        "shapes/hierarchy/coarse_acc3",
         "moved/robustness/drop",
     ):
         assert 0 <= figures[name] <= 1, name
@@ -92,23 +92,23 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
         config_name="eval",
     )
     results = run(build(config.evaluation).values(), FeatureStore(TinyNet()))
-    figures = results.figures
+    figures = results.metrics
     for name in sets:
         for figure in (
-            "zero_shot/top1",
+            "zero_shot/acc1",
             "consistency/k10",
             "knn/weighted_k10",
-            "linear_probe/lbfgs_mean_per_class",
+            "linear_probe/lbfgs_mean_per_class_recall",
             "geometry/alignment",
         ):
             assert f"{name}/{figure}" in figures
         found = results.details[f"{name}/linear_probe"]["protocol"]
-        own = "mean_per_class" if name == "oxford_pets" else "accuracy"
+        own = "mean_per_class_recall" if name == "oxford_pets" else "accuracy"
         for evaluation in ("linear_probe", "knn", "zero_shot"):
             assert results.details[f"{name}/{evaluation}"]["protocol"]["metric"] == own
         assert found["search"] == ("a part of each class" if name == "oxford_pets" else "val")
-    assert {name for name in sets if f"{name}/hierarchy/fine_top1" in figures} == {"wds", "shards"}
-    assert {name for name in sets if f"{name}/knn/weighted_k10_mean_per_class" in figures} == {
+    assert {name for name in sets if f"{name}/hierarchy/fine_acc1" in figures} == {"wds", "shards"}
+    assert {name for name in sets if f"{name}/knn/weighted_k10_mean_per_class_recall" in figures} == {
         "oxford_pets"
     }
     assert figures["oxford_pets/robustness/samples"] == 15

@@ -38,7 +38,7 @@ def test_what_is_no_number_is_null_and_strict_readers_take_the_files(tmp_path: P
     nan, infinity = float("nan"), float("inf")
     figures = {"gap": nan, "rank": infinity, "samples": 3}
     results.add("s", "e", figures, {"pca": [[nan, 1.5]], "of": {"x": (-infinity, None)}})
-    write_metrics(tmp_path, results.figures)
+    write_metrics(tmp_path, results.metrics)
     write_details(tmp_path, results)
 
     def refuse(constant: str) -> None:
@@ -102,14 +102,14 @@ def test_predictions_are_what_the_figures_are_made_of(results: Results, tmp_path
     assert table["index"].tolist() == [n for n in range(30) if n != 4]
     assert table["key"][4] == "s0005"
     assert (table["correct"] == (table["label"] == table["prediction"])).all()
-    assert table["correct"].mean() == results.figures["s/zero_shot/top1"]
+    assert table["correct"].mean() == results.metrics["s/zero_shot/acc1"]
     assert table["score"].between(-1, 1).all()
 
     table = pandas.read_parquet(tmp_path / "run/predictions/c_retrieval.parquet")
     for way, of_way in table.groupby("way"):
         for k in (1, 5):
             share = (of_way["rank"] <= k).mean()
-            assert share == results.figures[f"c/retrieval/{way}_r{k}"]
+            assert share == results.metrics[f"c/retrieval/{way}_r{k}"]
 
 
 def test_two_results_of_one_file_name_are_refused(tmp_path: Path) -> None:

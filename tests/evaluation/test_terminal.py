@@ -8,12 +8,12 @@ from rich.console import Console
 from cyclip_pl.evaluation.terminal import print_table, tables
 
 FIGURES = {
-    "emoji_unseen_names_classes/zero_shot/top1": 0.12345,
-    "emoji_unseen_names_classes/zero_shot/macro_recall": 1.0,
+    "emoji_unseen_names_classes/zero_shot/acc1": 0.12345,
+    "emoji_unseen_names_classes/zero_shot/mean_per_class_recall": 1.0,
     "emoji_unseen_names_classes/zero_shot/samples": 1161.0,
     "emoji_unseen_names_classes/zero_shot/classes": 1166,
     "emoji_unseen_names_classes/zero_shot/skipped": 0,
-    "b/zero_shot/top5": float("nan"),
+    "b/zero_shot/acc5": float("nan"),
     "b/geometry/gap": -0.98765,
     "train/seconds": 150.0,
 }
@@ -44,10 +44,10 @@ def test_a_table_for_each_evaluation_with_its_own_columns() -> None:
 
 def test_bounds_are_half_a_width_behind_their_figure() -> None:
     figures = {
-        "a/zero_shot/top1": 0.5,
-        "a/zero_shot/top1_low": 0.45,
-        "a/zero_shot/top1_high": 0.574,
-        "b/zero_shot/top1": 0.25,
+        "a/zero_shot/acc1": 0.5,
+        "a/zero_shot/acc1_low": 0.45,
+        "a/zero_shot/acc1_high": 0.574,
+        "b/zero_shot/acc1": 0.25,
         "a/retrieval/image_to_text_r10": 0.125,
         "a/retrieval/image_to_text_median_rank": 12.5,
         "a/geometry/mind_the_low": 3,
@@ -61,8 +61,8 @@ def test_bounds_are_half_a_width_behind_their_figure() -> None:
 
 
 FRACTIONS = (
-    "top5 macro_recall text_to_image_r10 k30 fine_top1 coarse_top3 weighted_k200 majority_k10 "
-    "weighted_k10_mean_per_class adamw_accuracy lbfgs_mean_per_class lbfgs_5_shot_accuracy "
+    "top5 mean_per_class_recall text_to_image_r10 k30 fine_acc1 coarse_acc3 weighted_k200 majority_k10 "
+    "weighted_k10_mean_per_class adamw_acc1 lbfgs_mean_per_class lbfgs_5_shot_accuracy "
     "lbfgs_20_shot_mean_per_class_std accuracy mean_accuracy drop mean_drop effective_robustness "
     "mean_effective_robustness"
 )

@@ -42,13 +42,13 @@ def naive(
         recalls.setdefault(label, []).append(order[0] == label)
     return {
         **{f"top{k}": hits[k] / len(labels) for k in top_k},
-        "macro_recall": sum(sum(r) / len(r) for r in recalls.values()) / len(recalls),
+        "mean_per_class_recall": sum(sum(r) / len(r) for r in recalls.values()) / len(recalls),
     }
 
 
 def evaluated(evaluation: ZeroShot, model: Model, **features: int) -> dict[str, float]:
     """All figures of an evaluation alone."""
-    return evaluation(FeatureStore(model, **features)).figures
+    return evaluation(FeatureStore(model, **features)).metrics
 
 
 def of_set(figures: dict[str, float], name: str = "s") -> dict[str, float]:
@@ -75,7 +75,7 @@ def test_equals_loops_in_double_precision(tmp_path: Path, batch_size: int) -> No
     counts = {"samples": len(labels), "classes": 12, "skipped": 0}
     assert without_bounds(figures) == pytest.approx({**expected, **counts}, abs=1e-12)
     bounds = [f"top{k}{end}" for k in (1, 3, 5) for end in ("", "_low", "_high")]
-    assert list(figures) == [*bounds, "macro_recall", "samples", "classes", "skipped"]
+    assert list(figures) == [*bounds, "mean_per_class_recall", "samples", "classes", "skipped"]
     for k in (1, 3, 5):
         assert figures[f"top{k}_low"] < figures[f"top{k}"] < figures[f"top{k}_high"]
 
@@ -88,7 +88,7 @@ def test_random_embeddings_score_at_chance(tmp_path: Path) -> None:
     for k in (1, 3, 5):  # 5 standard deviations of 2,000 draws
         chance = k / 20
         assert figures[f"top{k}"] == pytest.approx(chance, abs=5 * (chance / 2000) ** 0.5)
-    assert figures["macro_recall"] == pytest.approx(0.05, abs=0.025)
+    assert figures["mean_per_class_recall"] == pytest.approx(0.05, abs=0.025)
 
 
 def test_perfect_embeddings_score_one(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_perfect_embeddings_score_one(tmp_path: Path) -> None:
     texts = {t.replace("{c}", name): eye[k] for k, name in enumerate(classnames) for t in TEMPLATES}
     model = TableModel(one_hot(torch.tensor(labels), 10).float(), texts)
     figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), model))
-    assert [figures[f] for f in ("top1", "top3", "top5", "macro_recall")] == [1, 1, 1, 1]
+    assert [figures[f] for f in ("top1", "top3", "top5", "mean_per_class_recall")] == [1, 1, 1, 1]
 
 
 def test_one_class_and_k_above_the_number_of_classes(
@@ -108,8 +108,8 @@ def test_one_class_and_k_above_the_number_of_classes(
     coded_set(tmp_path / "s", [0, 0], ["only"])
     with caplog.at_level(logging.WARNING):
         figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), random_model(2, ["only"])))
-    assert set(without_bounds(figures)) == {"top1", "macro_recall", "samples", "classes", "skipped"}
-    assert figures["top1"] == figures["macro_recall"] == 1
+    assert set(without_bounds(figures)) == {"top1", "mean_per_class_recall", "samples", "classes", "skipped"}
+    assert figures["top1"] == figures["mean_per_class_recall"] == 1
     assert "s: no top3, top5, it has 1 classes" in caplog.text
 
 
