@@ -16,6 +16,7 @@ from cyclip_pl.reports import canvas
 from cyclip_pl.reports.canvas import look
 from cyclip_pl.reports.compare import draw
 from cyclip_pl.reports.plots import consistency, geometry, hierarchy, pca, robustness, similarity
+from cyclip_pl.reports.run_marks import run_colour, run_marker
 from cyclip_pl.reports.runs import Run, read_runs
 from tests.helpers.run_folders import plausible_run, write_run
 
@@ -99,9 +100,9 @@ def test_a_logit_baseline_is_a_curve() -> None:
 
 
 def test_robustness_without_details_has_no_line(tmp_path: Path, drawn: Drawn) -> None:
-    figures = {"a/robustness/accuracy": 0.0, "a/robustness/mean_accuracy": 0.0}
-    figures |= {"b/robustness/accuracy": 0.0, "b/robustness/drop": float("nan")}
-    (figure,) = drawn(robustness, read_runs([write_run(tmp_path / "r", figures)]))
+    metrics = {"a/robustness/acc1": 0.0, "a/robustness/mean_acc1": 0.0}
+    metrics |= {"b/robustness/acc1": 0.0, "b/robustness/drop": float("nan")}
+    (figure,) = drawn(robustness, read_runs([write_run(tmp_path / "r", metrics)]))
     assert [len(bar) for bar in bars(figure.axes[0])] == [2, 2]
 
 
@@ -153,8 +154,8 @@ def test_many_sets_and_runs_are_several_pictures(
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
 def test_without_data_there_is_no_picture(plot: ModuleType, tmp_path: Path, drawn: Drawn) -> None:
-    figures = {"s/zero_shot/top1": 0.5, "s/knn/weighted_k5": 0.5, "s/geometry/samples": 1}
-    (run,) = read_runs([write_run(tmp_path / "r", figures, {"s/geometry": {"protocol": {}}})])
+    metrics = {"s/zero_shot/acc1": 0.5, "s/knn/weighted_k5": 0.5, "s/geometry/samples": 1}
+    (run,) = read_runs([write_run(tmp_path / "r", metrics, {"s/geometry": {"protocol": {}}})])
     assert drawn(plot, [run]) == []
 
 
@@ -193,7 +194,7 @@ def test_legends_name_runs_whatever_they_are_called(tmp_path: Path, drawn: Drawn
 
 
 def test_the_first_runs_look_different() -> None:
-    looks = [(canvas.run_colour(n), canvas.run_marker(n)["marker"]) for n in range(56)]
+    looks = [(run_colour(n), run_marker(n)["marker"]) for n in range(56)]
     assert len(set(looks)) == 56
 
 
@@ -209,7 +210,7 @@ def test_the_first_runs_look_different() -> None:
         (
             robustness,
             {"protocol": {"baseline": {"slope": float("nan"), "intercept": 0, "scale": "logit"}}},
-            "protocol.baseline is no line",
+            "protocol.baseline is not a line",
         ),
         (similarity, {"similarity": []}, "similarity must have low"),
         (similarity, {"similarity": {"low": 1, "high": 1}}, "similarity must go up"),
