@@ -137,7 +137,7 @@ def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     assert with_it.head[2].training and not with_it.head[1].training
 
 
-def test_a_checkpoint_can_monitor_a_figure_of_the_same_moment(tmp_path: Path) -> None:
+def test_a_checkpoint_can_monitor_a_metric_of_the_same_moment(tmp_path: Path) -> None:
     # The checkpoint comes first in the list: Lightning must still ask it last.
     def best(name: str, **every: int) -> ModelCheckpoint:
         return ModelCheckpoint(
@@ -179,7 +179,7 @@ def test_an_early_stop_at_the_end_of_an_epoch_is_evaluated(tmp_path: Path) -> No
     assert probe.ran_at == [10]
 
 
-def test_figures_live_in_the_checkpoint(tmp_path: Path) -> None:
+def test_metrics_live_in_the_checkpoint(tmp_path: Path) -> None:
     callback, _ = recorded(None)
     saver = ModelCheckpoint(tmp_path, save_last=True)
     fit([callback, saver], tmp_path, enable_checkpointing=True)

@@ -64,7 +64,7 @@ def table(image_ND: Tensor, text_KD: Tensor) -> TableModel:
 
 
 def shares(results: Results) -> dict[str, float]:
-    """The figures of hits, without bounds and spreads."""
+    """The metrics of hits, without bounds and spreads."""
     starts = ("k", "weighted", "majority", "fine", "coarse", "accuracy", "adamw", "lbfgs")
     return {
         name: value
@@ -114,15 +114,15 @@ def test_consistency_equals_loops(tmp_path: Path) -> None:
     class_KD = torch.stack([normalize(2 * normalize(t, dim=0), dim=0) for t in text_KD])
     predicted = (model.image_ND[kept] @ class_KD.T).argmax(1).tolist()
     _, rows = naive_nearest(model.image_ND[kept], model.image_ND[[31 + m for m in kept_train]], 22)
-    figures = {name.split("/")[2]: value for name, value in results.metrics.items()}
+    metrics = {name.split("/")[2]: value for name, value in results.metrics.items()}
     for k in (1, 4, 22):
         majorities = [naive_majority([train[kept_train[m]] for m in row[:k]]) for row in rows]
         agree = [p == m for p, m in zip(predicted, majorities, strict=True)]
-        assert figures[f"k{k}"] == pytest.approx(sum(agree) / 29)
-        assert figures[f"k{k}_low"] <= figures[f"k{k}"] <= figures[f"k{k}_high"]
+        assert metrics[f"k{k}"] == pytest.approx(sum(agree) / 29)
+        assert metrics[f"k{k}_low"] <= metrics[f"k{k}"] <= metrics[f"k{k}_high"]
         assert results.predictions["s/consistency"][f"majority_k{k}"] == majorities
-    assert (figures["samples"], figures["train_samples"]) == (29, 22)
-    assert "k23" not in figures, "there are but 22 training images"
+    assert (metrics["samples"], metrics["train_samples"]) == (29, 22)
+    assert "k23" not in metrics, "there are but 22 training images"
     assert results.predictions["s/consistency"]["index"] == kept
 
 
@@ -181,7 +181,7 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
         assert results == alone
 
 
-def test_the_baseline_of_other_models_is_read_from_their_figures(tmp_path: Path) -> None:
+def test_the_baseline_of_other_models_is_read_from_their_metrics(tmp_path: Path) -> None:
     test, train = [n % 6 for n in range(24)], [n % 6 for n in range(12)]
     folder = write_sets(tmp_path, test, train)
     for number, (x, y) in enumerate([(0.2, 0.1), (0.6, 0.5)]):
@@ -192,9 +192,9 @@ def test_the_baseline_of_other_models_is_read_from_their_figures(tmp_path: Path)
     runs = [str(tmp_path / "run0"), str(tmp_path / "run1" / "metrics.json")]
     store = FeatureStore(table(one_hot(torch.tensor(test), 6).float(), torch.eye(6)))
     s, t = str(folder / "s"), str(folder / "t")
-    figures = Robustness(s, [t], models=runs)(store).metrics
-    assert figures["t/robustness/effective_robustness"] == pytest.approx(1 - 0.9)
-    assert figures["s/robustness/mean_effective_robustness"] == pytest.approx(1 - 0.9)
+    metrics = Robustness(s, [t], models=runs)(store).metrics
+    assert metrics["t/robustness/effective_robustness"] == pytest.approx(1 - 0.9)
+    assert metrics["s/robustness/mean_effective_robustness"] == pytest.approx(1 - 0.9)
     given = Robustness(s, [t], models=runs, baselines={"t": {"slope": 2, "intercept": 0}})
     assert given(store).metrics["t/robustness/effective_robustness"] == pytest.approx(-1)
     (tmp_path / "run1" / "metrics.json").write_text("{}")
@@ -216,7 +216,7 @@ def test_the_baseline_of_other_models_is_read_from_their_figures(tmp_path: Path)
         (lambda **s: LinearProbe(["x"], **s), {"protocols": ["sgd"]}),
         (lambda **s: LinearProbe(["x"], **s), {"shots": [1, 5]}),
         (lambda **s: LinearProbe(["x"], **s), {"seeds": []}),
-        (lambda **s: LinearProbe(["x"], **s), {"metric": "top1"}),
+        (lambda **s: LinearProbe(["x"], **s), {"metric": "acc1"}),
         (lambda **s: Hierarchy(["x"], **s), {"top_k": []}),
         (lambda **s: Hierarchy(["x"], **s), {"level": "category"}),
         (lambda **s: Hierarchy(["x"], **s), {"hierarchy": {"y": "h.json"}}),
