@@ -141,7 +141,7 @@ def _unit(x_ND: Tensor, device: torch.device | str) -> Tensor:
 
 
 def _ordered(bits: Tensor) -> Tensor:
-    """The bits of a float32, int32, as an integer of the same order; the function is its own inverse."""
+    """The bits of a float32, int32, as an integer of the same order; inverts itself."""
     return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
 
