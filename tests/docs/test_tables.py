@@ -14,7 +14,9 @@ from tests.docs.pages import PAGES, README, names, table
 from tests.helpers.composed import CONF, choices, composed
 from tests.helpers.world import shrunk
 
-GROUPS = {names(group)[0]: set(names(said)) for group, said in table("configuration.md", "| group |")}
+GROUPS = {
+    names(group)[0]: set(names(said)) for group, said in table("configuration.md", "| group |")
+}
 METRICS = "| evaluation | metric |"
 
 
