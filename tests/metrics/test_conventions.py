@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 import pytest
-import torch
 from torchmetrics import MetricCollection
 
 from cyclip_pl.metrics.base import BaseMetric
