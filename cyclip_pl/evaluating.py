@@ -18,18 +18,20 @@ from cyclip_pl.evaluation.output import (
 )
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.terminal import print_table
+from cyclip_pl.provenance import provenance, write_provenance
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:
-    """Run what `conf/eval.yaml` describes; returns the figures of `metrics.json`.
+    """Run what `conf/eval.yaml` describes; returns the content of `metrics.json`.
 
     Raises:
-        ValueError: no usable model or data set.
+        ValueError: No usable model or data set.
     """
     if config.predictions:
         check_predictions()
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
+    made_by = provenance(fabric.device)
     # Read one by one: what is missing is then called as the user types it.
     settings = {key: config.model[key] for key in config.model}
     model = instantiate(settings, device=fabric.device)
@@ -38,10 +40,11 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     if fabric.is_global_zero:
         folder = Path(config.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        write_metrics(folder, results.figures)
+        write_provenance(folder, made_by)
+        write_metrics(folder, results.metrics)
         write_details(folder, results)
         if config.predictions:
             write_predictions(folder, results)
-        print_table(results.figures)
+        print_table(results.metrics)
         print(f"run folder: {folder}")
-    return results.figures
+    return results.metrics

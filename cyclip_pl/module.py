@@ -56,6 +56,8 @@ class ContrastiveModule(L.LightningModule):
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.config = config
+        # What makes this run, in plain containers; travels in checkpoints.
+        self.provenance: dict[str, Any] | None = None
         self.microbatch = microbatch
         # Now, while parameters have their shapes: FSDP flattens them.
         self.decayed = decayed_names(self)
@@ -131,6 +133,7 @@ class ContrastiveModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+        checkpoint["provenance"] = self.provenance
         checkpoint["scale"] = self.scale
 
     def as_model(self) -> EmbeddingModel:

@@ -20,6 +20,7 @@ from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
+from cyclip_pl.provenance import provenance, write_provenance
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -71,18 +72,20 @@ def train(config: DictConfig) -> dict[str, float]:
         logger=_instances(config, "logger"),
         default_root_dir=folder,
     )
+    module.provenance = provenance(trainer.strategy.root_device)
     if trainer.is_global_zero:
+        write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
     figures = {
-        **evaluation.figures,
+        **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
     }
     if trainer.is_global_zero:
         write_metrics(folder, figures)
-        print_table(evaluation.figures)
+        print_table(evaluation.metrics)
         print(f"run folder: {folder}")
     return figures
 

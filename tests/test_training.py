@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 
+from cyclip_pl import __version__
 from cyclip_pl.evaluating import evaluate
 from cyclip_pl.evaluation.features import store as features
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -41,6 +42,15 @@ def test_the_run_folder_has_what_others_rely_on(run):
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     assert (folder / "checkpoints" / "best.ckpt").is_file()
     assert list((folder / "tensorboard").glob("events.*"))
+
+
+def test_what_made_the_run_is_beside_its_metrics_and_in_its_checkpoints(run):
+    folder, _ = run
+    made_by = json.loads((folder / "provenance.json").read_text())
+    assert made_by["cyclip_pl"] == __version__
+    for name in ("last", "best"):
+        path = folder / "checkpoints" / f"{name}.ckpt"
+        assert torch.load(path, weights_only=True)["provenance"] == made_by
 
 
 def test_every_term_and_rate_is_logged_by_name(run):
@@ -87,8 +97,7 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path
     config = composed(
         f"checkpoint={folder}",
         "evaluation=[zero_shot,retrieval]",
-        f"evaluation.datasets=[{world}/shapes]",
-        f"evaluation.caption_sets=[{tmp_path}/captions]",
+        f"evaluation.datasets=[{world}/shapes,{tmp_path}/captions]",
         f"features.cache={tmp_path}/cache",
         "predictions=true",
         "accelerator=cpu",
@@ -99,6 +108,7 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path
     assert found == {k: v for k, v in found.items() if k not in figures or figures[k] == v}
     assert {"shapes/zero_shot/top1_low", "captions/retrieval/image_to_text_r1"} <= set(found)
     assert json.loads((tmp_path / "eval/metrics.json").read_text()) == found
+    assert json.loads((tmp_path / "eval/provenance.json").read_text())["device"] == "cpu"
     for kind, suffix in (("details", ".json"), ("predictions", ".parquet")):
         names = sorted(path.name for path in (tmp_path / "eval" / kind).iterdir())
         assert names == [f"captions_retrieval{suffix}", f"shapes_zero_shot{suffix}"]
@@ -125,7 +135,7 @@ def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypat
         world,
         tmp_path / "run",
         "evaluation=[zero_shot,retrieval]",
-        f"evaluation.caption_sets=[{tmp_path}/captions]",
+        f"evaluation.retrieval.datasets=[{tmp_path}/captions]",
         f"{again}[{world}/shapes], templates: simple}}",
         "trainer.max_steps=2",
     )

@@ -95,7 +95,7 @@ class CaptionUniformity(ExactSums):
             position_N = torch.arange(len(image_ND), device=image_ND.device)
         rows = max(1, _HELD // len(text_MD))
         for image_nD, position_n in zip(image_ND.split(rows), position_N.split(rows), strict=True):
-            text_mD = text_MD[: int(position_n.max())]
+            text_mD = text_MD[: max(position_n.tolist(), default=0)]
             potential_nm = caption_potentials(image_nD, text_mD)
             order_m = torch.arange(len(text_mD), device=potential_nm.device)
             before_nm = order_m < position_n.to(potential_nm.device)[:, None]

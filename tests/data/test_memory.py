@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.data.shards import write_tar
-from tests.data.test_jpeg import encoded
+from tests.helpers.images import encoded
 
 # Megabytes of all processes (what they share divided among them) at the end of each epoch.
 SCRIPT = """

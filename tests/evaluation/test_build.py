@@ -10,9 +10,9 @@ from cyclip_pl.evaluation.build import SETS, build
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
-from tests.evaluation.protocols.test_zero_shot import random_model
 from tests.helpers.composed import choices, composed
 from tests.helpers.evaluation_sets import coded_set
+from tests.helpers.models import random_model
 
 TARGET = "cyclip_pl.evaluation.protocols.zero_shot.ZeroShot"
 
@@ -36,7 +36,7 @@ def test_entries_become_evaluations_that_bear_their_names(tmp_path: Path) -> Non
     evaluations = build(config.evaluation)
     assert list(evaluations) == ["zero_shot", "again"]
     results = run(evaluations.values(), FeatureStore(random_model(2, ["a", "b"])))
-    assert {"s/zero_shot/top1", "t/again/top2"} <= set(results.figures)
+    assert {"s/zero_shot/acc1", "t/again/acc2"} <= set(results.metrics)
 
 
 def test_no_evaluation_is_none() -> None:

@@ -2,29 +2,9 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
 from cyclip_pl.losses.clusters import cluster_cross_entropy, entropy_of_mean, mean_entropy
-from tests.losses.formulas import with_gradients
-
-
-def cluster_terms(
-    log_p: Tensor, log_q: Tensor, stop_gradient: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """½[CE(p,q) + CE(q,p)], ½ mean[H(p) + H(q)], ½[H(p̄) + H(q̄)], cluster by cluster."""
-    n, clusters = log_p.shape
-    cross_entropy = entropy = of_mean = log_p.new_zeros(())
-    for a, b in ((log_p, log_q), (log_q, log_p)):
-        for k in range(clusters):
-            mean = log_p.new_zeros(())
-            for j in range(n):
-                target = a[j, k].exp()
-                entropy = entropy - target * a[j, k] / (2 * n)
-                mean = mean + target / n
-                target = target.detach() if stop_gradient else target
-                cross_entropy = cross_entropy - target * b[j, k] / (2 * n)
-            of_mean = of_mean - mean * mean.log() / 2
-    return cross_entropy, entropy, of_mean
+from tests.helpers.formulas import cluster_terms, with_gradients
 
 
 def _log_probabilities(n, k, seed):

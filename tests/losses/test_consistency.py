@@ -8,9 +8,9 @@ from cyclip_pl.losses.consistency import (
     cross_modal_consistency,
     in_modal_consistency,
 )
+from tests.helpers import formulas
 from tests.helpers.distributed import run_distributed
-from tests.losses import formulas
-from tests.losses.formulas import relative_error, saved_bytes, unit_rows, with_gradients
+from tests.helpers.formulas import relative_error, saved_bytes, unit_rows, with_gradients
 
 FORMS = ["gram", "direct", None]
 

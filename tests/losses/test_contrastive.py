@@ -3,9 +3,9 @@ import torch
 
 from cyclip_pl import distributed
 from cyclip_pl.losses.contrastive import contrastive_loss
+from tests.helpers import formulas
 from tests.helpers.distributed import run_distributed
-from tests.losses import formulas
-from tests.losses.formulas import relative_error, unit_rows, with_gradients
+from tests.helpers.formulas import relative_error, unit_rows, with_gradients
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 5), (7, 4), (13, 32)])

@@ -3,8 +3,8 @@ import torch
 
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.info_nce import info_nce
-from tests.losses import formulas
-from tests.losses.formulas import unit_rows, with_gradients
+from tests.helpers import formulas
+from tests.helpers.formulas import unit_rows, with_gradients
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (7, 4), (13, 32)])

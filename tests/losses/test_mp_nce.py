@@ -1,40 +1,10 @@
 import pytest
 import torch
-from torch import Tensor
 
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.objectives.needs import Needs
 from tests.helpers.embeddings import embeddings
-from tests.losses.formulas import relative_error, with_gradients
-
-
-def mp_nce(
-    image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor, pair_weight: str
-) -> Tensor:
-    """Pair by pair, in exponentials, as the paper writes it."""
-    everything = [
-        (modality, view, sample, views[view, sample])
-        for modality, views in enumerate((image, text))
-        for view in range(len(views))
-        for sample in range(views.shape[1])
-    ]
-
-    def similarity(a, b):
-        domain = a[0] + b[0]
-        return (a[3].dot(b[3]) - offsets[domain]) * scales[domain]
-
-    losses: dict[tuple[int, int], list[Tensor]] = {}
-    for i in everything:
-        negatives = [torch.exp(similarity(i, n)) for n in everything if n[2] != i[2]]
-        for p in everything:
-            if p[2] == i[2] and p is not i:
-                positive = torch.exp(similarity(i, p))
-                loss = -torch.log(positive / (positive + sum(negatives)))
-                losses.setdefault((i[0], p[0]), []).append(loss)
-    if pair_weight == "uniform":
-        every = [loss for group in losses.values() for loss in group]
-        return sum(every) / len(every)
-    return sum(sum(group) / len(group) for group in losses.values()) / len(losses)
+from tests.helpers.formulas import mp_nce, relative_error, with_gradients
 
 
 def _inputs(image_views, text_views, n=5):

@@ -1,21 +1,8 @@
 import pytest
 import torch
-from torch import Tensor
 
 from cyclip_pl.losses.nt_xent import nt_xent_loss
-from tests.losses.formulas import unit_rows, with_gradients
-
-
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR's loss over the rows of both views, row by row."""
-    rows, n = [*first, *second], len(first)
-    total = first.new_zeros(())
-    for i, row in enumerate(rows):
-        others = [k for k in range(2 * n) if k != i]
-        scores = {k: row.dot(rows[k]) / temperature for k in others}
-        partner = i + n if i < n else i - n
-        total = total - scores[partner] + torch.logsumexp(torch.stack(list(scores.values())), 0)
-    return total / (2 * n)
+from tests.helpers.formulas import nt_xent, unit_rows, with_gradients
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 5), (7, 4)])

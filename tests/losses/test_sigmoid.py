@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from cyclip_pl.losses.sigmoid import sigmoid_loss
-from tests.losses import formulas
-from tests.losses.formulas import relative_error, unit_rows, with_gradients
+from tests.helpers import formulas
+from tests.helpers.formulas import relative_error, unit_rows, with_gradients
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 5), (7, 4), (13, 32)])

@@ -19,7 +19,7 @@ from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.nt_xent import nt_xent_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
 from tests.helpers.distributed import run_distributed
-from tests.losses.formulas import relative_error, saved_bytes, with_gradients
+from tests.helpers.formulas import relative_error, saved_bytes, with_gradients
 
 # By name: the loss of (image views, text views, three scalars, three more) in a form.
 LOSSES = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from cyclip_pl.metrics.alignment import CaptionAlignment, LabelAlignment
-from tests.helpers.metric_loops import dot, square
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
+from tests.helpers.loops import dot, square
 
 
 def test_equal_loops() -> None:

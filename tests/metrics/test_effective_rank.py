@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.metrics.effective_rank import EffectiveRank
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
 
 
 def naive_effective_rank(x: Tensor) -> float:

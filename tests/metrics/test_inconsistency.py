@@ -4,7 +4,7 @@ import pytest
 
 from cyclip_pl.losses.consistency import consistency_terms
 from cyclip_pl.metrics.inconsistency import Inconsistency
-from tests.losses.formulas import cross_modal, in_modal, unit_rows
+from tests.helpers.formulas import cross_modal, in_modal, unit_rows
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (40, 5)])

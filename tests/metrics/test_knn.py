@@ -9,7 +9,7 @@ from torch.nn.functional import normalize, one_hot
 
 from cyclip_pl.metrics.knn import KNNAccuracy, knn_predictions
 from cyclip_pl.metrics.neighbours import labels_of_nearest
-from tests.metrics.test_neighbours import naive_majority, naive_nearest
+from tests.helpers.loops import naive_majority, naive_nearest
 
 
 def predictions(

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cyclip_pl.metrics.modality_gap import ModalityGap
-from tests.helpers.metric_loops import square
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
+from tests.helpers.loops import square
 
 
 def test_equals_loops_for_unequal_numbers() -> None:

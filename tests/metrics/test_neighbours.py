@@ -4,42 +4,11 @@ import math
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from cyclip_pl.metrics.neighbours import labels_of_nearest, majority, nearest
-
-
-def cosine(a: list[float], b: list[float]) -> float:
-    """In double precision, rounded once to single."""
-    length = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
-    return float(
-        np.float32(sum(x * y for x, y in zip(a, b, strict=True)) / length if length else 0)
-    )
-
-
-def naive_nearest(
-    query: Tensor, train: Tensor, k: int
-) -> tuple[list[list[float]], list[list[int]]]:
-    cosines, rows = [], []
-    for q in query.tolist():
-        all_of_them = [cosine(q, t) for t in train.tolist()]
-        order = sorted(range(len(train)), key=lambda m: (-all_of_them[m], m))[:k]
-        cosines.append([all_of_them[m] for m in order])
-        rows.append(order)
-    return cosines, rows
-
-
-def naive_majority(labels: list[int]) -> int:
-    """Drop the farthest until one label is the most frequent."""
-    while True:
-        counts = {label: labels.count(label) for label in labels}
-        modes = [label for label, count in counts.items() if count == max(counts.values())]
-        if len(modes) == 1:
-            return modes[0]
-        labels = labels[:-1]
+from tests.helpers.loops import naive_majority, naive_nearest
 
 
 @pytest.mark.parametrize(("query_chunk", "train_chunk"), [(1, 1), (3, 7), (256, 16384)])

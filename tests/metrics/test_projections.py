@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from cyclip_pl.metrics import projections
 from cyclip_pl.metrics.projections import JointPCA, SimilarityHistogram, project
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
 
 
 def similarity_histograms(

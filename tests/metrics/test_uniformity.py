@@ -7,8 +7,8 @@ import torch
 
 from cyclip_pl.metrics import uniformity
 from cyclip_pl.metrics.uniformity import CaptionUniformity, LabelUniformity
-from tests.helpers.metric_loops import dot, square
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
+from tests.helpers.loops import dot, square
 
 Rows = list[list[float]]
 

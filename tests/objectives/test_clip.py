@@ -6,9 +6,9 @@ import torch
 from cyclip_pl.objectives.clip import CLIP
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
+from tests.helpers import formulas
 from tests.helpers.embeddings import embeddings
-from tests.losses import formulas
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
 
 
 def test_total_is_the_contrastive_loss_at_its_own_scale():

@@ -11,7 +11,7 @@ from tests.helpers.composed import choices, composed
 from tests.helpers.contract import assert_has_test, assert_keys_are_arguments
 from tests.helpers.distributed import run_distributed
 from tests.helpers.embeddings import embeddings, mapped, of_rank, run
-from tests.losses.formulas import relative_error
+from tests.helpers.formulas import relative_error
 
 NAMES = choices("objective")
 

@@ -5,9 +5,9 @@ from hydra.utils import instantiate
 from cyclip_pl.objectives.clip import CLIP
 from cyclip_pl.objectives.cyclip import CyCLIP
 from cyclip_pl.types import Embeddings
+from tests.helpers import formulas
 from tests.helpers.composed import composed
-from tests.losses import formulas
-from tests.losses.formulas import unit_rows
+from tests.helpers.formulas import unit_rows
 
 
 def _terms(objective, n=6, d=4):

@@ -4,9 +4,9 @@ import torch
 from cyclip_pl.objectives.cysiglip import CySigLIP
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.objectives.siglip import SigLIP
+from tests.helpers import formulas
 from tests.helpers.embeddings import embeddings, run
-from tests.losses import formulas
-from tests.losses.formulas import with_gradients
+from tests.helpers.formulas import with_gradients
 
 
 def test_total_and_gradients_are_sigmoid_and_consistency():

@@ -7,7 +7,7 @@ from cyclip_pl.objectives.clip import CLIP
 from cyclip_pl.objectives.hn_clip import HardNegativeCLIP
 from cyclip_pl.objectives.needs import Needs
 from tests.helpers.embeddings import embeddings, run
-from tests.losses.formulas import with_gradients
+from tests.helpers.formulas import with_gradients
 
 
 def _formula(image, text, log_scale, alpha, beta, top_k):

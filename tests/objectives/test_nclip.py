@@ -6,8 +6,7 @@ from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.projectors.clusters import Clusters
 from cyclip_pl.types import Features
 from tests.helpers.embeddings import embeddings, run
-from tests.losses.formulas import with_gradients
-from tests.losses.test_clusters import cluster_terms
+from tests.helpers.formulas import cluster_terms, with_gradients
 
 
 @pytest.mark.parametrize("stop_gradient", [True, False])

@@ -4,10 +4,10 @@ from hydra.utils import instantiate
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.objectives.siglip import SigLIP
 from cyclip_pl.types import Embeddings
+from tests.helpers import formulas
 from tests.helpers.composed import composed
 from tests.helpers.embeddings import embeddings, run
-from tests.losses import formulas
-from tests.losses.formulas import with_gradients
+from tests.helpers.formulas import with_gradients
 
 
 def test_total_and_gradients_are_the_papers():

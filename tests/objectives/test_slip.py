@@ -4,10 +4,9 @@ import torch
 from cyclip_pl.objectives.clip import CLIP
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.objectives.slip import SLIP
+from tests.helpers import formulas
 from tests.helpers.embeddings import embeddings, run
-from tests.losses import formulas
-from tests.losses.formulas import with_gradients
-from tests.losses.test_nt_xent import nt_xent
+from tests.helpers.formulas import nt_xent, with_gradients
 
 
 @pytest.mark.parametrize("views", [2, 3])

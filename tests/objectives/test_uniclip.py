@@ -4,8 +4,7 @@ import torch
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.objectives.uniclip import UniCLIP
 from tests.helpers.embeddings import embeddings, run
-from tests.losses.formulas import with_gradients
-from tests.losses.test_mp_nce import mp_nce
+from tests.helpers.formulas import mp_nce, with_gradients
 
 
 def _moved(**settings) -> UniCLIP:

@@ -2,10 +2,9 @@ import pytest
 import torch
 
 from cyclip_pl.objectives.xclip import XCLIP
+from tests.helpers import formulas
 from tests.helpers.embeddings import embeddings, run
-from tests.losses import formulas
-from tests.losses.formulas import with_gradients
-from tests.losses.test_clusters import cluster_terms
+from tests.helpers.formulas import cluster_terms, with_gradients
 
 
 def test_total_and_gradients_are_the_papers():

@@ -5,17 +5,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from cyclip_pl.evaluation.probes.adamw_probe import adamw_probe
 from cyclip_pl.evaluation.probes.linear_classifier import accuracy
-
-
-def blobs(samples: int, classes: int, seed: int, spread: float = 0.3) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    label = torch.arange(samples) % classes
-    noise = torch.randn(samples, classes, generator=generator)
-    return one_hot(label, classes) * 2.0 + spread * noise, label
+from tests.helpers.probes import blobs
 
 
 def naive(

@@ -15,7 +15,7 @@ from cyclip_pl.evaluation.probes.lbfgs_probe import (
 )
 from cyclip_pl.evaluation.probes.linear_classifier import accuracy, mean_per_class
 from cyclip_pl.evaluation.probes.row_splits import hold_out
-from tests.evaluation.probes.test_adamw_probe import blobs
+from tests.helpers.probes import blobs
 
 
 def naive_objective(parameters: Tensor, feature: Tensor, label: Tensor, l2: float) -> Tensor:

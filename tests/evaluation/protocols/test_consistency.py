@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from cyclip_pl.evaluation.protocols.consistency import agree, majority_labels
-from tests.metrics.test_neighbours import naive_majority, naive_nearest
+from tests.helpers.loops import naive_majority, naive_nearest
 
 
 def consistency_scores(

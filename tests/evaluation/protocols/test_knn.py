@@ -8,7 +8,7 @@ from torch.nn.functional import normalize, one_hot
 
 from cyclip_pl.evaluation.probes.linear_classifier import accuracy
 from cyclip_pl.evaluation.protocols.knn import knn_predictions
-from tests.metrics.test_neighbours import naive_majority, naive_nearest
+from tests.helpers.loops import naive_majority, naive_nearest
 
 
 def naive_weighted(cosines: list[float], labels: list[int], temperature: float) -> int:

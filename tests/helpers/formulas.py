@@ -98,3 +98,63 @@ def sigmoid(image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | f
             score = scale * image[j].dot(text[k]) + bias
             total = total + torch.log1p(torch.exp(-z * score))
     return total / n
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """SimCLR's loss over the rows of both views, row by row."""
+    rows, n = [*first, *second], len(first)
+    total = first.new_zeros(())
+    for i, row in enumerate(rows):
+        others = [k for k in range(2 * n) if k != i]
+        scores = {k: row.dot(rows[k]) / temperature for k in others}
+        partner = i + n if i < n else i - n
+        total = total - scores[partner] + torch.logsumexp(torch.stack(list(scores.values())), 0)
+    return total / (2 * n)
+
+
+def mp_nce(
+    image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor, pair_weight: str
+) -> Tensor:
+    """Pair by pair, in exponentials, as the paper writes it."""
+    everything = [
+        (modality, view, sample, views[view, sample])
+        for modality, views in enumerate((image, text))
+        for view in range(len(views))
+        for sample in range(views.shape[1])
+    ]
+
+    def similarity(a, b):
+        domain = a[0] + b[0]
+        return (a[3].dot(b[3]) - offsets[domain]) * scales[domain]
+
+    losses: dict[tuple[int, int], list[Tensor]] = {}
+    for i in everything:
+        negatives = [torch.exp(similarity(i, n)) for n in everything if n[2] != i[2]]
+        for p in everything:
+            if p[2] == i[2] and p is not i:
+                positive = torch.exp(similarity(i, p))
+                loss = -torch.log(positive / (positive + sum(negatives)))
+                losses.setdefault((i[0], p[0]), []).append(loss)
+    if pair_weight == "uniform":
+        every = [loss for group in losses.values() for loss in group]
+        return sum(every) / len(every)
+    return sum(sum(group) / len(group) for group in losses.values()) / len(losses)
+
+
+def cluster_terms(
+    log_p: Tensor, log_q: Tensor, stop_gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """½[CE(p,q) + CE(q,p)], ½ mean[H(p) + H(q)], ½[H(p̄) + H(q̄)], cluster by cluster."""
+    n, clusters = log_p.shape
+    cross_entropy = entropy = of_mean = log_p.new_zeros(())
+    for a, b in ((log_p, log_q), (log_q, log_p)):
+        for k in range(clusters):
+            mean = log_p.new_zeros(())
+            for j in range(n):
+                target = a[j, k].exp()
+                entropy = entropy - target * a[j, k] / (2 * n)
+                mean = mean + target / n
+                target = target.detach() if stop_gradient else target
+                cross_entropy = cross_entropy - target * b[j, k] / (2 * n)
+            of_mean = of_mean - mean * mean.log() / 2
+    return cross_entropy, entropy, of_mean

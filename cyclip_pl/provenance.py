@@ -1,0 +1,93 @@
+"""What made a result: the code, the packages, the command, the device and the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cyclip_pl import __version__, files
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_PACKAGES = ("torch", "lightning", "open_clip_torch", "torchmetrics", "webdataset", "hydra-core")
+
+
+def provenance(device: Any) -> dict[str, Any]:
+    """Plain containers that say what this process is and when it asked.
+
+    Args:
+        device: The `torch.device` that computes.
+    """
+    return {
+        "cyclip_pl": __version__,
+        "git": git_revision(_CHECKOUT),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "command": shlex.join(sys.argv),
+        "device": _device_name(device),
+        "cpu": _cpu_name(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def write_provenance(folder: Path, made_by: dict[str, Any]) -> None:
+    """Write `provenance.json`, which stands beside `metrics.json`."""
+    with files.atomic(folder / "provenance.json") as partial:
+        partial.write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def git_revision(checkout: Path) -> dict[str, Any] | None:
+    """The commit of a checkout and whether files differ from it; None outside a checkout.
+
+    Only a repository whose root is `checkout` counts: an installed package may lie inside the
+    repository of something else.
+    """
+    if not (checkout / ".git").exists():
+        return None
+    # Within a hook of another repository, git's own variables would point there.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), "--no-optional-locks", *arguments]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    try:
+        revision = git("rev-parse", "HEAD")
+        return {"revision": revision, "dirty": bool(git("status", "--porcelain", "-unormal"))}
+    except (OSError, subprocess.SubprocessError):  # no git here, or it refuses the folder
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device_name(device: Any) -> str:
+    if device.type == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):  # not Linux, or not x86
+        return platform.processor() or platform.machine()
