@@ -237,7 +237,10 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
         ({"datasets": [3]}, r"^evaluation\.zs\.datasets=3: must be a list"),
         ({"datasets": ["a/x", "b/x"]}, r"^evaluation\.zs\.datasets: two sets are called x"),
         ({"datasets": {"a/b": "x"}}, r"^evaluation\.zs\.datasets: 'a/b' cannot name a set"),
-        ({"datasets": {"a": None}}, r"^evaluation\.zs\.datasets: a must be a folder, a URL or a name"),
+        (
+            {"datasets": {"a": None}},
+            r"^evaluation\.zs\.datasets: a must be a folder, a URL or a name",
+        ),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
