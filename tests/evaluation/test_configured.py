@@ -35,22 +35,22 @@ def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Pa
         "trainer.max_steps=2",
         run_dir=tmp_path,
     )
-    figures = train(config)
+    metrics = train(config)
     for name in (
-        "shapes/zero_shot/top1",
+        "shapes/zero_shot/acc1",
         "captions/retrieval/text_to_image_r5",
         "shapes/consistency/k30",
         "shapes/knn/weighted_k20",
         "shapes/linear_probe/adamw_acc1",
         "shapes/linear_probe/lbfgs_5_shot_mean_per_class_recall",
-        "shapes/hierarchy/coarse_top3",
+        "shapes/hierarchy/coarse_acc3",
         "moved/robustness/drop",
     ):
-        assert 0 <= figures[name] <= 1, name
-    assert figures["captions/geometry/image_effective_rank"] >= 1
-    assert figures["shapes/knn/train_samples"] == 96
-    assert "shapes/knn/weighted_k100" not in figures
-    assert json.loads((tmp_path / "metrics.json").read_text()) == figures
+        assert 0 <= metrics[name] <= 1, name
+    assert metrics["captions/geometry/image_effective_rank"] >= 1
+    assert metrics["shapes/knn/train_samples"] == 96
+    assert "shapes/knn/weighted_k100" not in metrics
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     rows = (tmp_path / "csv" / "metrics.csv").read_text().splitlines()
     assert "shapes/knn/weighted_k20" in rows[0], "its own cadence"
 
@@ -89,28 +89,28 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
         config_name="eval",
     )
     results = run(build(config.evaluation).values(), FeatureStore(TinyNet()))
-    figures = results.figures
+    metrics = results.metrics
     for name in sets:
-        for figure in (
-            "zero_shot/top1",
+        for metric in (
+            "zero_shot/acc1",
             "consistency/k10",
             "knn/weighted_k10",
             "linear_probe/lbfgs_mean_per_class_recall",
             "geometry/alignment",
         ):
-            assert f"{name}/{figure}" in figures
+            assert f"{name}/{metric}" in metrics
         found = results.details[f"{name}/linear_probe"]["protocol"]
         own = "mean_per_class_recall" if name == "oxford_pets" else "acc1"
         for evaluation in ("linear_probe", "knn", "zero_shot"):
             assert results.details[f"{name}/{evaluation}"]["protocol"]["metric"] == own
         assert found["search"] == ("a part of each class" if name == "oxford_pets" else "val")
-    assert {name for name in sets if f"{name}/hierarchy/fine_top1" in figures} == {"wds", "shards"}
+    assert {name for name in sets if f"{name}/hierarchy/fine_acc1" in metrics} == {"wds", "shards"}
     assert {
-        name for name in sets if f"{name}/knn/weighted_k10_mean_per_class_recall" in figures
+        name for name in sets if f"{name}/knn/weighted_k10_mean_per_class_recall" in metrics
     } == {"oxford_pets"}
-    assert figures["oxford_pets/robustness/samples"] == 15
-    equal = {k.split("/", 1)[1]: v for k, v in figures.items() if k.startswith("wds/")}
-    of_shards = {k.split("/", 1)[1]: v for k, v in figures.items() if k.startswith("shards/")}
+    assert metrics["oxford_pets/robustness/samples"] == 15
+    equal = {k.split("/", 1)[1]: v for k, v in metrics.items() if k.startswith("wds/")}
+    of_shards = {k.split("/", 1)[1]: v for k, v in metrics.items() if k.startswith("shards/")}
     assert of_shards == {k: v for k, v in equal.items() if not k.startswith("robustness")}
 
 
