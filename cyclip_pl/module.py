@@ -75,8 +75,9 @@ class ContrastiveModule(L.LightningModule):
                 f"microbatch={self.microbatch}: {type(strategy).__name__} does not keep whole"
                 " parameters on each device; set microbatch=null, or trainer=default or ddp"
             )
-        algorithm = self.trainer.gradient_clip_algorithm
-        checks.one_of("trainer.gradient_clip_algorithm", algorithm, ["norm"], optional=True)
+        clip = self.trainer.gradient_clip_algorithm
+        name = clip and clip.value
+        checks.one_of("trainer.gradient_clip_algorithm", name, ["norm"], optional=True)
 
     def embed(self, batch: Batch) -> Embeddings:
         """Images and tokens → the embeddings that the objective sees."""

@@ -74,16 +74,16 @@ def train(config: DictConfig) -> dict[str, float]:
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
-    figures = {
+    metrics = {
         **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
     }
     if trainer.is_global_zero:
-        write_metrics(folder, figures)
+        write_metrics(folder, metrics)
         print_table(evaluation.metrics)
         print(f"run folder: {folder}")
-    return figures
+    return metrics
 
 
 def _instances(config: DictConfig, group: str) -> list[Any]:
