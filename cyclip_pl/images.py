@@ -1,4 +1,8 @@
-"""Pictures from strangers: bytes -> RGB."""
+"""Images from strangers: the only place that decodes them.
+
+One list of kinds and one limit for training, evaluation and preparation. EXIF orientation is
+ignored, as open_clip and clip_benchmark ignore it; `data.prepare` turns such images upright.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +11,102 @@ import io
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.data.skipped import Unusable, first_line
+from cyclip_pl.files import reason
 
-# Named, because Pillow would otherwise try every plugin, and some start other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Pillow's name of each kind, and the extensions of its members in shards. Without a list Pillow
+# tries every plugin, and some of them start other programs.
+FORMATS = {
+    "JPEG": ("jpg", "jpeg"),
+    "PNG": ("png",),
+    "WEBP": ("webp",),
+    "GIF": ("gif",),
+    "BMP": ("bmp",),
+    "TIFF": ("tif", "tiff"),
+    "PPM": ("ppm", "pgm", "pbm"),
+}
+EXTENSIONS = tuple(extension for extensions in FORMATS.values() for extension in extensions)
 MAX_PIXELS = 1 << 26
 
+# What every model's preprocessing can convert; deeper images are scaled to 8 bits.
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
-class TooLarge(ValueError):
-    """More pixels than a training picture can sensibly have."""
+
+class Undecodable(ValueError):
+    """Bytes that are not an image, or not one that is read here; the text is one line."""
+
+    reason = "undecodable image"
+    """What training counts it under."""
+
+
+class TooLarge(Undecodable):
+    """An image of more than `MAX_PIXELS` pixels."""
+
+    reason = "image too large"
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The image in its own mode, its pixels loaded; 16 bits per channel are scaled to 8.
+
+    The first image if there are several, such as in the JPEGs of phones or an animation. `format`
+    is a key of `FORMATS`.
+
+    Raises:
+        TooLarge: It has more than `MAX_PIXELS` pixels; checked before decoding.
+        Undecodable: It is broken, or of another kind.
+    """
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        check_size(image.width, image.height)
+        image.load()
+    except Undecodable:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooLarge(reason(error)) from error
+    except Image.UnidentifiedImageError as error:
+        raise Undecodable(f"not an image of these kinds: {', '.join(FORMATS)}") from error
+    except Exception as error:  # Pillow raises nearly anything for broken bytes
+        raise Undecodable(f"broken image: {reason(error)}") from error
+    kind = "JPEG" if image.format == "MPO" else image.format
+    image = _eight_bits(image)
+    if image.mode not in _MODES:
+        raise Undecodable(f"{kind} image of colour mode {image.mode}, which is not read")
+    image.format = kind
+    return image
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise TooLarge where there are more than `MAX_PIXELS` pixels."""
+    if width * height > MAX_PIXELS:
+        raise TooLarge(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """The picture in RGB, transparency on white; an EXIF orientation is ignored, as in open_clip.
-
-    Raises:
-        TooLarge: it would decode to more than `MAX_PIXELS`.
-        Exception: whatever Pillow raises for what is not a picture.
-    """
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise TooLarge(str(error)) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise TooLarge(f"{image.width} x {image.height} pixels")
-    image.load()
-    return to_rgb(image)
-
-
-def usable_image(data: bytes) -> Image.Image:
-    """As `decode_image`.
-
-    Raises:
-        Unusable: with its reason.
-    """
-    try:
-        return decode_image(data)
-    except TooLarge as error:
-        raise Unusable("image too large", str(error)) from error
-    except Exception as error:  # Pillow raises nearly anything for broken bytes
-        raise Unusable("undecodable image", first_line(error)) from error
+    """As `open_image`, in RGB."""
+    return to_rgb(open_image(data))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB: transparency on white, 16 bits a channel brought to 8."""
+    """Any mode → RGB: transparency on white, 16 bits per channel scaled to 8."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode == "La":  # Pillow converts it to nothing but this
+    image = _eight_bits(image)
+    if image.mode == "La":  # Pillow converts it to nothing else
         image = image.convert("LA")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
         flat = Image.new("RGBA", image.size, "white")
-        flat.alpha_composite(rgba)
+        flat.alpha_composite(image.convert("RGBA"))
         return flat.convert("RGB")
-    if image.mode.startswith("I"):
-        # Grey of 16 bits; Pillow's conversion would clip it at 255.
-        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits by its high byte, which Pillow would clip at 255; floats are clipped."""
+    if image.mode == "F":
+        return image.convert("L")
+    if not image.mode.startswith("I"):
+        return image
+    pixels = np.asarray(image)
+    grey = Image.fromarray((pixels >> 8).clip(0, 255).astype(np.uint8))
+    if (transparent := image.info.get("transparency")) is not None:
+        grey.putalpha(Image.fromarray(np.where(pixels == transparent, 0, 255).astype(np.uint8)))
+    return grey

@@ -16,10 +16,11 @@ from cyclip_pl.data.epochs import NothingToRead, Reader, Stream
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import RawSample, ShardReader
-from cyclip_pl.data.skipped import Tally, Unusable
+from cyclip_pl.data.skipped import SkipCounter, SkippedSample
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
 from cyclip_pl.data.urls import name_all
 from cyclip_pl.data.views.interface import ViewedSample, Views
+from cyclip_pl.images import Undecodable
 from cyclip_pl.types import Batch
 
 # A stream of which less than 1 % is usable is an error, told after this many unusable samples.
@@ -76,7 +77,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         self.unreadable = unreadable
         # In shared memory: persistent workers keep their copy of everything else.
         self.start = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._tally = Tally()
+        self._skipped = SkipCounter()
         self._decode = DecodeCache(decoder) if keep else decoder
         self._read_shard = ShardReader(decoder.caption_extension, keep)
 
@@ -100,7 +101,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
     def _epoch(self, reader: Reader) -> Iterator[Batch]:
         if reader.rank == reader.worker == 0:
             for url, problem in self.unreadable:
-                self._tally.add("broken shard", url, problem)
+                self._skipped.add("broken shard", url, problem)
         quota = batches_of_worker(self.batches(), reader.workers, reader.worker)
         if quota == 0:
             return
@@ -119,12 +120,12 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         for turn in count():
             usable = unusable = 0
             found: dict[str, None] = {}
-            for raw in self.stream.samples(reader, turn, self._read_shard, self._tally):
+            for raw in self.stream.samples(reader, turn, self._read_shard, self._skipped):
                 try:
                     picture, captions = self._decode(raw)
                     viewed = self.views(picture, captions, self._generator(reader, raw))
-                except Unusable as error:
-                    self._tally.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
+                except (SkippedSample, Undecodable) as error:
+                    self._skipped.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
                     found.update(dict.fromkeys(raw.members))
                     if unusable >= _PATIENCE and usable < _LEAST_USABLE * unusable:
@@ -144,7 +145,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         members = " ".join(f".{name}" for name in list(found)[:8]) or "no members"
         where = name_all(self.stream.urls)
         return (
-            f"data.train.shards: {share} sample in {where}: {self._tally.describe()}; "
+            f"data.train.shards: {share} sample in {where}: {self._skipped.describe()}; "
             f"found {members}; expected {self.decoder.expects()}"
         )
 
@@ -159,5 +160,5 @@ class BatchStream(IterableDataset["Batch | Failure"]):
             images=default_collate(images).view(views, len(samples), *images[0].shape),
             texts=tokens.view(self.views.text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
-            skipped=self._tally.take(),
+            skipped=self._skipped.take(),
         )

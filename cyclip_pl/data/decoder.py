@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from cyclip_pl.data.jpeg import Jpeg
 from cyclip_pl.data.lazy_image import Picture
-from cyclip_pl.data.shard_reader import IMAGE_EXTENSIONS, RawSample
-from cyclip_pl.data.skipped import Unusable, first_line
-from cyclip_pl.images import usable_image
+from cyclip_pl.data.shard_reader import RawSample
+from cyclip_pl.data.skipped import SkippedSample
+from cyclip_pl.files import reason
+from cyclip_pl.images import EXTENSIONS, decode_image
 
 # Beyond any context length; a tokenizer would take minutes for a member of many megabytes.
 _MAX_CHARACTERS = 10_000
@@ -42,7 +43,7 @@ class Decoder:
 
     def expects(self) -> str:
         """What a sample must hold, in words."""
-        images = " ".join(f".{extension}" for extension in IMAGE_EXTENSIONS)
+        images = " ".join(f".{extension}" for extension in EXTENSIONS)
         if self.caption_key is None:
             return (
                 f"an image ({images}) and a caption (.txt; data.caption_key names a key of .json)"
@@ -52,16 +53,16 @@ class Decoder:
     def __call__(self, sample: RawSample) -> tuple[Picture, list[str]]:
         """
         Raises:
-            Unusable: with its reason. A JPEG may raise it only when it is viewed.
+            SkippedSample: with its reason. A JPEG may raise it only when it is viewed.
         """
         if sample.image is None:
-            raise Unusable("missing image")
+            raise SkippedSample("missing image")
         if sample.caption is None:
-            raise Unusable("missing caption")
+            raise SkippedSample("missing caption")
         captions = self.captions(sample.caption)
         keep = _KEEP[self.images]
         jpeg = Jpeg.open(sample.image, keep) if keep else None
-        return jpeg or usable_image(sample.image), captions
+        return jpeg or decode_image(sample.image), captions
 
     def captions(self, data: bytes) -> list[str]:
         """The captions in the bytes of a `txt` or `json` member, at least one, none empty."""
@@ -69,20 +70,22 @@ class Decoder:
         captions = [text.strip()[:_MAX_CHARACTERS] for text in texts]
         captions = [caption for caption in captions if caption]
         if not captions:
-            raise Unusable("empty caption")
+            raise SkippedSample("empty caption")
         return captions
 
     def _from_json(self, data: bytes) -> list[str]:
         try:
             table = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise Unusable("unreadable json", first_line(error)) from error
+            raise SkippedSample("unreadable json", reason(error)) from error
         found = table.get(self.caption_key) if isinstance(table, dict) else None
         if found is None:
-            raise Unusable("missing caption", f"no {self.caption_key!r} in its json")
+            raise SkippedSample("missing caption", f"no {self.caption_key!r} in its json")
         texts = [found] if isinstance(found, str) else found
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise Unusable("missing caption", f"{self.caption_key!r} is not text, nor a list of it")
+            raise SkippedSample(
+                "missing caption", f"{self.caption_key!r} is not text, nor a list of it"
+            )
         return texts
 
 
@@ -90,4 +93,4 @@ def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Unusable("unreadable caption", "not UTF-8") from error
+        raise SkippedSample("unreadable caption", "not UTF-8") from error

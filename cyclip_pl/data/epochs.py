@@ -19,7 +19,7 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.settings import Shuffle
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from cyclip_pl.data.shuffle import shuffled
-from cyclip_pl.data.skipped import Tally
+from cyclip_pl.data.skipped import SkipCounter
 
 # Shards in a row that give nothing, before an endless stream is given up.
 _FRUITLESS = 16
@@ -70,9 +70,9 @@ class Stream(Protocol):
         ...
 
     def samples(
-        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+        self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
-        """A reader's samples, shuffled; lost shards go to `tally`.
+        """A reader's samples, shuffled; lost shards go to `skipped`.
 
         Args:
             turn: 0, then 1, 2, ... where the samples of the turns before were not enough.
@@ -101,13 +101,13 @@ class ExactEpochs:
         return self.total // ranks // self.batch_size
 
     def samples(
-        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+        self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
-        raw = self._in_order(reader, turn, read_shard, tally)
+        raw = self._in_order(reader, turn, read_shard, skipped)
         return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
 
     def _in_order(
-        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+        self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
         sizes = [size or 0 for size in self.shards.sizes]
         order: Sequence[int] = range(len(sizes))
@@ -133,11 +133,11 @@ class ExactEpochs:
                     uncounted = sum(1 for _ in whole) if read == size else 0
                 if uncounted:
                     detail = f"it was counted as {size} samples and holds {size + uncounted}"
-                    tally.add("uncounted sample", url, detail, uncounted)
+                    skipped.add("uncounted sample", url, detail, uncounted)
             except BrokenShard as error:
                 problem = str(error)
             if read < piece.stop:
-                tally.add("broken shard", url, problem, piece.stop - read)
+                skipped.add("broken shard", url, problem, piece.stop - read)
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,16 @@ class ResampledEpochs:
         return self.samples_per_epoch // ranks // self.batch_size
 
     def samples(
-        self, reader: Reader, turn: int, read_shard: ShardReader, tally: Tally
+        self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
-        raw = self._mixed(reader, read_shard, tally)
+        raw = self._mixed(reader, read_shard, skipped)
         return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
 
-    def _mixed(self, reader: Reader, read_shard: ShardReader, tally: Tally) -> Iterator[RawSample]:
+    def _mixed(
+        self, reader: Reader, read_shard: ShardReader, skipped: SkipCounter
+    ) -> Iterator[RawSample]:
         endless = [
-            self._endless(reader, index, read_shard, tally) for index in range(len(self.sources))
+            self._endless(reader, index, read_shard, skipped) for index in range(len(self.sources))
         ]
         if len(endless) == 1:
             yield from endless[0]
@@ -186,11 +188,11 @@ class ResampledEpochs:
             yield next(endless[min(drawn, len(endless) - 1)])
 
     def _endless(
-        self, reader: Reader, index: int, read_shard: ShardReader, tally: Tally
+        self, reader: Reader, index: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
         source, rng = self.sources[index], reader.generator("draws", index)
         usable = [i for i, size in enumerate(source.sizes) if size != 0]
-        fruitless = 0
+        fruitless, most = 0, min(_FRUITLESS, 2 * len(usable))
         for draw in count():
             shard, start = usable[int(rng.random() * len(usable))], 0
             if draw == 0 and source.total is not None:
@@ -211,10 +213,10 @@ class ResampledEpochs:
             except BrokenShard as error:
                 problem, broken = str(error), True
             if broken:
-                tally.add("broken shard", url, problem, max(1, (size or 0) - read))
+                skipped.add("broken shard", url, problem, max(1, (size or 0) - read))
             fruitless = 0 if read > start else fruitless + 1
-            if fruitless == _FRUITLESS:
+            if fruitless == most:
                 raise NothingToRead(
-                    f"data.train.shards: {_FRUITLESS} shards in a row gave no sample, "
+                    f"data.train.shards: {most} shards in a row gave no sample, "
                     f"the last {url!r}: {problem}"
                 )

@@ -12,8 +12,7 @@ import simplejpeg
 import torch
 from PIL import Image
 
-from cyclip_pl.data.skipped import Unusable
-from cyclip_pl.images import MAX_PIXELS, usable_image
+from cyclip_pl.images import check_size, decode_image
 
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower, in whole pixels."""
@@ -54,7 +53,7 @@ class Jpeg:
         """None for what is left to Pillow: other formats, CMYK, and headers that cannot be read.
 
         Raises:
-            Unusable: it would decode to more than `MAX_PIXELS`.
+            TooLarge: It has more than `images.MAX_PIXELS` pixels.
         """
         if not data.startswith(b"\xff\xd8\xff"):
             return None
@@ -64,15 +63,14 @@ class Jpeg:
             return None
         if colours not in ("YCbCr", "Gray"):
             return None
-        if width * height > MAX_PIXELS:
-            raise Unusable("image too large", f"{width} x {height} pixels")
+        check_size(width, height)
         return cls(data, (width, height), keep)
 
     def whole(self) -> Image.Image:
         """All of it, RGB.
 
         Raises:
-            Unusable: it cannot be decoded; as `part` does.
+            Undecodable: It cannot be decoded; as `part` does.
         """
         return Image.fromarray(self._pixels(1))
 
@@ -113,7 +111,7 @@ class Jpeg:
             )
         except ValueError:
             # The codec stops at the least irregularity; what can be used is for Pillow to say.
-            pixels = np.array(usable_image(self._data).reduce(factor))
+            pixels = np.array(decode_image(self._data).reduce(factor))
         assert pixels.shape == (height, width, 3)
         return pixels
 

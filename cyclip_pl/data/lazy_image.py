@@ -19,7 +19,7 @@ def whole(picture: Picture) -> Image.Image:
     """All of it, RGB.
 
     Raises:
-        Unusable: a JPEG that cannot be decoded.
+        Undecodable: A JPEG that cannot be decoded.
     """
     return picture.whole() if isinstance(picture, Jpeg) else picture
 
@@ -52,7 +52,7 @@ def part(
         border: pixels put around the picture first, of grey value `fill`.
 
     Raises:
-        Unusable: a JPEG that cannot be decoded.
+        Undecodable: A JPEG that cannot be decoded.
     """
     small = is_small(box[2] - box[0], box[3] - box[1])
     if isinstance(picture, Jpeg) and not small:

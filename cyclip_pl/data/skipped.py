@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-class Unusable(Exception):
-    """A sample to leave out.
+class SkippedSample(Exception):
+    """A sample that training leaves out.
 
-    Attributes:
-        reason: what it is counted under in `Batch.skipped`.
+    Args:
+        reason: What it is counted under in `Batch.skipped`.
+        detail: More about this sample, for a message.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -20,21 +21,20 @@ class Unusable(Exception):
         self.reason = reason
 
 
-class Tally:
-    """Samples left out, by reason; the first of each reason is named in a warning."""
+class SkipCounter:
+    """Counts skipped samples by reason; a warning names the first of each reason."""
 
     def __init__(self) -> None:
         self._new: Counter[str] = Counter()
         self._all: Counter[str] = Counter()
 
     def add(self, reason: str, where: str, detail: str = "", count: int = 1) -> None:
-        """
-        Args:
-            where: the sample or the shard.
-        """
+        """Count `count` samples; `where` is the sample or the shard."""
         if reason not in self._all:
             because = f" ({detail})" if detail else ""
-            log.warning("left out, %s: %s%s; any more are only counted", reason, where, because)
+            logger.warning(
+                "skipped (%s): %s%s; further ones are counted, not listed", reason, where, because
+            )
         self._new[reason] += count
         self._all[reason] += count
 
@@ -46,9 +46,4 @@ class Tally:
     def describe(self) -> str:
         """All counts so far, in words."""
         counts = ", ".join(f"{reason} {count}" for reason, count in self._all.most_common())
-        return f"left out: {counts}" if counts else "nothing was left out"
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, or what it is called."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+        return f"skipped: {counts or 'nothing'}"

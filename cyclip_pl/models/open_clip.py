@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -29,10 +30,13 @@ class OpenCLIPModel(nn.Module):
         self.network = network
         self.tokenizer = tokenizer
         self.scale: float = network.logit_scale.exp().item()
-        # PIL image → float (3, H, W), normalised.
-        self.preprocess: Callable[[Any], Tensor] = image_transform_v2(
+        transform = image_transform_v2(
             PreprocessCfg(**network.visual.preprocess_cfg), is_train=False
         )
+        # PIL image → float (3, H, W), normalised. RGB first, as clip_benchmark does: Pillow resizes
+        # the colours of a palette without a filter.
+        transform.transforms.insert(0, _rgb)
+        self.preprocess: Callable[[Any], Tensor] = transform
 
     @property
     def device(self) -> torch.device:
@@ -51,6 +55,10 @@ class OpenCLIPModel(nn.Module):
         """Strings, or tokens (N, L) → unit-norm (N, D)."""
         tokens = texts if isinstance(texts, Tensor) else self.tokenizer(list(texts))
         return normalize(self.network.encode_text(tokens.to(self.device), normalize=False), dim=-1)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
 
 
 def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu") -> OpenCLIPModel:

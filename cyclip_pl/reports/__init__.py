@@ -1,1 +1,1 @@
-"""Run folders → tables, plots, one HTML page: reads files, never models."""
+"""Run folders → tables, plots, one HTML page; reads files, never models."""

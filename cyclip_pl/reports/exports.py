@@ -1,4 +1,4 @@
-"""The table as CSV, Markdown, and on the terminal."""
+"""The table as CSV, as Markdown, and on the terminal."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import io
 import re
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from cyclip_pl.console import new_table, show
+from cyclip_pl.reports.groups import Cell, Group, metric_names
 from cyclip_pl.reports.runs import Run, of_title, titles
-from cyclip_pl.reports.table import Cell, Group, figure_names
 
 
 def to_csv(runs: Sequence[Run]) -> str:
-    """Numbers as `metrics.json` has them, fractions and bounds too: a row a figure, a column a run.
+    """The numbers of `metrics.json` as they are: one row per metric, one column per run.
 
-    What a spreadsheet would take for a formula is a text to it, by an apostrophe.
+    A name that a spreadsheet would read as a formula begins with an apostrophe, so that it is text.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_no_formula(x) for x in ("dataset", "evaluation", "figure", *_names(runs))])
+    names = [run.name for run in runs]
+    writer.writerow([_no_formula(x) for x in ("dataset", "evaluation", "metric", *names)])
     for title in titles(runs, lambda run, title: True):
-        for figure in figure_names(runs, title):
-            values = [run.figures.get(title, {}).get(figure) for run in runs]
-            texts = [_no_formula(x) for x in (*of_title(title), figure)]
+        for metric in metric_names(runs, title):
+            values = [run.value(title, metric) for run in runs]
+            texts = [_no_formula(x) for x in (*of_title(title), metric)]
             writer.writerow([*texts, *("" if value is None else repr(value) for value in values)])
     return out.getvalue()
 
 
 def to_markdown(runs: Sequence[Run], groups: Sequence[Group]) -> str:
-    """A table in GitHub's Markdown, the best of a row in bold."""
+    """A table in GitHub's Markdown; the best of a row is bold."""
     lines = [
-        ["data set", "evaluation", "figure", *map(_markdown, _names(runs))],
+        ["data set", "evaluation", "metric", *(_markdown(run.name) for run in runs)],
         ["---"] * 3 + ["---:"] * len(runs),
     ]
     for group in groups:
         for number, row in enumerate(group.rows):
-            # Said once: a column of repetitions hides where a group begins.
+            # Written once: repetitions would hide where a group begins.
             named = (group.dataset, group.evaluation) if number == 0 else ("", "")
             lines.append(
                 [*map(_markdown, named), _markdown(row.label), *map(_markdown_cell, row.cells)]
@@ -51,9 +51,9 @@ def to_markdown(runs: Sequence[Run], groups: Sequence[Group]) -> str:
 def print_table(
     runs: Sequence[Run], groups: Sequence[Group], console: Console | None = None
 ) -> None:
-    """For a terminal, at its own width: a log file's 80 columns must cut no figure."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("figure")
+    """Print the table."""
+    table = new_table()
+    table.add_column("metric")
     for run in runs:
         table.add_column(Text(run.name), justify="right")
     for group in groups:
@@ -61,15 +61,7 @@ def print_table(
         for row in group.rows:
             cells = (Text(c.text, style="bold" if c.best else "") for c in row.cells)
             table.add_row(Text(f"  {row.label}"), *cells)
-    console = console or Console()
-    width = console.measure(table, options=console.options.update(width=10_000)).maximum
-    if width > console.width:
-        console = Console(file=console.file, width=width)
-    console.print(table)
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    return [run.name for run in runs]
+    show(table, console)
 
 
 def _no_formula(text: str) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 
 
 def write_run(
-    folder: Path, figures: Mapping[str, Any], details: Mapping[str, Any] | None = None
+    folder: Path, metrics: Mapping[str, Any], details: Mapping[str, Any] | None = None
 ) -> Path:
     """`metrics.json`, and `details/` by the titles of the evaluations."""
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(dict(figures)))
+    (folder / "metrics.json").write_text(json.dumps(dict(metrics)))
     for title, of_title in (details or {}).items():
         (folder / "details").mkdir(exist_ok=True)
         name = f"{title.replace('/', '_')}.json"
@@ -24,25 +24,25 @@ def write_run(
 
 
 def plausible_run(folder: Path, gain: float = 0.0, sets: tuple[str, ...] = ("birds",)) -> Path:
-    """A run with the data of every plot; more `gain`, better figures."""
+    """A run with the data for every plot; a higher `gain` gives better metrics."""
     generator = np.random.default_rng(0)
-    figures: dict[str, float] = {"train/seconds": 12.5}
+    metrics: dict[str, float] = {"train/seconds": 12.5}
     details: dict[str, Any] = {}
 
     def put(title: str, name: str, value: float) -> None:
-        figures[f"{title}/{name}"] = value
-        figures[f"{title}/{name}_low"] = value - 0.02
-        figures[f"{title}/{name}_high"] = value + 0.03
+        metrics[f"{title}/{name}"] = value
+        metrics[f"{title}/{name}_low"] = value - 0.02
+        metrics[f"{title}/{name}_high"] = value + 0.03
 
     for name in sets:
         for k in (1, 3, 10):
             put(f"{name}/consistency", f"k{k}", 0.4 + gain + 0.01 * k)
-        put(f"{name}/hierarchy", "coarse_top1", 0.5 + gain)
-        put(f"{name}/hierarchy", "fine_top1", 0.6 + gain / 2)
+        put(f"{name}/hierarchy", "coarse_acc1", 0.5 + gain)
+        put(f"{name}/hierarchy", "fine_acc1", 0.6 + gain / 2)
         geometry = {"modality_gap": 0.8 - gain, "in_modal_inconsistency": 4 - gain}
         geometry |= {"cross_modal_inconsistency": 2 - gain}
         geometry |= {"image_effective_rank": 40.5, "text_effective_rank": 30.5 + gain}
-        figures |= {f"{name}/geometry/{key}": value for key, value in geometry.items()}
+        metrics |= {f"{name}/geometry/{key}": value for key, value in geometry.items()}
         details[f"{name}/geometry"] = {
             "similarity": {"low": -1, "high": 1, "true": [0, 1, 4, 3], "other": [50, 40, 10, 0]},
             "pca": {
@@ -51,10 +51,10 @@ def plausible_run(folder: Path, gain: float = 0.0, sets: tuple[str, ...] = ("bir
                 "text": generator.normal(size=(10, 2)).tolist(),
             },
         }
-    put("photos/robustness", "accuracy", 0.5 + gain)
-    figures["photos/robustness/mean_accuracy"] = 0.3 + gain
-    put("drawings/robustness", "accuracy", 0.3 + gain)
-    figures["drawings/robustness/drop"] = 0.4
+    put("photos/robustness", "acc1", 0.5 + gain)
+    metrics["photos/robustness/mean_acc1"] = 0.3 + gain
+    put("drawings/robustness", "acc1", 0.3 + gain)
+    metrics["drawings/robustness/drop"] = 0.4
     line = {"slope": 0.8, "intercept": -0.1, "scale": "linear"}
     details["drawings/robustness"] = {"protocol": {"baseline": line}}
-    return write_run(folder, figures, details)
+    return write_run(folder, metrics, details)

@@ -22,7 +22,7 @@ from tests.helpers.run_folders import plausible_run
 
 @pytest.fixture(scope="session")
 def real_runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Folders of two models' evaluations, by what writes them in an evaluation run."""
+    """Folders of two models' evaluations, written by the code of an evaluation run."""
     shapes, captions = [str(world / "shapes")], [str(world / "captions")]
     folders = []
     for seed in range(2):
@@ -32,7 +32,7 @@ def real_runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
             Consistency(shapes),
             KNN(shapes, ks=[5]),
             Hierarchy(shapes),
-            Geometry(shapes, captions),
+            Geometry([*shapes, *captions]),
             Robustness(
                 shapes[0],
                 [str(world / "moved")],
@@ -42,7 +42,7 @@ def real_runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
         results = run(evaluations, FeatureStore(TinyNet(seed)))
         folder = tmp_path_factory.mktemp("runs") / f"seed{seed}"
         folder.mkdir()
-        write_metrics(folder, results.figures)
+        write_metrics(folder, results.metrics)
         write_details(folder, results)
         folders.append(folder)
     return folders
@@ -50,7 +50,7 @@ def real_runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 
 @pytest.fixture(scope="session")
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """With the data of every plot; the first has a second data set."""
+    """They have data for every plot; the first has a second data set."""
     folder = tmp_path_factory.mktemp("plausible")
     return [
         plausible_run(folder / "low", sets=("birds", "cars")),
@@ -60,7 +60,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def report(two_runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of their report."""
+    """The folder of the report on `two_runs`."""
     folder = tmp_path_factory.mktemp("report")
     compare(two_runs, folder)
     return folder

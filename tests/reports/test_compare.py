@@ -14,8 +14,8 @@ from tests.helpers.run_folders import write_run
 
 
 def test_the_command_reads_files_and_no_model(tmp_path: Path) -> None:
-    figures = {"birds/consistency/k1": 0.41, "birds/consistency/k3": 0.43}
-    folders = [write_run(tmp_path / name, figures) for name in "ab"]
+    metrics = {"birds/consistency/k1": 0.41, "birds/consistency/k3": 0.43}
+    folders = [write_run(tmp_path / name, metrics) for name in "ab"]
     code = (
         "import sys; from cyclip_pl.reports.__main__ import main; status = main(sys.argv[1:]); "
         "heavy = {'torch', 'lightning', 'matplotlib.pyplot'} & set(sys.modules); "
@@ -49,19 +49,19 @@ def test_the_same_runs_make_the_same_files(
 
 
 def test_names_and_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folders = [str(write_run(tmp_path / n, {"s/zero_shot/top1": 0.5})) for n in "ab"]
+    folders = [str(write_run(tmp_path / n, {"s/zero_shot/acc1": 0.5})) for n in "ab"]
     output = str(tmp_path / "out")
     assert main(["compare", *folders, "--output", output, "--names", "first run,second"]) == 0
     out = capsys.readouterr().out
     assert "first run" in out and "second" in out
-    assert "no consistency plot: no run has figures of evaluation=[consistency]" in out
+    assert "no consistency plot: no run has metrics of evaluation=[consistency]" in out
     assert "no pca plot: no run has details of evaluation=[geometry]" in out
-    assert (tmp_path / "out/table.csv").read_text().startswith("dataset,evaluation,figure,first")
+    assert (tmp_path / "out/table.csv").read_text().startswith("dataset,evaluation,metric,first")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "has no metrics.json"), ("\x1b", "metrics.json is no JSON"), ("[]", "JSON object")],
+    [(None, "has no metrics.json"), ("\x1b", "metrics.json is not JSON"), ("[]", "JSON object")],
 )
 def test_errors_are_one_line_and_write_nothing(
     content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -78,17 +78,21 @@ def test_errors_are_one_line_and_write_nothing(
 
 
 def test_an_output_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(tmp_path / "a", {"s/zero_shot/top1": 0.5})
+    write_run(tmp_path / "a", {"s/zero_shot/acc1": 0.5})
     file = tmp_path / "a/metrics.json"
     assert main(["compare", str(tmp_path / "a"), "--output", str(file)]) == 1
     assert str(file) in capsys.readouterr().err
 
 
-def test_without_matplotlib(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_package_that_is_missing(
+    package: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_run(tmp_path / "a", {})
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, package, None)
     assert main(["compare", str(tmp_path / "a"), "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
-    assert said == "error: reports need matplotlib: pip install 'cyclip-pl[reports]'\n"
+    assert said == f"error: reports need {package}: pip install 'cyclip-pl[reports]'\n"

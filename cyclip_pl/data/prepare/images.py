@@ -1,4 +1,4 @@
-"""One image file of a stranger: read, verified, resized if asked for."""
+"""One image file of a stranger: read, checked, turned upright, resized if asked for."""
 
 from __future__ import annotations
 
@@ -6,29 +6,25 @@ import io
 import stat
 from pathlib import Path
 
-EXTENSIONS = {
-    "JPEG": "jpg",
-    "PNG": "png",
-    "WEBP": "webp",
-    "GIF": "gif",
-    "BMP": "bmp",
-    "TIFF": "tif",
-}
-"""The formats that are opened, and what a member of each is called. Pillow knows more, among
-them some that start other programs."""
+from PIL import Image, ImageOps
+
+from cyclip_pl.files import reason
+from cyclip_pl.images import FORMATS, Undecodable, open_image
+
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
 
 def read_image(path: Path, shorter_side: int | None = None) -> tuple[str, bytes]:
-    """Extension and bytes of a decodable image.
+    """The member extension and the bytes of an image that training can decode.
 
-    The bytes are the file's own, unless it is larger than `shorter_side`, in pixels: then it is
-    resized (bicubic) and encoded again in its own format, JPEG and WebP at quality 95.
+    The bytes are the file's own, but for two cases. An image that its EXIF orientation turns is
+    turned upright, since training ignores the tag. An image larger than `shorter_side`, in pixels,
+    is resized (bicubic). Both are encoded again in their own format, JPEG and WebP at quality 95.
 
     Raises:
-        ValueError: missing, not a regular file, or not decodable; one line without the path.
+        ValueError: The file is missing, not a regular file, or not an image that training reads;
+            one line without the path.
     """
-    from PIL import Image
-
     try:
         # A pipe or a device would never end.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -39,30 +35,38 @@ def read_image(path: Path, shorter_side: int | None = None) -> tuple[str, bytes]
     except OSError as error:
         raise ValueError(f"unreadable file: {error.strerror}") from None
     try:
-        with Image.open(io.BytesIO(content), formats=tuple(EXTENSIONS)) as image:
-            image.load()
-            extension = EXTENSIONS[image.format or ""]
-            if shorter_side is not None and min(image.size) > shorter_side:
-                content = _resized(image, shorter_side)
-    except Exception as error:  # decoders raise what they like; the row is bad whatever it was
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise ValueError(f"undecodable: {' '.join(reason.split())}") from None
-    return extension, content
+        image = open_image(content)
+    except Undecodable as error:
+        raise ValueError(f"{error.reason}: {error}") from None
+    kind = image.format or ""
+    turned = _orientation(image) in range(2, 9)
+    larger = shorter_side is not None and min(image.size) > shorter_side
+    if turned or larger:
+        try:
+            upright = ImageOps.exif_transpose(image) if turned else image
+            content = _encoded(upright, kind, shorter_side if larger else None)
+        except Exception as error:  # damaged EXIF data raise almost anything
+            raise ValueError(f"cannot be written again as {kind}: {reason(error)}") from None
+    return FORMATS[kind][0], content
 
 
-def _resized(image, shorter_side: int) -> bytes:
-    from PIL import Image
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data raise almost anything, and training does not read them
+        return 1
 
-    kind = image.format
-    kept = {key: image.info[key] for key in ("exif", "icc_profile") if image.info.get(key)}
-    scale = shorter_side / min(image.size)
-    width, height = (max(shorter_side, round(side * scale)) for side in image.size)
+
+def _encoded(image: Image.Image, kind: str, shorter_side: int | None) -> bytes:
     if image.mode in ("P", "1"):
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if shorter_side is not None:
+        scale = shorter_side / min(image.size)
+        width, height = (max(shorter_side, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    kept = ("exif", "icc_profile") if kind != "GIF" else ()
+    settings = {key: image.info[key] for key in kept if image.info.get(key)}
     quality = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
-    if kind == "GIF":
-        kept = {}
     out = io.BytesIO()
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    resized.save(out, kind, **kept, **quality)
+    image.save(out, kind, **settings, **quality)
     return out.getvalue()

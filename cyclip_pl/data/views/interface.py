@@ -52,7 +52,7 @@ class Views(Protocol):
         What needs all of the picture asks for `picture.whole`; it may be undecoded.
 
         Raises:
-            Unusable: it is undecoded and cannot be decoded.
+            Undecodable: It is a JPEG that cannot be decoded.
         """
         ...
 

@@ -1,25 +1,20 @@
-"""Bars of how the two modalities lie to each other."""
+"""Bars that show how images and texts lie in their common space."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cyclip_pl.reports.canvas import (
-    Plot,
-    legend,
-    numbered,
-    pages,
-    panel_titles,
-    panels,
-    run_bar,
-    to_png,
-)
+from matplotlib.patches import Patch
+
+from cyclip_pl.reports.canvas import Plot, legend, pages, panel_titles, panels, plots, to_png
+from cyclip_pl.reports.run_marks import run_bar
 from cyclip_pl.reports.runs import Run, titles
 
 NAME = "geometry"
-NEEDS = "figures of evaluation=[geometry]"
+NEEDS = "metrics of evaluation=[geometry]"
 
-# Alignment and uniformity mean one thing with labels and another with captions: no common axis.
+# Without alignment and uniformity: of labels and of captions they mean different things, and
+# cannot share an axis.
 _PANELS = {
     "modality_gap": "modality gap",
     "in_modal_inconsistency": "in-modal inconsistency",
@@ -27,40 +22,34 @@ _PANELS = {
     "image_effective_rank": "effective rank of images",
     "text_effective_rank": "effective rank of texts",
 }
-_SETS = 6
+_SETS = 6  # in one plot
 
 
 def _has(run: Run, title: str) -> bool:
-    return any(run.point(title, figure) for figure in _PANELS)
+    return any(run.point(title, metric) for metric in _PANELS)
 
 
 def draw(runs: Sequence[Run]) -> list[Plot]:
-    """A panel a figure, a bar a run, grouped by data set."""
-    parts = pages(titles(runs, _has), _SETS)
-    return [
-        Plot(
-            numbered(NAME, number, len(parts)),
-            "Geometry of the modalities",
-            "Distance of the modalities' means; the two consistency losses of the whole set, "
-            "which grow with its size; effective dimensions of either modality.",
-            _picture(runs, shown),
-        )
-        for number, shown in enumerate(parts)
-    ]
+    """One panel per metric, one bar per run, grouped by data set."""
+    return plots(
+        NAME,
+        "Geometry of the modalities",
+        "The distance between the means of images and of texts; the two consistency losses of the "
+        "whole set, which grow with its size; the effective dimensions of images and of texts.",
+        (_png(runs, shown) for shown in pages(titles(runs, _has), _SETS)),
+    )
 
 
-def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
-    from matplotlib.patches import Patch
-
+def _png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
     used = [n for n, run in enumerate(runs) if any(_has(run, title) for title in shown)]
     bar = 0.8 / len(used)
     height = 0.5 + len(shown) * max(0.3, 0.1 * len(used))
     figure, all_axes = panels(len(_PANELS), height=height, sharey=True)
-    for axes, (name, heading) in zip(all_axes, _PANELS.items(), strict=True):
+    for axes, (metric, heading) in zip(all_axes, _PANELS.items(), strict=True):
         axes.set_title(heading)
         axes.grid(axis="x")
         for place, number in enumerate(used):
-            points = [runs[number].point(title, name) for title in shown]
+            points = [runs[number].point(title, metric) for title in shown]
             axes.barh(
                 [y + (place - (len(used) - 1) / 2) * bar for y in range(len(shown))],
                 [point.value if point else 0 for point in points],

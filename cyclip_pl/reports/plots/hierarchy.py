@@ -4,53 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.lines import Line2D
+
 from cyclip_pl.reports.canvas import (
-    PANELS,
     Plot,
-    draw_point,
     keep_fractions,
     legend,
-    numbered,
-    pages,
-    panel_titles,
-    panels,
-    run_marker,
+    panel_pages,
+    plots,
+    titled_panels,
     to_png,
 )
-from cyclip_pl.reports.runs import Point, Run, titles
+from cyclip_pl.reports.run_marks import draw_point, run_marker
+from cyclip_pl.reports.runs import Point, Run
 
 NAME = "hierarchy"
-NEEDS = "figures of evaluation=[hierarchy]"
+NEEDS = "metrics of evaluation=[hierarchy]"
 
 
 def point(run: Run, title: str) -> tuple[Point, Point] | None:
     """(coarse, fine) top-1 accuracy."""
-    coarse, fine = run.point(title, "coarse_top1"), run.point(title, "fine_top1")
+    coarse, fine = run.point(title, "coarse_acc1"), run.point(title, "fine_acc1")
     return (coarse, fine) if coarse and fine else None
 
 
 def draw(runs: Sequence[Run]) -> list[Plot]:
-    """A panel a data set, a marker a run."""
-    parts = pages(titles(runs, lambda run, title: point(run, title) is not None), PANELS)
-    return [
-        Plot(
-            numbered(NAME, number, len(parts)),
-            "Fine against coarse accuracy",
-            "Zero-shot top-1 accuracy among the classes of the true superclass, against that over "
-            "superclasses; lines are 95 % intervals over test images.",
-            _picture(runs, shown),
-        )
-        for number, shown in enumerate(parts)
-    ]
+    """One panel per data set, one marker per run."""
+    parts = panel_pages(runs, lambda run, title: point(run, title) is not None)
+    return plots(
+        NAME,
+        "Fine against coarse accuracy",
+        "Vertical: zero-shot top-1 accuracy among the classes of the true superclass. Horizontal: "
+        "top-1 accuracy over superclasses. Lines are 95 % intervals over test images.",
+        (_png(runs, shown) for shown in parts),
+    )
 
 
-def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
-    from matplotlib.lines import Line2D
-
-    figure, all_axes = panels(len(shown))
+def _png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    figure, titled = titled_panels(shown)
     used = set()
-    for axes, title, name in zip(all_axes, shown, panel_titles(shown), strict=True):
-        axes.set_title(name)
+    for axes, title in titled:
         axes.grid()
         axes.margins(0.15)
         for number, run in enumerate(runs):

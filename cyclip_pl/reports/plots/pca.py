@@ -1,40 +1,35 @@
-"""Both modalities on the two main axes of their common space."""
+"""Images and texts on the two main axes of their common space."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.lines import Line2D
 
-from cyclip_pl.reports.canvas import (
-    GREY,
-    IMAGES,
-    TEXTS,
-    Plot,
-    by_run,
-    legend,
-    numbered,
-    run_rows,
-    to_png,
-)
-from cyclip_pl.reports.files import number
+from cyclip_pl.reports.canvas import GREY, Plot, legend, plots, to_png
+from cyclip_pl.reports.grid import grid_cells, grids
+from cyclip_pl.reports.run_files import number
+from cyclip_pl.reports.run_marks import IMAGES, TEXTS
 from cyclip_pl.reports.runs import Run
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 NAME = "pca"
 NEEDS = "details of evaluation=[geometry]"
 
 _POINTS = 10_000
+_MARKS = {"image": ("o", IMAGES), "text": ("^", TEXTS)}
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Images (N, 2) and texts (M, 2), float64; `share` of the variance on either axis, (2,)."""
+    """Points of both modalities, float64.
+
+    Attributes:
+        image: (N, 2).
+        text: (M, 2).
+        share: The share of the variance on either axis, (2,).
+    """
 
     image: np.ndarray
     text: np.ndarray
@@ -42,7 +37,7 @@ class Projection:
 
 
 def projection(run: Run, title: str) -> Projection | None:
-    """What a run's details have under a title.
+    """The projection in a run's details of a title.
 
     Raises:
         ValueError: One line that names the file.
@@ -54,7 +49,7 @@ def projection(run: Run, title: str) -> Projection | None:
     where, pca = f"{path}: pca", details["pca"]
     if not isinstance(pca, dict):
         raise ValueError(f"{where} must have image, text and variance")
-    image, text = (_pairs(pca.get(k), f"{where}.{k}") for k in ("image", "text"))
+    image, text = (_pairs(pca.get(k), f"{where}.{k}") for k in _MARKS)
     return Projection(image, text, _pairs([pca.get("variance")], f"{where}.variance")[0])
 
 
@@ -70,46 +65,31 @@ def _pairs(rows: object, where: str) -> np.ndarray:
 
 
 def draw(runs: Sequence[Run]) -> list[Plot]:
-    """A column a data set, a row a run."""
-    parts = by_run(runs, projection)
-    return [
-        Plot(
-            numbered(NAME, place, len(parts)),
-            "Both modalities in the common space",
-            "Image and text embeddings on the first two principal axes of both together. Axes and "
-            "scales are each run's own: only shapes compare.",
-            _picture(rows, shown),
-        )
-        for place, (rows, shown) in enumerate(parts)
-    ]
+    """One column per data set, one row per run."""
+    return plots(
+        NAME,
+        "Both modalities in the common space",
+        "Image and text embeddings on the first two principal axes of both together. Each run has "
+        "its own axes and scales: compare shapes only.",
+        (_png(rows, shown) for rows, shown in grids(runs, projection)),
+    )
 
 
-def _picture(rows: dict[str, dict[str, Projection]], shown: Sequence[str]) -> bytes:
-    figure, cells = run_rows(rows, shown, height=2.2)
+def _png(rows: dict[str, dict[str, Projection]], shown: Sequence[str]) -> bytes:
+    figure, cells = grid_cells(rows, shown, height=2.2)
     for axes, found in cells:
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_xticks([])
         axes.set_yticks([])
-        if found:
-            _scatter(axes, found)
-            axes.set_xlabel(f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8)
-    legend(figure, _handles())
-    return to_png(figure)
-
-
-_MARKS = {"image": ("o", IMAGES), "text": ("^", TEXTS)}
-
-
-def _scatter(axes: Axes, found: Projection) -> None:
-    for modality, (marker, colour) in _MARKS.items():
-        points = getattr(found, modality)
-        axes.scatter(points[:, 0], points[:, 1], s=7, marker=marker, color=colour, alpha=0.5, lw=0)
-
-
-def _handles() -> dict[str, Artist]:
-    from matplotlib.lines import Line2D
-
-    return {
+        if found is None:
+            continue
+        for modality, (marker, colour) in _MARKS.items():
+            x, y = getattr(found, modality).T
+            axes.scatter(x, y, s=7, marker=marker, color=colour, alpha=0.5, lw=0)
+        axes.set_xlabel(f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8)
+    handles = {
         f"{modality}s": Line2D([], [], linestyle="none", marker=marker, color=colour)
         for modality, (marker, colour) in _MARKS.items()
     }
+    legend(figure, handles)
+    return to_png(figure)

@@ -1,4 +1,4 @@
-"""Accuracy on shifted sets against the in-distribution one, with the baseline line."""
+"""Accuracy on shifted sets against the in-distribution accuracy, with the baseline line."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from cyclip_pl.reports.canvas import (
     GREY,
-    PANELS,
     Plot,
-    draw_point,
     keep_fractions,
     legend,
-    numbered,
-    pages,
-    panel_titles,
-    panels,
-    run_marker,
+    panel_pages,
+    plots,
     short,
+    titled_panels,
     to_png,
 )
-from cyclip_pl.reports.files import number as finite_number
-from cyclip_pl.reports.runs import Point, Run, of_title, titles
+from cyclip_pl.reports.run_files import number as finite_number
+from cyclip_pl.reports.run_marks import draw_point, run_marker
+from cyclip_pl.reports.runs import Point, Run, of_title
 
 NAME = "robustness"
-NEEDS = "figures of evaluation=[robustness]"
+NEEDS = "metrics of evaluation=[robustness]"
 
 _STEEPEST = 1e6
 
 
 @dataclass(frozen=True)
 class Line:
-    """The accuracy promised by one in distribution: a line, in linear or logit scale."""
+    """The shifted accuracy that the baseline expects: a line, on a linear or a logit scale."""
 
     slope: float
     intercept: float
@@ -49,20 +47,20 @@ class Line:
 
 
 def in_distribution(run: Run, title: str) -> str | None:
-    """The title with which a shifted set's is compared: what has the mean of the shifted sets."""
+    """The title of the in-distribution set: the one with the mean over the shifted sets."""
     evaluation = of_title(title)[1]
-    for other, figures in run.figures.items():
-        if other != title and of_title(other)[1] == evaluation and "mean_accuracy" in figures:
+    for other, metrics in run.metrics.items():
+        if other != title and of_title(other)[1] == evaluation and "mean_acc1" in metrics:
             return other
     return None
 
 
 def point(run: Run, title: str) -> tuple[Point, Point] | None:
-    """(in-distribution, shifted) accuracy, if the title is a shifted set's."""
+    """(in-distribution, shifted) accuracy, if the title is of a shifted set."""
     base = in_distribution(run, title)
-    if base is None or "drop" not in run.figures.get(title, {}):
+    if base is None or "drop" not in run.metrics.get(title, {}):
         return None
-    x, y = run.point(base, "accuracy"), run.point(title, "accuracy")
+    x, y = run.point(base, "acc1"), run.point(title, "acc1")
     return (x, y) if x and y else None
 
 
@@ -84,34 +82,28 @@ def baseline(run: Run, title: str) -> Line | None:
     if not isinstance(line, dict) or line.get("scale") not in ("linear", "logit"):
         raise ValueError(f"{where} must have slope, intercept and a scale, linear or logit")
     slope, intercept = (finite_number(line.get(k), f"{where}.{k}") for k in ("slope", "intercept"))
-    if not max(abs(slope), abs(intercept)) < _STEEPEST:  # nor nan
-        raise ValueError(f"{where} is no line of accuracies: {slope} x + {intercept}")
+    if not max(abs(slope), abs(intercept)) < _STEEPEST:  # nan fails too
+        raise ValueError(f"{where} is not a line of accuracies: {slope} x + {intercept}")
     return Line(slope, intercept, line["scale"])
 
 
 def draw(runs: Sequence[Run]) -> list[Plot]:
-    """A panel a shifted set, a marker a run."""
-    parts = pages(titles(runs, lambda run, title: point(run, title) is not None), PANELS)
-    return [
-        Plot(
-            numbered(NAME, number, len(parts)),
-            "Robustness under natural distribution shift",
-            "Zero-shot accuracy on shifted sets against that in distribution; lines are 95 % "
-            "intervals over test images. Height above the dashed baseline, where the runs have "
-            "one, is effective robustness.",
-            _picture(runs, shown),
-        )
-        for number, shown in enumerate(parts)
-    ]
+    """One panel per shifted set, one marker per run."""
+    parts = panel_pages(runs, lambda run, title: point(run, title) is not None)
+    return plots(
+        NAME,
+        "Robustness under natural distribution shift",
+        "Zero-shot accuracy on shifted sets against accuracy on the in-distribution set. Lines are "
+        "95 % intervals over test images. Height above the dashed baseline, where the runs have "
+        "one, is effective robustness.",
+        (_png(runs, shown) for shown in parts),
+    )
 
 
-def _picture(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
-    from matplotlib.lines import Line2D
-
-    figure, all_axes = panels(len(shown))
+def _png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
+    figure, titled = titled_panels(shown)
     used, bases = set(), set()
-    for axes, title, name in zip(all_axes, shown, panel_titles(shown), strict=True):
-        axes.set_title(name)
+    for axes, title in titled:
         axes.grid()
         axes.margins(0.15)
         lines = set()

@@ -1,28 +1,19 @@
-"""Histograms of the cosines of true pairs and of all others."""
+"""Histograms of the cosines of true pairs and of all other pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from cyclip_pl.reports.canvas import (
-    GREY,
-    TEXTS,
-    Plot,
-    by_run,
-    legend,
-    numbered,
-    run_rows,
-    to_png,
-)
-from cyclip_pl.reports.files import number
+from cyclip_pl.reports.canvas import GREY, Plot, legend, plots, to_png
+from cyclip_pl.reports.grid import grid_cells, grids
+from cyclip_pl.reports.run_files import number
+from cyclip_pl.reports.run_marks import TEXTS
 from cyclip_pl.reports.runs import Run
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
 
 NAME = "similarity"
 NEEDS = "details of evaluation=[geometry]"
@@ -32,7 +23,14 @@ _BINS = 10_000
 
 @dataclass(frozen=True)
 class Histograms:
-    """Densities, each of area 1, of equal bins from `low` to `high`: float64, (B,)."""
+    """Densities, each of area 1, over equal bins from `low` to `high`.
+
+    Attributes:
+        low: Where the first bin begins, a cosine.
+        high: Where the last bin ends.
+        true: Of true pairs, float64, (B,).
+        other: Of all other pairs, float64, (B,).
+    """
 
     low: float
     high: float
@@ -41,12 +39,12 @@ class Histograms:
 
     @property
     def edges(self) -> np.ndarray:
-        """(B + 1,)"""
+        """Where bins begin and end, (B + 1,)."""
         return np.linspace(self.low, self.high, len(self.true) + 1)
 
 
 def histograms(run: Run, title: str) -> Histograms | None:
-    """What a run's details have under a title.
+    """The histograms in a run's details of a title.
 
     Raises:
         ValueError: One line that names the file.
@@ -60,7 +58,7 @@ def histograms(run: Run, title: str) -> Histograms | None:
         raise ValueError(f"{where} must have low, high, true and other")
     low, high = (number(similarity.get(k), f"{where}.{k}") for k in ("low", "high"))
     if not -1e6 < low < high < 1e6:
-        raise ValueError(f"{where} must go up from low to high; got {low}, {high}")
+        raise ValueError(f"{where} must go up from low to high; it has {low} and {high}")
     true, other = (_counts(similarity.get(k), f"{where}.{k}") for k in ("true", "other"))
     if len(true) != len(other):
         raise ValueError(f"{where} must have as many bins of true pairs as of others")
@@ -80,22 +78,18 @@ def _counts(values: object, where: str) -> np.ndarray:
 
 
 def draw(runs: Sequence[Run]) -> list[Plot]:
-    """A column a data set, a row a run."""
-    parts = by_run(runs, histograms)
-    return [
-        Plot(
-            numbered(NAME, place, len(parts)),
-            "Similarity of true pairs and of others",
-            "Densities of the cosine of an image and a text: of true pairs, and of every other "
-            "pair of the set.",
-            _picture(rows, shown),
-        )
-        for place, (rows, shown) in enumerate(parts)
-    ]
+    """One column per data set, one row per run."""
+    return plots(
+        NAME,
+        "Similarity of true pairs and of others",
+        "Densities of the cosine of an image and a text: for true pairs, and for every other pair "
+        "of the set.",
+        (_png(rows, shown) for rows, shown in grids(runs, histograms)),
+    )
 
 
-def _picture(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> bytes:
-    figure, cells = run_rows(rows, shown, height=1.35, sharex=True, sharey="col")
+def _png(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> bytes:
+    figure, cells = grid_cells(rows, shown, height=1.35, sharex=True, sharey="col")
     low, high = _range([found for _, found in cells if found])
     for axes, found in cells:
         axes.set_xlim(low, high)
@@ -105,12 +99,16 @@ def _picture(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> by
             axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
             axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
     figure.supxlabel("cosine of image and text")
-    legend(figure, _handles())
+    handles = {
+        "true pairs": Line2D([], [], color=TEXTS, lw=1.5),
+        "all other pairs": Patch(color=GREY, alpha=0.45, lw=0),
+    }
+    legend(figure, handles)
     return to_png(figure)
 
 
 def _range(all_found: Sequence[Histograms]) -> tuple[float, float]:
-    """Where any density is, with some room."""
+    """Where any density is above 0, with some room."""
     lows, highs = [], []
     for found in all_found:
         used = np.flatnonzero(found.true + found.other)
@@ -120,13 +118,3 @@ def _range(all_found: Sequence[Histograms]) -> tuple[float, float]:
     low, high = min(lows, default=-1.0), max(highs, default=1.0)
     room = 0.03 * (high - low)
     return low - room, high + room
-
-
-def _handles() -> dict[str, Artist]:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    return {
-        "true pairs": Line2D([], [], color=TEXTS, lw=1.5),
-        "all other pairs": Patch(color=GREY, alpha=0.45, lw=0),
-    }

@@ -1,4 +1,4 @@
-"""JSON and names that come from strangers' folders."""
+"""JSON and names from run folders, which strangers may have written."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 4 << 20
-"""Of a file; a hundred times what an evaluation writes."""
+"""The largest file that is read: a hundred times what an evaluation writes."""
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. `NaN` is read as Python writes it.
+    """The JSON object in a file; `NaN` is allowed, as Python writes it.
 
     Raises:
         ValueError: One line that names the file.
     """
     try:
-        if not path.is_file():  # nor a pipe, which would wait for ever
-            raise ValueError(f"{path} is no file")
+        if not path.is_file():  # reading a named pipe would wait for ever
+            raise ValueError(f"{path} is not a file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from error
     if len(content) > MOST_BYTES:
-        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes: none of ours")
+        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes: not a file of a run")
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON") from error
+        raise ValueError(f"{path} is not JSON") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a JSON object; it holds a {type(found).__name__}")
     return found
 
 
 def number(value: Any, where: str) -> float:
-    """A JSON number, nan and infinities among them.
+    """A JSON number as a float; nan and the infinities are allowed.
 
     Raises:
         ValueError: `where` and what it holds.

@@ -9,23 +9,23 @@ from pathlib import Path
 from rich.console import Console
 
 from cyclip_pl.reports.exports import print_table, to_csv, to_markdown
+from cyclip_pl.reports.groups import Cell, Group, groups
 from cyclip_pl.reports.runs import Run
-from cyclip_pl.reports.table import Cell, Group, groups
 
 
-def runs_of(*figures: dict[str, dict[str, float | None]]) -> list[Run]:
-    return [Run(f"run{n}", Path("."), of_run, {}) for n, of_run in enumerate(figures)]
+def runs_of(*metrics: dict[str, dict[str, float | None]]) -> list[Run]:
+    return [Run(f"run{n}", Path("."), of_run, {}) for n, of_run in enumerate(metrics)]
 
 
-def cells(found: list[Group], figure: str) -> list[Cell]:
-    return next(list(row.cells) for group in found for row in group.rows if row.figure == figure)
+def cells(found: list[Group], metric: str) -> list[Cell]:
+    return next(list(row.cells) for group in found for row in group.rows if row.metric == metric)
 
 
-def test_the_union_of_the_figures_with_gaps() -> None:
+def test_the_union_of_the_metrics_with_gaps() -> None:
     found = groups(
         runs_of(
             {"b/knn": {"weighted_k5": 0.5}, "train": {"seconds": 3.25}},
-            {"a/zero_shot": {"samples": 10.0, "top10": None, "top5": 0.5, "top1": 0.25}},
+            {"a/zero_shot": {"samples": 10.0, "acc10": None, "acc5": 0.5, "acc1": 0.25}},
         )
     )
     assert [(g.dataset, g.evaluation) for g in found] == [
@@ -33,7 +33,7 @@ def test_the_union_of_the_figures_with_gaps() -> None:
         ("b", "knn"),
         ("", "train"),
     ]
-    assert [row.label for row in found[0].rows] == ["top1 (%)", "top5 (%)", "top10 (%)", "samples"]
+    assert [row.label for row in found[0].rows] == ["acc1 (%)", "acc5 (%)", "acc10 (%)", "samples"]
     texts = [[cell.text for cell in row.cells] for group in found for row in group.rows]
     assert texts == [
         ["–", "25.0"],
@@ -47,10 +47,10 @@ def test_the_union_of_the_figures_with_gaps() -> None:
 
 
 def test_intervals_are_in_the_cells() -> None:
-    of_run = {"top1": 0.25, "top1_low": 0.2, "top1_high": 0.31, "top3": 0.5, "only_low": 0.1}
-    found = groups(runs_of({"a/zero_shot": of_run}, {"a/zero_shot": {"top1": 0.3}}))
-    assert cells(found, "top1") == [Cell("25.0", "[20.0, 31.0]"), Cell("30.0", best=True)]
-    assert [row.figure for row in found[0].rows] == ["only_low", "top1", "top3"]
+    of_run = {"acc1": 0.25, "acc1_low": 0.2, "acc1_high": 0.31, "acc3": 0.5, "only_low": 0.1}
+    found = groups(runs_of({"a/zero_shot": of_run}, {"a/zero_shot": {"acc1": 0.3}}))
+    assert cells(found, "acc1") == [Cell("25.0", "[20.0, 31.0]"), Cell("30.0", best=True)]
+    assert [row.metric for row in found[0].rows] == ["acc1", "acc3", "only_low"]
 
 
 def test_the_best_against_a_loop() -> None:
@@ -60,8 +60,8 @@ def test_the_best_against_a_loop() -> None:
             generator.choice([None, math.nan, math.inf, *(generator.random() for _ in range(5))])
             for _ in range(generator.randint(1, 5))
         ]
-        for figure, sign in (("top1", 1), ("drop", -1), ("alignment", 0)):
-            found = groups(runs_of(*({"a/b": {figure: value}} for value in values)))
+        for metric, sign in (("acc1", 1), ("drop", -1), ("alignment", 0)):
+            found = groups(runs_of(*({"a/b": {metric: value}} for value in values)))
             shown = [
                 None if v is None or not math.isfinite(v) else sign * float(f"{100 * v:.1f}")
                 for v in values
@@ -71,32 +71,32 @@ def test_the_best_against_a_loop() -> None:
                 sign != 0 and x is not None and x == max(finite) and min(finite) < max(finite)
                 for x in shown
             ]
-            assert [cell.best for cell in cells(found, figure)] == wanted, values
+            assert [cell.best for cell in cells(found, metric)] == wanted, values
 
 
 def test_equal_to_the_digits_shown_is_equal() -> None:
-    found = groups(runs_of(*({"a/b": {"top1": v}} for v in (0.35601, 0.35602, 0.2))))
-    assert [cell.best for cell in cells(found, "top1")] == [True, True, False]
+    found = groups(runs_of(*({"a/b": {"acc1": v}} for v in (0.35601, 0.35602, 0.2))))
+    assert [cell.best for cell in cells(found, "acc1")] == [True, True, False]
 
 
 def test_skipped_is_news_only_where_something_was() -> None:
-    def figures(*skipped: float) -> list[str]:
-        found = groups(runs_of(*({"a/b": {"skipped": s, "top1": 0.5}} for s in skipped)))
-        return [row.figure for row in found[0].rows]
+    def metrics(*skipped: float) -> list[str]:
+        found = groups(runs_of(*({"a/b": {"skipped": s, "acc1": 0.5}} for s in skipped)))
+        return [row.metric for row in found[0].rows]
 
-    assert figures(0.0, 0.0) == ["top1"]
-    assert figures(0.0, 2.0) == ["top1", "skipped"]
+    assert metrics(0.0, 0.0) == ["acc1"]
+    assert metrics(0.0, 2.0) == ["acc1", "skipped"]
 
 
 def test_csv_has_the_numbers_themselves() -> None:
-    third = {"top1": 1 / 3, "top1_low": 0.1, "skipped": 0.0, "drop": math.nan, "top3": None}
+    third = {"acc1": 1 / 3, "acc1_low": 0.1, "skipped": 0.0, "drop": math.nan, "acc3": None}
     runs = runs_of({"a, b/zero_shot": third}, {"train": {"seconds": 0.5}})
     rows = list(csv.reader(io.StringIO(to_csv(runs))))
-    assert rows[0] == ["dataset", "evaluation", "figure", "run0", "run1"]
+    assert rows[0] == ["dataset", "evaluation", "metric", "run0", "run1"]
     assert {tuple(row[:3]): row[3:] for row in rows[1:]} == {
-        ("a, b", "zero_shot", "top1"): ["0.3333333333333333", ""],
-        ("a, b", "zero_shot", "top1_low"): ["0.1", ""],
-        ("a, b", "zero_shot", "top3"): ["", ""],
+        ("a, b", "zero_shot", "acc1"): ["0.3333333333333333", ""],
+        ("a, b", "zero_shot", "acc1_low"): ["0.1", ""],
+        ("a, b", "zero_shot", "acc3"): ["", ""],
         ("a, b", "zero_shot", "drop"): ["nan", ""],
         ("a, b", "zero_shot", "skipped"): ["0.0", ""],
         ("", "train", "seconds"): ["", "0.5"],
@@ -107,34 +107,34 @@ def test_no_name_is_a_spreadsheets_formula() -> None:
     runs = [Run("=1+1", Path("."), {"@sum(a)/-x": {"+y": -1.0}}, {})]
     rows = list(csv.reader(io.StringIO(to_csv(runs))))
     assert rows == [
-        ["dataset", "evaluation", "figure", "'=1+1"],
+        ["dataset", "evaluation", "metric", "'=1+1"],
         ["'@sum(a)", "'-x", "'+y", "-1.0"],
     ]
 
 
 def test_markdown_says_a_groups_name_once_and_the_best_in_bold() -> None:
     runs = runs_of(
-        {"a_b/zero_shot": {"top1": 0.25, "top1_low": 0.2, "top1_high": 0.3, "samples": 9.0}},
-        {"a_b/zero_shot": {"top1": 0.5}},
+        {"a_b/zero_shot": {"acc1": 0.25, "acc1_low": 0.2, "acc1_high": 0.3, "samples": 9.0}},
+        {"a_b/zero_shot": {"acc1": 0.5}},
     )
     assert to_markdown(runs, groups(runs)) == (
-        "| data set | evaluation | figure | run0 | run1 |\n"
+        "| data set | evaluation | metric | run0 | run1 |\n"
         "| --- | --- | --- | ---: | ---: |\n"
-        "| a_b | zero_shot | top1 (%) | 25.0 \\[20.0, 30.0\\] | **50.0** |\n"
+        "| a_b | zero_shot | acc1 (%) | 25.0 \\[20.0, 30.0\\] | **50.0** |\n"
         "|  |  | samples | 9 | – |\n"
     )
 
 
 def test_markdown_escapes_names() -> None:
-    runs = [Run("a|b`<script>*[x](y)\\", Path("."), {"<b>&|/e": {"top1": 0.5}}, {})]
+    runs = [Run("a|b`<script>*[x](y)\\", Path("."), {"<b>&|/e": {"acc1": 0.5}}, {})]
     head, _, line = to_markdown(runs, groups(runs)).splitlines()
     assert head.endswith("| a\\|b\\`&lt;script&gt;\\*\\[x\\](y)\\\\ |")
-    assert line == "| &lt;b&gt;&amp;\\| | e | top1 (%) | 50.0 |"
+    assert line == "| &lt;b&gt;&amp;\\| | e | acc1 (%) | 50.0 |"
 
 
-def test_the_terminal_shows_every_figure_whatever_its_width() -> None:
+def test_the_terminal_shows_every_metric_whatever_its_width() -> None:
     names = [f"a run with quite a long name, number {n} [bold]" for n in range(9)]
-    runs = [Run(name, Path("."), {"s/zero_shot": {"top1": 0.123}}, {}) for name in names]
+    runs = [Run(name, Path("."), {"s/zero_shot": {"acc1": 0.123}}, {}) for name in names]
     out = io.StringIO()
     print_table(runs, groups(runs), Console(file=out, width=80))
     text = out.getvalue()
