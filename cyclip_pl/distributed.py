@@ -99,6 +99,48 @@ def gather(x: Tensor) -> Tensor:
     return _Gather.apply(x) if world_size() > 1 else x
 
 
+def gather_rows(x: Tensor) -> Tensor:
+    """Rows of all ranks in rank order: (n, ...) -> (N, ...), on the device of `x`.
+
+    Ranks may bring different numbers of rows, or none. Not differentiable.
+    """
+    if world_size() == 1:
+        return x
+    return torch.cat([x[:0], *(block.to(x.device) for block in rows_of_all(x))])
+
+
+def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
+    """Every rank's rows, at most `size` at a time, in rank order: the same blocks on all ranks.
+
+    Besides its own rows a rank holds one block, which may be read, not written. Blocks lie on the
+    device that the group's backend uses. Ranks may bring different numbers of rows, or none. Not
+    differentiable.
+    """
+    device = x.device
+    if world_size() > 1:
+        device = torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+    count = torch.tensor([len(x)], device=device)
+    counts = [len(x)] if world_size() == 1 else gather(count).tolist()
+    for source, rows in enumerate(counts):
+        for start in range(0, rows, size or max(rows, 1)):
+            stop = min(start + (size or rows), rows)
+            if source == rank():
+                block = x[start:stop].to(device).contiguous()
+            else:
+                block = torch.empty(stop - start, *x.shape[1:], dtype=x.dtype, device=device)
+            if len(counts) > 1:
+                dist.broadcast(block, source)
+            yield block
+
+
+def objects_of_all(x: Any) -> list[Any]:
+    """Every rank's `x` in rank order; it must pickle, and tensors must lie on the CPU."""
+    found = [x] * world_size()
+    if len(found) > 1:
+        dist.all_gather_object(found, x)
+    return found
+
+
 def from_next_rank(x: Tensor) -> Tensor:
     """The next rank's `x` (the last one's next is the first), differentiable.
 

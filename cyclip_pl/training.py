@@ -79,13 +79,13 @@ def train(config: DictConfig) -> dict[str, float]:
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
     figures = {
-        **evaluation.figures,
+        **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
     }
     if trainer.is_global_zero:
         write_metrics(folder, figures)
-        print_table(evaluation.figures)
+        print_table(evaluation.metrics)
         print(f"run folder: {folder}")
     return figures
 

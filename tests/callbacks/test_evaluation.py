@@ -121,7 +121,7 @@ def test_cadence(tmp_path: Path, cadence: Cadence | None, limits: dict, steps: l
     callback, probe = recorded(cadence)
     fit([callback], tmp_path, **limits)
     assert probe.ran_at == steps
-    assert callback.figures == {"s/probe/score": float(len(steps)), "s/probe/samples": 7}
+    assert callback.metrics == {"s/probe/score": float(len(steps)), "s/probe/samples": 7}
     assert callback.seconds > 0
 
 
@@ -137,7 +137,7 @@ def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     assert with_it.head[2].training and not with_it.head[1].training
 
 
-def test_a_checkpoint_can_monitor_a_figure_of_the_same_moment(tmp_path: Path) -> None:
+def test_a_checkpoint_can_monitor_a_metric_of_the_same_moment(tmp_path: Path) -> None:
     # The checkpoint comes first in the list: Lightning must still ask it last.
     def best(name: str, **every: int) -> ModelCheckpoint:
         return ModelCheckpoint(
@@ -179,19 +179,19 @@ def test_an_early_stop_at_the_end_of_an_epoch_is_evaluated(tmp_path: Path) -> No
     assert probe.ran_at == [10]
 
 
-def test_figures_live_in_the_checkpoint(tmp_path: Path) -> None:
+def test_metrics_live_in_the_checkpoint(tmp_path: Path) -> None:
     callback, _ = recorded(None)
     saver = ModelCheckpoint(tmp_path, save_last=True)
     fit([callback, saver], tmp_path, enable_checkpointing=True)
     again, probe = recorded(None)
     fit([again], tmp_path, ckpt_path=str(tmp_path / "last.ckpt"))
-    assert probe.ran_at == [] and again.figures == callback.figures == {
+    assert probe.ran_at == [] and again.metrics == callback.metrics == {
         "s/probe/score": 3.0,
         "s/probe/samples": 7,
     }
     more, probe = recorded(None)
     fit([more], tmp_path, ckpt_path=str(tmp_path / "last.ckpt"), max_epochs=4)
-    assert probe.ran_at == [20] and more.figures["s/probe/score"] == 1.0
+    assert probe.ran_at == [20] and more.metrics["s/probe/score"] == 1.0
 
 
 class Trained(Network):
@@ -219,8 +219,8 @@ def test_zero_shot_from_the_configuration_is_what_it_is_outside(tmp_path: Path) 
     assert callback.cadence == {"zero_shot": Cadence(every_n_epochs=1, every_n_steps=2)}
     module = Trained()
     fit([callback], tmp_path, module, max_epochs=1)
-    outside = callback.evaluations["zero_shot"](FeatureStore(module.as_model())).figures
-    assert callback.figures == outside
+    outside = callback.evaluations["zero_shot"](FeatureStore(module.as_model())).metrics
+    assert callback.metrics == outside
     assert outside["s/zero_shot/samples"] == 5
 
 
@@ -272,4 +272,4 @@ def test_a_wrong_cadence_is_one_line(tmp_path: Path, cadence: dict, message: str
 def test_without_evaluations_nothing_happens(tmp_path: Path) -> None:
     callback = EvaluationCallback.from_config(None)
     fit([callback], tmp_path, max_steps=1)
-    assert callback.figures == {}
+    assert callback.metrics == {}

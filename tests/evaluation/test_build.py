@@ -36,7 +36,7 @@ def test_entries_become_evaluations_that_bear_their_names(tmp_path: Path) -> Non
     evaluations = build(config.evaluation)
     assert list(evaluations) == ["zero_shot", "again"]
     results = run(evaluations.values(), FeatureStore(random_model(2, ["a", "b"])))
-    assert {"s/zero_shot/top1", "t/again/top2"} <= set(results.figures)
+    assert {"s/zero_shot/acc1", "t/again/acc2"} <= set(results.metrics)
 
 
 def test_no_evaluation_is_none() -> None:

@@ -64,11 +64,11 @@ def table(image_ND: Tensor, text_KD: Tensor) -> TableModel:
 
 
 def shares(results: Results) -> dict[str, float]:
-    """The figures of hits, without bounds and spreads."""
+    """The metrics of hits, without bounds and spreads."""
     starts = ("k", "weighted", "majority", "fine", "coarse", "accuracy", "adamw", "lbfgs")
     return {
         name: value
-        for name, value in results.figures.items()
+        for name, value in results.metrics.items()
         if name.split("/")[2].startswith(starts)
         and not name.endswith(("_low", "_high", "_std", "_l2"))
     }
@@ -81,11 +81,11 @@ def test_perfect_embeddings_score_one(tmp_path: Path) -> None:
     results = run(evaluations(write_sets(tmp_path, test, train)), FeatureStore(model))
     assert len(shares(results)) > 20
     assert shares(results) == pytest.approx(dict.fromkeys(shares(results), 1.0))
-    assert results.figures["t/robustness/drop"] == 0
-    assert results.figures["s/geometry/alignment"] == 1
-    assert results.figures["c/geometry/alignment"] == 0
-    assert results.figures["c/geometry/modality_gap"] == 0
-    assert results.figures["s/consistency/train_samples"] == 300
+    assert results.metrics["t/robustness/drop"] == 0
+    assert results.metrics["s/geometry/alignment"] == 1
+    assert results.metrics["c/geometry/alignment"] == 0
+    assert results.metrics["c/geometry/modality_gap"] == 0
+    assert results.metrics["s/consistency/train_samples"] == 300
 
 
 def test_random_embeddings_score_at_chance(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_random_embeddings_score_at_chance(tmp_path: Path) -> None:
     text_KD = normalize(torch.randn(6, 12, generator=generator), dim=1)
     every = evaluations(write_sets(tmp_path, test, train))
     results = run(every, FeatureStore(table(image_ND, text_KD)))
-    chance = {"fine_top1": 1 / 3, "fine_top2": 2 / 3, "coarse_top1": 1 / 2, "coarse_top2": 1}
+    chance = {"fine_acc1": 1 / 3, "fine_acc2": 2 / 3, "coarse_acc1": 1 / 2, "coarse_acc2": 1}
     for name, value in shares(results).items():
         expected = chance.get(name.split("/")[2], 1 / 6)
         assert value == pytest.approx(expected, abs=5 * (0.25 / 1500) ** 0.5), name
@@ -114,15 +114,15 @@ def test_consistency_equals_loops(tmp_path: Path) -> None:
     class_KD = torch.stack([normalize(2 * normalize(t, dim=0), dim=0) for t in text_KD])
     predicted = (model.image_ND[kept] @ class_KD.T).argmax(1).tolist()
     _, rows = naive_nearest(model.image_ND[kept], model.image_ND[[31 + m for m in kept_train]], 22)
-    figures = {name.split("/")[2]: value for name, value in results.figures.items()}
+    metrics = {name.split("/")[2]: value for name, value in results.metrics.items()}
     for k in (1, 4, 22):
         majorities = [naive_majority([train[kept_train[m]] for m in row[:k]]) for row in rows]
         agree = [p == m for p, m in zip(predicted, majorities, strict=True)]
-        assert figures[f"k{k}"] == pytest.approx(sum(agree) / 29)
-        assert figures[f"k{k}_low"] <= figures[f"k{k}"] <= figures[f"k{k}_high"]
+        assert metrics[f"k{k}"] == pytest.approx(sum(agree) / 29)
+        assert metrics[f"k{k}_low"] <= metrics[f"k{k}"] <= metrics[f"k{k}_high"]
         assert results.predictions["s/consistency"][f"majority_k{k}"] == majorities
-    assert (figures["samples"], figures["train_samples"]) == (29, 22)
-    assert "k23" not in figures, "there are but 22 training images"
+    assert (metrics["samples"], metrics["train_samples"]) == (29, 22)
+    assert "k23" not in metrics, "there are but 22 training images"
     assert results.predictions["s/consistency"]["index"] == kept
 
 
@@ -136,12 +136,12 @@ def test_a_diverged_model_scores_nothing_and_ends_no_training(tmp_path: Path) ->
     ]
     results = run(every, FeatureStore(table(nan, nan[:6])))
     assert set(shares(results).values()) == {0.0}
-    assert math.isnan(results.figures["s/geometry/alignment"])
+    assert math.isnan(results.metrics["s/geometry/alignment"])
     assert "pca" not in results.details["s/geometry"]
     robust = Robustness(str(tmp_path / "s"), [str(tmp_path / "t")])(
         FeatureStore(table(nan, nan[:6]))
     )
-    assert robust.figures["t/robustness/accuracy"] == 0
+    assert robust.metrics["t/robustness/acc1"] == 0
 
 
 def test_probes_look_at_the_features_and_zero_shot_at_the_embeddings(tmp_path: Path) -> None:
@@ -156,11 +156,11 @@ def test_probes_look_at_the_features_and_zero_shot_at_the_embeddings(tmp_path: P
         one_hot(torch.tensor(test + train), 6) * 7.0, table(*[torch.eye(6)] * 2).text_D
     )
     results = run(evaluations(write_sets(tmp_path, test, train)), FeatureStore(model))
-    assert results.figures["s/linear_probe/adamw_accuracy"] == 1
-    assert results.figures["s/linear_probe/lbfgs_5_shot_accuracy"] == 1
-    assert results.figures["s/knn/weighted_k5"] == results.figures["s/knn/majority_k5"] == 1
+    assert results.metrics["s/linear_probe/adamw_acc1"] == 1
+    assert results.metrics["s/linear_probe/lbfgs_5_shot_acc1"] == 1
+    assert results.metrics["s/knn/weighted_k5"] == results.metrics["s/knn/majority_k5"] == 1
     assert results.details["s/knn"]["protocol"]["rows"] == "features"
-    assert results.figures["s/hierarchy/fine_top1"] == pytest.approx(1 / 3)
+    assert results.metrics["s/hierarchy/fine_acc1"] == pytest.approx(1 / 3)
 
 
 def _results_of_rank(folder: Path) -> Results:
@@ -176,30 +176,30 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
         alone = _results_of_rank(tmp_path)
     finally:
         torch.set_num_threads(threads)
-    assert alone.figures["s/consistency/samples"] == 35
+    assert alone.metrics["s/consistency/samples"] == 35
     for results in run_distributed(_results_of_rank, 2, tmp_path):
         assert results == alone
 
 
-def test_the_baseline_of_other_models_is_read_from_their_figures(tmp_path: Path) -> None:
+def test_the_baseline_of_other_models_is_read_from_their_metrics(tmp_path: Path) -> None:
     test, train = [n % 6 for n in range(24)], [n % 6 for n in range(12)]
     folder = write_sets(tmp_path, test, train)
     for number, (x, y) in enumerate([(0.2, 0.1), (0.6, 0.5)]):
         run_folder = tmp_path / f"run{number}"
         run_folder.mkdir()
-        metrics = {"s/robustness/accuracy": x, "t/robustness/accuracy": y, "train/seconds": 1}
+        metrics = {"s/robustness/acc1": x, "t/robustness/acc1": y, "train/seconds": 1}
         (run_folder / "metrics.json").write_text(json.dumps(metrics))
     runs = [str(tmp_path / "run0"), str(tmp_path / "run1" / "metrics.json")]
     store = FeatureStore(table(one_hot(torch.tensor(test), 6).float(), torch.eye(6)))
     s, t = str(folder / "s"), str(folder / "t")
-    figures = Robustness(s, [t], models=runs)(store).figures
-    assert figures["t/robustness/effective_robustness"] == pytest.approx(1 - 0.9)
-    assert figures["s/robustness/mean_effective_robustness"] == pytest.approx(1 - 0.9)
+    metrics = Robustness(s, [t], models=runs)(store).metrics
+    assert metrics["t/robustness/effective_robustness"] == pytest.approx(1 - 0.9)
+    assert metrics["s/robustness/mean_effective_robustness"] == pytest.approx(1 - 0.9)
     given = Robustness(s, [t], models=runs, baselines={"t": {"slope": 2, "intercept": 0}})
-    assert given(store).figures["t/robustness/effective_robustness"] == pytest.approx(-1)
+    assert given(store).metrics["t/robustness/effective_robustness"] == pytest.approx(-1)
     (tmp_path / "run1" / "metrics.json").write_text("{}")
     for models, message in (
-        (runs, "run1.*has no s/robustness/accuracy$"),
+        (runs, "run1.*has no s/robustness/acc1$"),
         (runs[:1], r"^evaluation\.robustness\.models: t: a baseline needs two models"),
         (["/nowhere"], r"^evaluation\.robustness\.models: /nowhere: No such file"),
     ):
@@ -216,7 +216,7 @@ def test_the_baseline_of_other_models_is_read_from_their_figures(tmp_path: Path)
         (lambda **s: LinearProbe(["x"], **s), {"protocols": ["sgd"]}),
         (lambda **s: LinearProbe(["x"], **s), {"shots": [1, 5]}),
         (lambda **s: LinearProbe(["x"], **s), {"seeds": []}),
-        (lambda **s: LinearProbe(["x"], **s), {"metric": "top1"}),
+        (lambda **s: LinearProbe(["x"], **s), {"metric": "acc1"}),
         (lambda **s: Hierarchy(["x"], **s), {"top_k": []}),
         (lambda **s: Hierarchy(["x"], **s), {"level": "category"}),
         (lambda **s: Hierarchy(["x"], **s), {"hierarchy": {"y": "h.json"}}),

@@ -18,24 +18,24 @@ def test_models_on_a_line_have_no_effective_robustness(scale: str) -> None:
         assert of_set["effective_robustness"] == pytest.approx(0, abs=1e-12)
 
 
-def test_figures_by_hand() -> None:
-    figures = robustness(0.8, {"a": 0.6, "b": 0.2}, {"a": Baseline(1, -0.1), "b": Baseline(0.5, 0)})
-    assert figures["a"] == pytest.approx(
+def test_metrics_by_hand() -> None:
+    metrics = robustness(0.8, {"a": 0.6, "b": 0.2}, {"a": Baseline(1, -0.1), "b": Baseline(0.5, 0)})
+    assert metrics["a"] == pytest.approx(
         {"accuracy": 0.6, "drop": 0.25, "effective_robustness": -0.1}
     )
-    assert figures["b"] == pytest.approx(
+    assert metrics["b"] == pytest.approx(
         {"accuracy": 0.2, "drop": 0.75, "effective_robustness": -0.2}
     )
-    assert figures["mean"] == pytest.approx(
+    assert metrics["mean"] == pytest.approx(
         {"accuracy": 0.4, "drop": 0.5, "effective_robustness": -0.15}
     )
 
 
 def test_without_all_baselines_there_is_no_mean_effective_robustness() -> None:
-    figures = robustness(0.5, {"a": 0.5, "b": 0.5}, {"b": Baseline(1, 0)})
-    assert "effective_robustness" not in figures["a"]
-    assert figures["b"]["effective_robustness"] == 0
-    assert figures["mean"] == {"accuracy": 0.5, "drop": 0}
+    metrics = robustness(0.5, {"a": 0.5, "b": 0.5}, {"b": Baseline(1, 0)})
+    assert "effective_robustness" not in metrics["a"]
+    assert metrics["b"]["effective_robustness"] == 0
+    assert metrics["mean"] == {"accuracy": 0.5, "drop": 0}
 
 
 def test_accuracies_at_the_edges() -> None:

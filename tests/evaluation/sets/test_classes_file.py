@@ -101,11 +101,11 @@ def test_anything_else_is_one_line_and_runs_nothing(tmp_path, monkeypatch, text,
 
 def test_what_is_wrong_with_a_json(tmp_path):
     for text, message in (
-        ("[", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("[", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ('["a"]', "must hold an object"),
-        ('{"classes": ["a"], "templates": ["no field"]}', "no string with"),
-        ('{"classes": ["a"], "templates": [["{}"]]}', "no string with"),
+        ('{"classes": ["a"], "templates": ["no field"]}', "not a string with"),
+        ('{"classes": ["a"], "templates": [["{}"]]}', "not a string with"),
         ('{"classes": ["a"], "templates": "{}"}', "must be a list of prompts"),
         ('{"classes": {"a": 0}}', "must be a list of names"),
     ):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cyclip_pl.evaluation.sets.hierarchies.read import read_hierarchy
-from cyclip_pl.evaluation.sets.image_shards import Undecodable
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
+from cyclip_pl.images import Undecodable
 from tests.helpers.evaluation_sets import png
 from tests.helpers.labels_csv import CLASSES, write_split
 
@@ -66,7 +66,7 @@ def test_a_damaged_picture_is_left_to_the_reader(tmp_path):
     (folder / "images/0.png").write_bytes(png()[:45])
     (folder / "images/1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     (folder / "images/2.png").unlink()
-    for n, reason in enumerate(("runcated", "not one of JPEG", "No such file")):
+    for n, reason in enumerate(("runcated", "not an image of these kinds", "No such file")):
         with pytest.raises(Undecodable, match=reason):
             dataset.image(n)
 
@@ -113,11 +113,11 @@ def test_no_path_leaves_the_folder(tmp_path, path):
         (b"image,label\nimages/0.png,-1\n", r"line 2: a label must be .* '-1'"),
         (b"image,label\nimages/0.png,3\n", r"line 2: the label 3 is not one of 0 to 2"),
         (b"image,label\nimages/0.png," + b"9" * 9999, r"line 2: a label must be"),
-        (b"image,label\nimages/9.png,0\n", r"line 2: there is no picture 'images/9\.png'"),
-        (b"image,label\n,0\n", r"line 2: there is no picture ''"),
-        (b"image,label\nimages\x00,0\n", r"there is no picture|is no table"),
+        (b"image,label\nimages/9.png,0\n", r"line 2: there is no image 'images/9\.png'"),
+        (b"image,label\n,0\n", r"line 2: there is no image ''"),
+        (b"image,label\nimages\x00,0\n", r"there is no image|is not a table"),
         (b"image,label\n\xff,0\n", r"labels\.csv is not UTF-8"),
-        (b"image,label\n" + b"x" * 200_000, r"is no table|no picture 'x{200}' in"),
+        (b"image,label\n" + b"x" * 200_000, r"is not a table|no image 'x{200}' in"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_it(tmp_path, text, message):

@@ -46,4 +46,4 @@ def test_without_them_the_log_says_so(tmp_path, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         names, templates = names_and_templates("mine", entries()["dtd"], ["banded", "dotted"])
     assert (names, templates) == (["banded", "dotted"], ["a photo of a {c}."])
-    assert "mine: the plain prompt" in caplog.text and "clip_benchmark" in caplog.text
+    assert "mine: uses the plain prompt" in caplog.text and "clip_benchmark" in caplog.text

@@ -79,7 +79,7 @@ def test_a_damaged_shard_is_an_error_and_never_a_shorter_set(tmp_path: Path, kin
     shard = tmp_path / "3.tar"
     write_tar(shard, [("a.png", b"x" * 400), ("a.cls", b"1"), ("b.png", b"x"), ("b.cls", b"1")])
     shard.write_bytes(_damaged(kind, shard.read_bytes()))
-    with pytest.raises(ValueError, match=r"3\.tar is no readable tar"):
+    with pytest.raises(ValueError, match=r"3\.tar is not a readable tar"):
         list(samples(shard))
 
 

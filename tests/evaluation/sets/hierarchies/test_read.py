@@ -33,7 +33,7 @@ def test_levels(tmp_path):
     superclass_K, names = read_hierarchy(path, classnames, level=1)
     assert superclass_K.tolist() == [3, 1, 2, 0, 0]
     assert names == ["mammal", "other", "vehicle", "other"]
-    with pytest.raises(ValueError, match=r"h\.json has 2 levels above 'dog': no level 2"):
+    with pytest.raises(ValueError, match=r"h\.json has 2 levels above 'dog', not level 2"):
         read_hierarchy(path, classnames, level=2)
 
 
@@ -99,16 +99,16 @@ def test_cifar100_is_the_data_sets_own():
     ("content", "message"),
     [
         ({"x": ["a"]}, r"the class 'b' is missing"),
-        ({"x": ["a", "b", "c"]}, r"'c' in 'x' is no class of the set"),
-        ({"x": ["a", "b"], "y": ["b"]}, r"the class 'b' is there 2 times"),
+        ({"x": ["a", "b", "c"]}, r"'c' in 'x' is not a class of the set"),
+        ({"x": ["a", "b"], "y": ["b"]}, r"the class 'b' is listed 2 times"),
         ({"x": ["a", "b"], "y": []}, r"'y' must hold class names"),
         ({"x": ["a", 1]}, r"'x' must hold class names"),
         ({"x": "ab"}, r"'x' must hold class names"),
         ({}, r"it must hold class names"),
         (["a", "b"], r"it must hold class names"),
-        ('{"x": ["a"], "x": ["b"]}', r"the superclass 'x' is there twice"),
-        ("{", r"is no JSON"),
-        ("[" * 100_000, r"is no JSON"),
+        ('{"x": ["a"], "x": ["b"]}', r"the superclass 'x' is listed twice"),
+        ("{", r"is not JSON"),
+        ("[" * 100_000, r"is not JSON"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, content, message):
