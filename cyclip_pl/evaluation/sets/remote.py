@@ -21,12 +21,12 @@ import logging
 import re
 from pathlib import Path
 
-from cyclip_pl.evaluation.sets.image_shards import shard_files
+from cyclip_pl.evaluation.sets.image_shards import shard_count, shard_files
 from cyclip_pl.evaluation.sets.interface import NoSplit
-from cyclip_pl.files import atomic, locked, reason
+from cyclip_pl.files import locked, reason
 from cyclip_pl.layout import CLASSNAMES, NSHARDS, SIDE_FILES
 from cyclip_pl.remote_files import download as fetch
-from cyclip_pl.remote_files import local_path, open_url
+from cyclip_pl.remote_files import local_path
 
 logger = logging.getLogger(__name__)
 
@@ -147,30 +147,17 @@ def _complete(split: Path) -> bool:
 def _download(base: str, shards: list[str] | None, folder: Path, split: str) -> None:
     for name in SIDE_FILES:
         _fetch(f"{base}/{name}", folder / name)
+    counted = folder / split / f".{NSHARDS}"
     if shards is None:
-        count = _count(f"{base}/{split}/{NSHARDS}")
-        if count is None:
+        if not _fetch(f"{base}/{split}/{NSHARDS}", counted):
             raise _without_split(base, split, folder)
-        shards = [f"{base}/{split}/{number}.tar" for number in range(count)]
+        shards = [f"{base}/{split}/{number}.tar" for number in range(shard_count(counted))]
     for number, shard in enumerate(shards):
         path = folder / split / f"{number}.tar"
         if not path.is_file() and not _fetch(shard, path):
             raise ValueError(f"{shard} cannot be downloaded: not found")
-    with atomic(folder / split / NSHARDS) as partial:  # last: with it the split is complete
-        partial.write_text(f"{len(shards)}\n")
-
-
-def _count(url: str) -> int | None:
-    try:
-        with open_url(url) as file:
-            text = file.read(40).strip()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ValueError(f"{url} cannot be downloaded: {reason(error)}") from error
-    if not text.isdigit() or len(text) > 6:
-        raise ValueError(f"{url} must hold the number of shards, it holds {text!r}")
-    return int(text)
+    counted.write_text(f"{len(shards)}\n")
+    counted.replace(folder / split / NSHARDS)  # last: it says that the split is complete
 
 
 def _fetch(url: str, path: Path) -> bool:

@@ -133,7 +133,7 @@ def test_files_with_a_byte_order_mark_and_without_templates(tmp_path: Path) -> N
     shutil.rmtree(folder)
 
 
-def test_a_shard_written_anew_behind_an_open_set_is_an_error(tmp_path: Path) -> None:
+def test_a_shard_that_changes_behind_an_open_set_is_an_error(tmp_path: Path) -> None:
     folder = coded_set(tmp_path / "s", [0, 1], ["a", "b"], shards=1)
     dataset = ClassificationSet(folder)
     dataset.image(1)

@@ -40,7 +40,7 @@ def test_a_third_split_where_there_is_one(tmp_path: Path) -> None:
     assert [found.val for found in library.splits(sets, "train", "test", "x")] == [None] * 3
 
 
-def test_the_test_images_are_no_validation_split(tmp_path: Path) -> None:
+def test_the_test_images_are_not_a_validation_split(tmp_path: Path) -> None:
     """A folder of the authors' that is one split itself answers to its own name, and to `test`."""
     write_split(tmp_path / "csv/val", [0, 1])
     write_split(tmp_path / "csv/val/train", [0, 1], first=2)
@@ -83,7 +83,7 @@ def typed(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_of_the_sets_typed_for_all_each_evaluation_takes_what_it_can_use(
+def test_each_evaluation_takes_the_typed_sets_that_it_can_use(
     typed: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     library = Library(datasets=[typed])

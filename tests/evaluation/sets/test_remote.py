@@ -36,7 +36,7 @@ def assert_same(folder: Path, other: Path) -> None:
         assert one.image(n).tobytes() == two.image(n).tobytes()
 
 
-def test_what_is_remote():
+def test_what_is_remote() -> None:
     for spec in ("https://h/wds_x", "file:/data/wds_x", "hf://d/x", "/d/wds_x/test/{0..3}.tar"):
         assert is_remote(spec)
     for spec in ("cifar10", "data/wds_x", "/data/wds_x/", "C:\\wds_x"):
@@ -53,11 +53,11 @@ def test_what_is_remote():
         ("https://huggingface.co/datasets/clip-benchmark/wds_x/tree/main", "wds_x"),
     ],
 )
-def test_the_name_is_the_sets(spec, name):
+def test_the_name_of_a_remote_set(spec, name) -> None:
     assert name_of(spec) == name
 
 
-def test_a_base_is_fetched_once(server, tmp_path):
+def test_a_base_is_fetched_once(server, tmp_path) -> None:
     url = f"{server.url}/wds_digits"
     folder = local_copy(url, "test", tmp_path / "cache")
     assert folder.parent == tmp_path / "cache" and folder.name.startswith("wds_digits-")
@@ -79,7 +79,7 @@ def test_a_base_is_fetched_once(server, tmp_path):
     assert not [path for path in folder.rglob("*") if "partial" in path.name]
 
 
-def test_a_split_that_is_not_there(server, tmp_path):
+def test_a_split_that_is_not_there(server, tmp_path) -> None:
     url = f"{server.url}/wds_digits"
     for download in (True, False):
         local_copy(url, "test", tmp_path)
@@ -89,7 +89,7 @@ def test_a_split_that_is_not_there(server, tmp_path):
             local_copy(url, "val", tmp_path, download)
 
 
-def test_captions_need_no_class_names_and_a_hierarchy_comes_along(server, tmp_path):
+def test_captions_need_no_class_names_and_a_hierarchy_comes_along(server, tmp_path) -> None:
     caption_set(server.folder / "wds_captions", [["a dog", "a pet"], ["a cat"]])
     dataset = open_captioned(f"{server.url}/wds_captions", downloads=tmp_path)
     assert (dataset.name, dataset.captions) == ("wds_captions", [["a dog", "a pet"], ["a cat"]])
@@ -98,7 +98,7 @@ def test_captions_need_no_class_names_and_a_hierarchy_comes_along(server, tmp_pa
     assert ClassificationSet(folder).hierarchy == folder / "hierarchy.json"
 
 
-def test_a_list_of_shards(server, tmp_path):
+def test_a_list_of_shards(server, tmp_path) -> None:
     spec = f"{server.url}/wds_digits/test/{{0..2}}.tar"
     assert_same(local_copy(spec, "test", tmp_path), server.folder / "wds_digits")
     few = ClassificationSet(local_copy(spec.replace("0..2", "0..1"), "test", tmp_path))
@@ -107,7 +107,7 @@ def test_a_list_of_shards(server, tmp_path):
         local_copy(spec, "train", tmp_path)
 
 
-def test_local_urls_and_lists_are_not_copied(server, tmp_path):
+def test_local_urls_and_lists_are_not_copied(server, tmp_path) -> None:
     source = server.folder / "wds_digits"
     assert local_copy(source.as_uri(), "test", tmp_path / "cache") == source
     assert not (tmp_path / "cache").exists()
@@ -117,7 +117,7 @@ def test_local_urls_and_lists_are_not_copied(server, tmp_path):
         assert all(shard.is_symlink() for shard in folder.glob("test/*.tar"))
 
 
-def test_an_interrupted_download_goes_on(server, tmp_path):
+def test_an_interrupted_download_goes_on(server, tmp_path) -> None:
     shard = server.folder / "wds_digits/test/2.tar"
     whole = shard.read_bytes()
     shard.unlink()
@@ -133,7 +133,7 @@ def test_an_interrupted_download_goes_on(server, tmp_path):
     assert "/wds_digits/test/2.tar" in server.asked
 
 
-def test_what_breaks_off_leaves_no_file(server, tmp_path):
+def test_what_breaks_off_leaves_no_file(server, tmp_path) -> None:
     server.cut.append("/wds_digits/test/1.tar")
     with pytest.raises(ValueError, match=r"test/1\.tar cannot be downloaded: it broke off before"):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
@@ -145,7 +145,14 @@ def test_what_breaks_off_leaves_no_file(server, tmp_path):
     assert_same(folder, server.folder / "wds_digits")
 
 
-def test_a_full_disk_is_one_line_and_ends_the_command(server, tmp_path, monkeypatch):
+def test_a_stalled_server_is_one_line(server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(remote_files, "TIMEOUT", 0.2)
+    server.stalled.append("/wds_digits/test/1.tar")
+    with pytest.raises(ValueError, match=r"test/1\.tar cannot be downloaded: timed out: no data"):
+        local_copy(f"{server.url}/wds_digits", "test", tmp_path)
+
+
+def test_a_full_disk_is_one_line_and_ends_the_command(server, tmp_path, monkeypatch) -> None:
     def full(source, target, length=0):
         raise OSError(28, "No space left on device")
 
@@ -154,14 +161,14 @@ def test_a_full_disk_is_one_line_and_ends_the_command(server, tmp_path, monkeypa
         local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
 
 
-def test_a_set_without_templates(server, tmp_path):
+def test_a_set_without_templates(server, tmp_path) -> None:
     (server.folder / "wds_digits/zeroshot_classification_templates.txt").unlink()
     folder = local_copy(f"{server.url}/wds_digits", "test", tmp_path)
     assert ClassificationSet(folder).templates is None
 
 
 @pytest.mark.parametrize("text", [b"many", b"-1", b"9" * 5000, b"1.0", b""])
-def test_a_number_of_shards_that_is_none(server, tmp_path, text):
+def test_a_wrong_number_of_shards(server, tmp_path, text) -> None:
     (server.folder / "wds_digits/test/nshards.txt").write_bytes(text)
     with pytest.raises(ValueError, match=r"nshards\.txt must hold the number of shards"):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path)
@@ -186,13 +193,13 @@ def test_a_number_of_shards_that_is_none(server, tmp_path, text):
         ("0.tar", r"must lie in one folder"),
     ],
 )
-def test_what_cannot_be_fetched_is_one_line(server, tmp_path, spec, message):
+def test_what_cannot_be_fetched_is_one_line(server, tmp_path, spec, message) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         local_copy(spec.format(url=server.url), "test", tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_downloads_can_be_switched_off(server, tmp_path):
+def test_downloads_can_be_switched_off(server, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"is not in .*, and evaluation.library.download is false"):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path, download=False)
     assert server.asked == []

@@ -46,7 +46,7 @@ def test_groups_and_places_are_those_of_webdataset(tmp_path: Path) -> None:
 
 
 def _damaged(kind: str, data: bytes) -> bytes:
-    if kind == "cut in a picture":
+    if kind == "cut in an image":
         return data[: 512 + 100]
     if kind == "cut in a header":
         return data[: 1024 + 100]
@@ -66,7 +66,7 @@ def _damaged(kind: str, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "kind",
     [
-        "cut in a picture",
+        "cut in an image",
         "cut in a header",
         "cut between members",
         "a spoilt header in the middle",

@@ -81,7 +81,7 @@ def test_anything_else_is_one_line_that_says_what_is_allowed(templates: object) 
         PromptSource(templates, "evaluation.z.templates")  # type: ignore[arg-type]
 
 
-def test_a_template_is_only_ever_text() -> None:
+def test_a_template_stays_text() -> None:
     assert fill("{c}: {c.__class__} {0}", "{dog}") == "{dog}: {c.__class__} {0}"
 
 
