@@ -16,7 +16,7 @@ def expand(shards: str) -> list[str]:
     """Brace lists, `::` and `${NAME}` as WebDataset reads them; a folder is all its `*.tar`.
 
     Raises:
-        ValueError: nothing to read, or a kind of URL that WebDataset does not open.
+        ValueError: Nothing to read, or a kind of URL that WebDataset does not open.
     """
     try:
         expanded = expand_urls(shards)
