@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 import pytest
-import torch
 from torchmetrics import MetricCollection
 
 from cyclip_pl.metrics.base import BaseMetric
@@ -109,9 +108,7 @@ def test_a_collection_of_those_that_take_scores() -> None:
     for block in blocks(IMAGES):
         collection.update(*CASES["top_k"][1](rows(IMAGES), block))
     found = plain(collection.compute())
-    assert found == {
-        **value("top_k"), **value("hierarchy"), "per_class": value("per_class")
-    }
+    assert found == {**value("top_k"), **value("hierarchy"), "per_class": value("per_class")}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -20,6 +20,7 @@ from cyclip_pl.metrics import accuracy
 from cyclip_pl.types import Model
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TableModel, TinyNet, caption_set
+from tests.helpers.protocols import one_thread
 
 
 def naive_ranks(
@@ -234,12 +235,8 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     captions = [[f"caption {n} {i}" for i in range(1 + n % 4)] for n in range(37)]
     captions[5] = captions[30] = ["the same"]
     folder = caption_set(tmp_path / "s", captions, broken=[2, 33])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         alone = _results_of_rank(str(folder))
-    finally:
-        torch.set_num_threads(threads)
     assert alone.metrics["s/retrieval/samples"] == 35
     assert run_distributed(_results_of_rank, 2, str(folder)) == [alone, alone]
 

@@ -16,6 +16,7 @@ from cyclip_pl.types import Model
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, TinyNet, coded_set
 from tests.helpers.models import random_model
+from tests.helpers.protocols import one_thread
 
 
 def naive(
@@ -219,12 +220,8 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     folders = [str(tmp_path / "s"), str(tmp_path / "t")]
     coded_set(tmp_path / "s", [n * 7 % 11 for n in range(37)], classnames, broken=[2, 33])
     coded_set(tmp_path / "t", [0, 1, 2, 3, 4], classnames)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         alone, weight = _metrics_of_rank(folders)
-    finally:
-        torch.set_num_threads(threads)
     assert alone["s/zero_shot/samples"] == 35 and alone["s/zero_shot/skipped"] == 2
     for metrics, weight_of_rank in run_distributed(_metrics_of_rank, 2, folders):
         assert metrics == alone
