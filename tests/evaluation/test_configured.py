@@ -28,10 +28,8 @@ def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Pa
         "projector.clusters=6",
         *shrunk(world),
         f"evaluation=[{ALL}]",
-        f"evaluation.datasets=[{world}/shapes]",
-        f"evaluation.caption_sets=[{world}/captions]",
-        f"evaluation.in_distribution={world}/shapes",
-        f"evaluation.shifted_sets=[{world}/moved]",
+        f"evaluation.datasets=[{world}/shapes,{world}/moved,{world}/captions]",
+        f"evaluation.robustness.in_distribution={world}/shapes",
         "evaluation.linear_probe.shots=[5]",
         "evaluation.knn.cadence.every_n_steps=1",
         "trainer.max_steps=2",
@@ -81,9 +79,7 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
     config = composed(
         f"evaluation=[{ALL}]",
         "evaluation.datasets=[{}]".format(", ".join(f"{{{n}: '{s}'}}" for n, s in sets.items())),
-        "evaluation.caption_sets=[]",
-        f"evaluation.in_distribution={sets['wds']}",
-        "evaluation.shifted_sets=[oxford_pets]",
+        f"evaluation.robustness.in_distribution={{wds: {sets['wds']}}}",
         f"evaluation.library.root={tmp_path}/vision",
         "evaluation.library.download=false",
         "evaluation.linear_probe.shots=[5]",
@@ -103,7 +99,7 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
         ):
             assert f"{name}/{metric}" in metrics
         found = results.details[f"{name}/linear_probe"]["protocol"]
-        own = "mean_per_class_recall" if name == "oxford_pets" else "accuracy"
+        own = "mean_per_class_recall" if name == "oxford_pets" else "acc1"
         for evaluation in ("linear_probe", "knn", "zero_shot"):
             assert results.details[f"{name}/{evaluation}"]["protocol"]["metric"] == own
         assert found["search"] == ("a part of each class" if name == "oxford_pets" else "val")
@@ -112,9 +108,15 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
         name for name in sets if f"{name}/knn/weighted_k10_mean_per_class_recall" in metrics
     } == {"oxford_pets"}
     assert metrics["oxford_pets/robustness/samples"] == 15
-    equal = {k.split("/", 1)[1]: v for k, v in metrics.items() if k.startswith("wds/")}
-    of_shards = {k.split("/", 1)[1]: v for k, v in metrics.items() if k.startswith("shards/")}
-    assert of_shards == {k: v for k, v in equal.items() if not k.startswith("robustness")}
+    of_wds, of_shards = (
+        {
+            key.split("/", 1)[1]: value
+            for key, value in metrics.items()
+            if key.startswith(f"{name}/") and "/robustness/" not in key
+        }
+        for name in ("wds", "shards")
+    )
+    assert of_shards == of_wds
 
 
 @pytest.mark.parametrize("name", choices("sets"))
@@ -125,14 +127,16 @@ def test_a_choice_of_sets_serves_all(name: str, config_name: str) -> None:
 
 
 def test_the_papers_sets_are_all_of_the_table() -> None:
-    config = composed("sets=cyclip", "evaluation=[robustness]").evaluation
-    assert len(config.probe_sets) == len(set(config.probe_sets)) == 14
-    assert len(config.shifted_sets) == 5
-    for key in ("test_sets", "labelled_sets", "probe_sets", "shifted_sets"):
-        assert set(config[key]) <= set(entries()), key
+    sets = composed("sets=cyclip", "evaluation=[robustness]").evaluation.default_sets
+    assert len(sets.probe) == len(set(sets.probe)) == 14
+    assert len(sets.shifted) == 5
+    for key in ("test", "with_train_split", "probe", "hierarchy", "shifted"):
+        assert set(sets[key]) <= set(entries()), key
 
 
 def test_wrong_settings_of_the_library_are_one_line() -> None:
     config = composed("+evaluation.library.mirror=x")
-    with pytest.raises(ValueError, match=r"^evaluation\.library has root, downloads and download$"):
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.library: has root, downloads and download$"
+    ):
         build(config.evaluation)

@@ -86,7 +86,10 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
             given = given.get(dataset.name)
         if (file := given or dataset.hierarchy) is None:
             shipped = ", ".join(SHIPPED)
-            raise Unusable(f"it has no {HIERARCHY}; give a file, or one of {shipped}")
+            raise Unusable(
+                f"{dataset.name} has no {HIERARCHY}; set {self.setting('hierarchy')} to a file "
+                f"or to {shipped}"
+            )
         return file
 
     def _add(
