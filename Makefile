@@ -14,7 +14,7 @@ BENCH ?= losses
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test check lock clean
+.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test check docs lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -66,6 +66,9 @@ check: $(INSTALLED) ## Lint and type-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED) ## Build the documentation into build/site, strictly
+	$(BIN)/mkdocs build --strict
 
 lock: ## Pin the packages of a new environment in requirements.lock
 	rm -rf .venv-lock

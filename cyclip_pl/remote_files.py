@@ -125,7 +125,7 @@ def _may_pass(error: Exception) -> bool:
     status = getattr(error, "status", None)
     if status is not None:
         return status in (408, 429) or status >= 500
-    return isinstance(error, ConnectionError) or type(error).__name__.startswith("ClientConnector")
+    return "connect" in type(error).__name__.lower()  # refused, reset, unknown host
 
 
 def _why(error: Exception) -> str:
@@ -136,4 +136,6 @@ def _why(error: Exception) -> str:
         return "not found"
     if "Timeout" in type(error).__name__:
         return f"timed out: no data for {TIMEOUT} s"
+    if type(error).__name__ == "ClientPayloadError":
+        return "it broke off before its end"
     return getattr(error, "strerror", None) or reason(error)

@@ -94,7 +94,7 @@ def test_a_file_that_breaks_off_is_an_error_and_leaves_nothing(
 ) -> None:
     url, path = f"{server.url}/a.bin", tmp_path / "copy/a.bin"
     server.cut.append("/a.bin")
-    with pytest.raises(OSError, match="not completed|ContentLength|broke off"):
+    with pytest.raises(OSError, match="^it broke off before its end$"):
         download(url, path)
     assert list(path.parent.iterdir()) == []
     server.cut.clear()

@@ -97,8 +97,7 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path
     config = composed(
         f"checkpoint={folder}",
         "evaluation=[zero_shot,retrieval]",
-        f"evaluation.datasets=[{world}/shapes]",
-        f"evaluation.caption_sets=[{tmp_path}/captions]",
+        f"evaluation.datasets=[{world}/shapes,{tmp_path}/captions]",
         f"features.cache={tmp_path}/cache",
         "predictions=true",
         "accelerator=cpu",
@@ -136,7 +135,7 @@ def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypat
         world,
         tmp_path / "run",
         "evaluation=[zero_shot,retrieval]",
-        f"evaluation.caption_sets=[{tmp_path}/captions]",
+        f"evaluation.retrieval.datasets=[{tmp_path}/captions]",
         f"{again}[{world}/shapes], templates: simple}}",
         "trainer.max_steps=2",
     )

@@ -14,7 +14,7 @@ from functools import cache
 from webdataset.tariterators import base_plus_ext, meta_prefix, meta_suffix
 
 from cyclip_pl.data.tar_names import member_names
-from cyclip_pl.data.urls import local_path
+from cyclip_pl.remote_files import local_path
 
 log = logging.getLogger(__name__)
 

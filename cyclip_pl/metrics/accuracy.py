@@ -6,7 +6,7 @@ Shape legend: N images, K classes, X kinds of hits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,6 @@ from torch import Tensor
 
 from cyclip_pl.metrics.base import BaseMetric
 from cyclip_pl.metrics.bootstrap import shares
-
-_SCORES = 1 << 24  # held at once: 64 MiB
 
 
 def rank_of_label(score_NK: Tensor, label_N: Tensor) -> Tensor:
@@ -69,7 +67,8 @@ class ClassHits(BaseMetric):
                 f"{self.num_classes - 1}, the metric's classes"
             )
         of_class = [torch.bincount(label_N[hit_N], minlength=self.num_classes) for hit_N in hit_XN]
-        self.hit_XK = self.hit_XK + torch.stack(of_class)
+        if of_class:
+            self.hit_XK = self.hit_XK + torch.stack(of_class)
         self.image_K = self.image_K + torch.bincount(label_N, minlength=self.num_classes)
 
     def shares(self, names: Sequence[str], hit_XK: Tensor) -> dict[str, float]:
@@ -169,26 +168,3 @@ class PredictionAccuracy(ClassHits):
         values = self.shares(["acc1"], self.hit_XK)
         values["mean_per_class_recall"] = mean_recall(self.hit_XK[0], self.image_K)
         return self.scalars(values)
-
-
-def chunks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of the rows, so that a slice's scores stay within a bound."""
-    size = max(1, _SCORES // columns)
-    for start in range(0, rows, size):
-        yield slice(start, start + size)
-
-
-def per_class(rank_N: Tensor, label_N: Tensor, classes: int, k: int = 1) -> tuple[Tensor, Tensor]:
-    """Images and hits within the top k of each class: int64, (K,) and (K,)."""
-    image_K = torch.bincount(label_N, minlength=classes)
-    return image_K, torch.bincount(label_N[rank_N < k], minlength=classes)
-
-
-def accuracy_figures(
-    rank_N: Tensor, label_N: Tensor, classes: int, top_k: Sequence[int]
-) -> dict[str, float]:
-    """`top<k>` for each k and `macro_recall`, fractions."""
-    image_K, hit_K = per_class(rank_N, label_N, classes)
-    figures = {f"top{k}": (rank_N < k).double().mean().item() for k in top_k}
-    figures["macro_recall"] = mean_recall(hit_K, image_K)
-    return figures

@@ -250,5 +250,6 @@ def test_warnings_name_the_shard_and_the_sample(tmp_path: Path, caplog) -> None:
     epoch_of(tmp_path, batch_size=1)
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"left out, missing image: {tmp_path}/0.tar, sample b/c; any more are only counted"
+        f"skipped (missing image): {tmp_path}/0.tar, sample b/c; "
+        "further ones are counted, not listed"
     )

@@ -81,7 +81,7 @@ def test_the_general_one_asks_for_shards() -> None:
 
 
 def built(config: DictConfig) -> DataModule:
-    views = instantiate(composed("views", "single").views)
+    views = instantiate(composed("views", "plain").views)
     module: Any = instantiate(config.data, views=views, tokenizer=number_tokenizer, seed=0)
     return module
 

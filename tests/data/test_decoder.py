@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from cyclip_pl.data.decoder import Decoder, Unusable
+from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.shard_reader import RawSample
+from cyclip_pl.data.skipped import SkippedSample
+from cyclip_pl.images import Undecodable
 from tests.data.shards import png
 from tests.helpers.images import bomb
 
@@ -41,7 +43,7 @@ def test_json(value: object, expected: list[str]) -> None:
     ],
 )
 def test_reasons(sample: RawSample, reason: str) -> None:
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises((SkippedSample, Undecodable)) as caught:
         Decoder()(sample)
     assert caught.value.reason == reason and "\n" not in str(caught.value)
 
@@ -62,7 +64,7 @@ def test_reasons(sample: RawSample, reason: str) -> None:
     ],
 )
 def test_json_reasons(data: bytes, reason: str) -> None:
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(SkippedSample) as caught:
         Decoder("captions")(raw(caption=data))
     assert caught.value.reason == reason
 

@@ -11,7 +11,7 @@ import pytest
 from cyclip_pl.data.epochs import ExactEpochs, NothingToRead, Reader, ResampledEpochs, Shards
 from cyclip_pl.data.settings import Shuffle
 from cyclip_pl.data.shard_reader import RawSample, ShardReader
-from cyclip_pl.data.skipped import Tally
+from cyclip_pl.data.skipped import SkipCounter
 from tests.data.shards import sample, write_shards, write_tar
 
 
@@ -36,8 +36,8 @@ class Exact:
             shuffle=Shuffle(**settings),  # type: ignore[arg-type]
         )
 
-    def read(self, reader: Reader, turn: int = 0, tally: Tally | None = None) -> list[int]:
-        stream = self.stream.samples(reader, turn, ShardReader("txt"), tally or Tally())
+    def read(self, reader: Reader, turn: int = 0, skipped: SkipCounter | None = None) -> list[int]:
+        stream = self.stream.samples(reader, turn, ShardReader("txt"), skipped or SkipCounter())
         return [number(raw) for raw in stream]
 
 
@@ -80,25 +80,25 @@ def test_a_broken_shard_loses_its_rest_and_is_counted(tmp_path: Path) -> None:
     exact = Exact(tmp_path, [6, 6, 6])
     path = tmp_path / "00001.tar"
     path.write_bytes(path.read_bytes()[: 512 * 9 + 100])  # within the third
-    tally = Tally()
-    assert sorted(exact.read(Reader(0, 0), tally=tally)) == [*range(8), *range(12, 18)]
-    assert tally.take() == {"broken shard": 4}
+    skipped = SkipCounter()
+    assert sorted(exact.read(Reader(0, 0), skipped=skipped)) == [*range(8), *range(12, 18)]
+    assert skipped.take() == {"broken shard": 4}
 
 
 def test_a_shard_that_ends_early_is_counted(tmp_path: Path) -> None:
     exact = Exact(tmp_path, [6, 6])
     write_tar(tmp_path / "00001.tar", {"a": sample(100)})
-    tally = Tally()
-    assert sorted(exact.read(Reader(0, 0), tally=tally)) == [*range(6), 100]
-    assert tally.take() == {"broken shard": 5}
+    skipped = SkipCounter()
+    assert sorted(exact.read(Reader(0, 0), skipped=skipped)) == [*range(6), 100]
+    assert skipped.take() == {"broken shard": 5}
 
 
 def test_samples_beyond_the_counted_are_told(tmp_path: Path) -> None:
     exact = Exact(tmp_path, [6, 6])
     write_tar(tmp_path / "00001.tar", {f"{n}": sample(n) for n in range(6, 15)})
-    tally = Tally()
-    assert sorted(exact.read(Reader(0, 0), tally=tally)) == list(range(12))
-    assert tally.take() == {"uncounted sample": 3}
+    skipped = SkipCounter()
+    assert sorted(exact.read(Reader(0, 0), skipped=skipped)) == list(range(12))
+    assert skipped.take() == {"uncounted sample": 3}
 
 
 def resampled(*sources: Shards, weights: tuple[float, ...] = (1.0,)) -> ResampledEpochs:
@@ -106,7 +106,7 @@ def resampled(*sources: Shards, weights: tuple[float, ...] = (1.0,)) -> Resample
 
 
 def draw(stream: ResampledEpochs, reader: Reader, count: int, keep: bool = True) -> list[RawSample]:
-    samples = stream.samples(reader, 0, ShardReader("txt", keep), Tally())
+    samples = stream.samples(reader, 0, ShardReader("txt", keep), SkipCounter())
     return list(islice(samples, count))
 
 
@@ -161,8 +161,8 @@ def test_shards_that_give_nothing_end_an_endless_stream(tmp_path: Path) -> None:
 def test_some_broken_shards_do_not(tmp_path: Path) -> None:
     write_shards(tmp_path, [5, 5, 5])
     (tmp_path / "00001.tar").write_bytes(b"nothing")
-    tally = Tally()
+    skipped = SkipCounter()
     stream = resampled(shards(tmp_path, [None] * 3))
-    samples = stream.samples(Reader(0, 0), 0, ShardReader("txt"), tally)
+    samples = stream.samples(Reader(0, 0), 0, ShardReader("txt"), skipped)
     assert {number(raw) for raw in islice(samples, 200)} == {*range(5), *range(10, 15)}
-    assert tally.take()["broken shard"] > 5
+    assert skipped.take()["broken shard"] > 5

@@ -19,14 +19,13 @@ from cyclip_pl.data.jpeg import Jpeg, reduction
 from cyclip_pl.data.lazy_image import part, whole
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import RawSample
-from cyclip_pl.data.skipped import Unusable
 from cyclip_pl.data.views.augmented import Augmented
 from cyclip_pl.data.views.augmented_pair import AugmentedPair
 from cyclip_pl.data.views.interface import Views
 from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.data.views.several import Several
 from cyclip_pl.data.views.weak import Weak
-from cyclip_pl.images import decode_image
+from cyclip_pl.images import Undecodable, decode_image
 from tests.data.shards import epoch_of, png, write_tar
 from tests.helpers.images import encoded
 
@@ -78,7 +77,7 @@ def test_decoded_whole_it_is_pillows(settings, mode: str, shape: tuple[int, int]
 
 VIEWS: dict[str, Callable[[int], Views]] = {
     "weak": lambda size: Weak(size, (0.08, 1.0)),
-    "single": Plain,
+    "plain": Plain,
     "jittered": lambda size: Augmented(size, margin=0.1, rotation=0.0),
     "turned": lambda size: Augmented(size, rotation=20.0),
     "pair": AugmentedPair,
@@ -184,7 +183,7 @@ def test_left_to_pillow() -> None:
 def outcome(data: bytes, images: str) -> object:
     try:
         return shown(Weak(64, (0.5, 1)), data, images, 0)
-    except Unusable as error:
+    except Undecodable as error:
         return error.reason
 
 

@@ -70,6 +70,16 @@ def test_no_rows_are_no_error(name: str) -> None:
         assert None in numbers(found)
 
 
+@pytest.mark.filterwarnings("ignore:.*before the ``update`` method")
+@pytest.mark.parametrize("name", CASES)
+def test_an_update_without_rows_changes_nothing(name: str) -> None:
+    nothing = slice(0, 0)
+    first, *rest = blocks(IMAGES)
+    metric = fed(name, rows(IMAGES), [nothing, first, nothing, *rest])
+    assert plain(metric.compute()) == value(name)
+    assert plain(fed(name, rows(IMAGES), [nothing]).compute()) == plain(CASES[name][0]().compute())
+
+
 @pytest.mark.parametrize("name", GEOMETRY)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_geometry_of_a_diverged_model_is_nan(name: str, bad: float) -> None:

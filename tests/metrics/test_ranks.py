@@ -19,6 +19,8 @@ def _values() -> dict[tuple[str, int], Any]:
     for images in SIZES:
         for name in CASES:
             mine = blocks(images)[rank() :: world_size()]
+            if name in ("top_k", "retrieval", "inconsistency"):
+                mine = mine or [slice(0, 0)]  # an update without rows is as good as none
             metric = fed(name, rows(images), mine)
             found[name, images] = plain(metric.compute())
             if name == "retrieval":

@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cyclip_pl.images import open_image
 from cyclip_pl.models.open_clip import load_open_clip
 from tests.helpers.architectures import RESNET, TIMM, VIT
+from tests.helpers.images import KINDS
 
 TEXTS = ["a red apple", "a bus"]
 
@@ -56,6 +58,17 @@ def test_embeddings_are_those_of_open_clip(source):
         assert torch.equal(model.encode_text(tokens), text)
     assert model.scale == pytest.approx(np.exp(3.0), rel=1e-6)
     assert not model.training and model.device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_of_any_kind_is_rgb_before_it_is_resized(source, kind: str) -> None:
+    """As in clip_benchmark, whose own opening clips what has 16 bits."""
+    preprocess = load_open_clip(source[0], str(source[1])).preprocess
+    image = open_image(KINDS[kind][0])
+    assert torch.equal(preprocess(image), preprocess(image.convert("RGB")))
+    if kind.startswith("I;16"):
+        grey = preprocess(Image.new("RGB", (64, 64), (78, 78, 78)))
+        assert torch.equal(preprocess(image)[:, :, -4:], grey[:, :, -4:])
 
 
 @pytest.mark.parametrize("source", ["RESNET", "VIT"], indirect=True)

@@ -190,22 +190,25 @@ def text_lines(path: Path) -> list[str]:
 
 
 def shard_files(split: Path) -> list[Path]:
-    """The shards of a split's folder, as many as its `nshards.txt` says.
+    """The shards in a split's folder, as many as its `nshards.txt` says.
 
     Raises:
         ValueError: The number is wrong, or a shard is missing.
     """
-    path = split / NSHARDS
+    counted = split / NSHARDS
+    shards = [split / f"{number}.tar" for number in range(shard_count(counted))]
+    for shard in shards:
+        if not shard.is_file():
+            raise ValueError(f"{shard} is missing: {counted} says {len(shards)} shards")
+    return shards
+
+
+def shard_count(path: Path) -> int:
+    """The number in an `nshards.txt`; ValueError if it holds anything else."""
     text = " ".join(text_lines(path))
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise ValueError(f"{path} must hold the number of shards, it holds {text[:40]!r}")
-    shards: list[Path] = []
-    for number in range(int(text)):
-        shard = split / f"{number}.tar"
-        if not shard.is_file():
-            raise ValueError(f"{shard} is missing: {path} says {text} shards")
-        shards.append(shard)
-    return shards
+    return int(text)
 
 
 def _stamp(file: BinaryIO) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,12 +57,17 @@ class Library:
         download: bool = True,
         datasets: Sets | None = None,
     ) -> None:
-        self.root = root
-        self.downloads = downloads
-        self.download = download
         self.shared = {} if datasets is None else named_sets(datasets, "evaluation.datasets")
-        self._labelled_sets: dict[tuple[str, str, str], LabelledSet] = {}
-        self._caption_sets: dict[tuple[str, str, str], CaptionSet] = {}
+
+        @cache
+        def labelled(name: str, spec: str, split: str) -> LabelledSet:
+            return open_labelled(spec, split, name, root, downloads, download)
+
+        @cache
+        def captioned(name: str, spec: str, split: str) -> CaptionSet:
+            return open_captioned(spec, split, name, downloads, download)
+
+        self._labelled, self._captioned = labelled, captioned
 
     def labelled(
         self,
@@ -166,19 +172,3 @@ class Library:
         if other.classnames != test.classnames:
             raise ValueError(f"{spec}: the split {split!r} has other classes than the test images")
         return other
-
-    def _labelled(self, name: str, spec: str, split: str) -> LabelledSet:
-        key = name, spec, split
-        if key not in self._labelled_sets:
-            self._labelled_sets[key] = open_labelled(
-                spec, split, name, self.root, self.downloads, self.download
-            )
-        return self._labelled_sets[key]
-
-    def _captioned(self, name: str, spec: str, split: str) -> CaptionSet:
-        key = name, spec, split
-        if key not in self._caption_sets:
-            self._caption_sets[key] = open_captioned(
-                spec, split, name, self.downloads, self.download
-            )
-        return self._caption_sets[key]

@@ -21,12 +21,12 @@ import logging
 import re
 from pathlib import Path
 
-from cyclip_pl.evaluation.sets.image_shards import shard_files
+from cyclip_pl.evaluation.sets.image_shards import shard_count, shard_files
 from cyclip_pl.evaluation.sets.interface import NoSplit
-from cyclip_pl.files import atomic, locked, reason
-from cyclip_pl.layout import NSHARDS, SIDE_FILES
+from cyclip_pl.files import locked, reason
+from cyclip_pl.layout import CLASSNAMES, NSHARDS, SIDE_FILES
 from cyclip_pl.remote_files import download as fetch
-from cyclip_pl.remote_files import local_path, open_url
+from cyclip_pl.remote_files import local_path
 
 logger = logging.getLogger(__name__)
 
@@ -106,10 +106,17 @@ def _from_hub(
     except Exception as error:  # of the network, the repository, the token, the disk
         if not download:
             raise ValueError(f"{spec} is not in {downloads}, {_SWITCHED_OFF}") from error
-        raise ValueError(f"{spec} cannot be downloaded: {reason(error)}") from error
+        why = reason(error.__cause__ or error)
+        raise ValueError(f"{spec} cannot be downloaded: {why}") from error
     if not Path(folder, split, NSHARDS).is_file():
-        raise NoSplit(f"{spec} has no split {split!r}")
+        raise _without_split(spec, split, Path(folder))
     return Path(folder)
+
+
+def _without_split(spec: str, split: str, folder: Path) -> ValueError:
+    if any((folder / name).is_file() for name in SIDE_FILES):
+        return NoSplit(f"{spec} has no split {split!r}")
+    return ValueError(f"{spec} is not a set: it has neither {CLASSNAMES} nor {split}/{NSHARDS}")
 
 
 def _base_and_shards(spec: str) -> tuple[str, list[str] | None]:
@@ -140,28 +147,17 @@ def _complete(split: Path) -> bool:
 def _download(base: str, shards: list[str] | None, folder: Path, split: str) -> None:
     for name in SIDE_FILES:
         _fetch(f"{base}/{name}", folder / name)
+    counted = folder / split / f".{NSHARDS}"
     if shards is None:
-        count = _count(f"{base}/{split}/{NSHARDS}", split)
-        shards = [f"{base}/{split}/{number}.tar" for number in range(count)]
+        if not _fetch(f"{base}/{split}/{NSHARDS}", counted):
+            raise _without_split(base, split, folder)
+        shards = [f"{base}/{split}/{number}.tar" for number in range(shard_count(counted))]
     for number, shard in enumerate(shards):
         path = folder / split / f"{number}.tar"
         if not path.is_file() and not _fetch(shard, path):
             raise ValueError(f"{shard} cannot be downloaded: not found")
-    with atomic(folder / split / NSHARDS) as partial:  # last: with it the split is complete
-        partial.write_text(f"{len(shards)}\n")
-
-
-def _count(url: str, split: str) -> int:
-    try:
-        with open_url(url) as file:
-            text = file.read(40).strip()
-    except FileNotFoundError as error:
-        raise NoSplit(f"{url} is not there: the set has no split {split!r}") from error
-    except OSError as error:
-        raise ValueError(f"{url} cannot be downloaded: {reason(error)}") from error
-    if not text.isdigit() or len(text) > 6:
-        raise ValueError(f"{url} must hold the number of shards, it holds {text!r}")
-    return int(text)
+    counted.write_text(f"{len(shards)}\n")
+    counted.replace(folder / split / NSHARDS)  # last: it says that the split is complete
 
 
 def _fetch(url: str, path: Path) -> bool:

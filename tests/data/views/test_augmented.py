@@ -118,7 +118,7 @@ def test_the_vector_of_an_untouched_picture_is_zero() -> None:
         (Augmented(24, **DEMO), "2771fdd57c8598aa"),
         (Augmented(24, **DEMO | {"rotation": 10, "jitter": 0.8}), "cf2b42ee95333682"),
     ],
-    ids=["single", "weak", "jittered", "turned"],
+    ids=["plain", "weak", "jittered", "turned"],
 )
 def test_pixels_and_draws_are_those_of_the_demo(views: OneView, expected: str) -> None:
     digest = hashlib.sha256()

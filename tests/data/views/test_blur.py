@@ -53,5 +53,5 @@ def test_without_it_nothing_is_drawn() -> None:
     [(1.5, (0.1, 2.0), "blur"), (0.5, (0.0, 2.0), "blur_sigma"), (0.5, (2.0, 1.0), "blur_sigma")],
 )
 def test_refusals(probability: float, sigma: tuple[float, float], name: str) -> None:
-    with pytest.raises(ValueError, match=f"views.{name} "):
+    with pytest.raises(ValueError, match=f"views.{name}="):
         RandomBlur(32, probability, sigma)

@@ -90,10 +90,9 @@ def test_every_figure_is_documented(world, tmp_path):
     config = composed(
         *shrunk(world),
         f"evaluation=[{','.join(patterns)}]",
-        f"evaluation.datasets=[{world}/shapes]",
-        f"evaluation.caption_sets=[{world}/captions]",
-        f"evaluation.in_distribution={world}/shapes",
-        f"evaluation.shifted_sets=[{world}/moved]",
+        f"evaluation.datasets=[{world}/shapes,{world}/captions]",
+        f"evaluation.robustness.in_distribution={world}/shapes",
+        f"evaluation.robustness.shifted=[{world}/moved]",
         "+evaluation.robustness.baselines.moved={slope: 1, intercept: 0}",
         "trainer.max_steps=1",
         run_dir=tmp_path,
