@@ -119,6 +119,38 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
     assert of_shards == of_wds
 
 
+@pytest.mark.parametrize("evaluation", sorted({*choices("evaluation")} - {"robustness"}))
+def test_sets_that_are_typed_once_are_all_that_is_looked_at(
+    evaluation: str, world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Case by case: the sets that it can use, one line for each other one, and never the demo's."""
+    config = composed(
+        f"evaluation=[{evaluation}]", f"evaluation.datasets=[{world}/shapes,{world}/captions]"
+    )
+    (built,) = build(config.evaluation).values()
+    built.open()
+    assert "emoji" not in str(built.specs)
+    lines = [record.getMessage() for record in caplog.records if "skips" in record.getMessage()]
+    skipped = {"geometry": None, "retrieval": "shapes"}.get(evaluation, "captions")
+    expected = f"evaluation.{evaluation} skips {skipped}: {world}/{skipped} has no "
+    assert [line.startswith(expected) for line in lines] == [True] * (skipped is not None)
+
+
+def test_robustness_never_guesses_the_set_without_a_shift(world: Path) -> None:
+    typed = f"evaluation.datasets=[{world}/shapes,{world}/moved,{world}/captions]"
+    config = composed("evaluation=[robustness]", typed)
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.robustness\.in_distribution=\[shapes, moved, captions\]: "
+    ):
+        build(config.evaluation)
+    config = composed(
+        "evaluation=[robustness]", typed, f"evaluation.robustness.in_distribution={world}/shapes"
+    )
+    (robustness,) = build(config.evaluation).values()
+    results = run([robustness], FeatureStore(TinyNet()))
+    assert {name.split("/")[0] for name in results.details} == {"shapes", "moved"}
+
+
 @pytest.mark.parametrize("name", choices("sets"))
 @pytest.mark.parametrize("config_name", ["train", "eval"])
 def test_a_choice_of_sets_serves_all(name: str, config_name: str) -> None:
