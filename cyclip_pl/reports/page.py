@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from cyclip_pl.reports.canvas import Plot
 from cyclip_pl.reports.groups import Group
 from cyclip_pl.reports.runs import Run
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot on the page: `name` is that of its PNG file, `caption` says how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
 
 
 def page(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cyclip_pl.metric_kinds import BOUNDS
 from cyclip_pl.reports.run_files import number, plain, read_object
@@ -17,8 +17,7 @@ _DRAWABLE = 1e6  # a larger value would flatten everything else in a plot
 _MOST_TITLES = 2000
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A metric to draw and the ends of its interval; without one, both ends are the value."""
 
     value: float
@@ -59,15 +58,16 @@ class Run:
             return Point(value, value, value)
         return Point(value, low, high)
 
-    def details(self, title: str) -> tuple[Path, dict[str, Any]] | None:
-        """The file of details and its content, if there is one.
+    def detail(self, title: str, name: str) -> tuple[str, Any] | None:
+        """(where it is, for messages; what it is) of an entry in a title's file of details.
 
         Raises:
             ValueError: One line that names the file.
         """
         # Looked up, not composed: a name from a file must not become a path.
         path = self.files.get(title.replace("/", "_"))
-        return None if path is None else (path, read_object(path))
+        details = {} if path is None else read_object(path)
+        return (f"{path}: {name}", details[name]) if name in details else None
 
 
 def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[Run]:
@@ -112,7 +112,7 @@ def folder_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def titles(runs: Sequence[Run], wanted: Callable[[Run, str], bool]) -> list[str]:
+def titles(runs: Sequence[Run], wanted: Callable[[Run, str], object]) -> list[str]:
     """The titles for which `wanted` is true of at least one run, in natural order."""
     found = dict.fromkeys(title for run in runs for title in run.metrics)
     return sorted((t for t in found if any(wanted(run, t) for run in runs)), key=natural)

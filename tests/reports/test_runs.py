@@ -134,12 +134,13 @@ def test_details_are_found_by_title_and_only_in_their_folder(tmp_path: Path) -> 
     (tmp_path / "x_y.json").write_text('{"secret": 1}')
     write_run(tmp_path / "r", {"a/b/c": 1, "../../x/y/z": 1}, {"a/b": {"found": 1}})
     (run,) = read_runs([tmp_path / "r"])
-    assert run.details("a/b") == (tmp_path / "r/details/a_b.json", {"found": 1})
-    assert run.details("../../x/y") is None
-    assert run.details("a/other") is None
+    assert run.detail("a/b", "found") == (f"{tmp_path / 'r/details/a_b.json'}: found", 1)
+    assert run.detail("a/b", "other") is None
+    assert run.detail("../../x/y", "secret") is None
+    assert run.detail("a/other", "found") is None
     (tmp_path / "r/details/a_b.json").write_text("[]")
     with pytest.raises(ValueError, match=r"details/a_b\.json must hold a JSON object"):
-        run.details("a/b")
+        run.detail("a/b", "found")
 
 
 def test_natural_order() -> None:
