@@ -17,12 +17,9 @@ from matplotlib.figure import Figure
 
 from cyclip_pl.reports.runs import Run, of_title, titles
 
-WIDTH = 7.2
-"""Inches: a page of text."""
-COLUMNS = 3
-"""The most panels side by side."""
-PANELS = 12
-"""The most panels in one plot."""
+WIDTH = 7.2  # inches: a page of text
+COLUMNS = 3  # side by side, at most
+PANELS = 12  # in one plot, at most
 GREY = "#666666"
 
 T = TypeVar("T")
@@ -65,11 +62,7 @@ def panels(
 ) -> tuple[Figure, list[Axes]]:
     """A figure with `count` axes, without pyplot's global state.
 
-    Args:
-        count: The axes.
-        columns: Axes side by side; None chooses.
-        height: Inches of a row.
-        shared: Settings of `Figure.subplots`: which axes share their scales.
+    `height` is inches of a row, `shared` goes to `Figure.subplots`: which axes share scales.
     """
     columns = columns or (2 if count == 4 else min(count, COLUMNS))
     rows = math.ceil(count / columns)

@@ -40,17 +40,11 @@ def compare(folders: Sequence[Path], output: Path, names: Sequence[str] | None =
         with atomic(output / name) as partial:
             partial.write_bytes(content)
     print_table(runs, table)
-    for line in missing:
-        print(line)
-    print(f"report: {output / 'report.html'}")
+    print(*missing, f"report: {output / 'report.html'}", sep="\n")
 
 
 def draw(runs: Sequence[Run]) -> tuple[list[Plot], list[str]]:
-    """The plots for which a run has data, and one line for each kind of plot without data.
-
-    Raises:
-        ValueError: One line that names the malformed file.
-    """
+    """The plots for which a run has data, and one line for each kind of plot without data."""
     plots, missing = [], []
     with look():
         for kind in _PLOTS:

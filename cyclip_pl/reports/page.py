@@ -28,14 +28,7 @@ class Plot:
 def page(
     runs: Sequence[Run], groups: Sequence[Group], plots: Sequence[Plot], missing: Sequence[str]
 ) -> str:
-    """The whole document.
-
-    Args:
-        runs: In the order of their columns.
-        groups: The table.
-        plots: In their order on the page; those of one title share a heading.
-        missing: Lines that say which plots are missing, and why.
-    """
+    """The whole document; plots of one title share a heading, `missing` has lines about others."""
     titles = dict.fromkeys(plot.title for plot in plots)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

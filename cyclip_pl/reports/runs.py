@@ -59,11 +59,7 @@ class Run:
         return Point(value, low, high)
 
     def detail(self, title: str, name: str) -> tuple[str, Any] | None:
-        """(where it is, for messages; what it is) of an entry in a title's file of details.
-
-        Raises:
-            ValueError: One line that names the file.
-        """
+        """(where it is, for messages; what it is) of an entry in a title's file of details."""
         # Looked up, not composed: a name from a file must not become a path.
         path = self.files.get(title.replace("/", "_"))
         details = {} if path is None else read_object(path)
@@ -96,10 +92,11 @@ def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> li
         raise ValueError("a run's name is empty")
     if twice := _twice(shown):
         raise ValueError(f"two runs have the name {twice}")
-    return [
-        Run(name, folder, _metrics(folder), _files(folder))
-        for name, folder in zip(shown, folders, strict=True)
-    ]
+    runs = []
+    for name, folder in zip(shown, folders, strict=True):
+        files = {plain(path.stem): path for path in sorted(folder.glob("details/*.json"))}
+        runs.append(Run(name, folder, _metrics(folder), files))
+    return runs
 
 
 def folder_names(folders: Sequence[Path]) -> list[str]:
@@ -145,10 +142,6 @@ def _metrics(folder: Path) -> dict[str, dict[str, float | None]]:
             f"a report shows at most {_MOST_TITLES:,}"
         )
     return metrics
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    return {plain(path.stem): path for path in sorted((folder / "details").glob("*.json"))}
 
 
 def _twice(items: Iterable[Any]) -> Any:

@@ -29,13 +29,7 @@ _MARKS = {"image": ("o", IMAGES), "text": ("^", TEXTS)}
 
 @dataclass(frozen=True)
 class Projection:
-    """Points of both modalities, float64.
-
-    Attributes:
-        image: (N, 2).
-        text: (M, 2).
-        share: The share of the variance on either axis, (2,).
-    """
+    """Points of `image` (N, 2) and `text` (M, 2), and each axis's share of the variance (2,)."""
 
     image: np.ndarray
     text: np.ndarray
@@ -43,11 +37,7 @@ class Projection:
 
 
 def projection(run: Run, title: str) -> Projection | None:
-    """The projection in a run's details of a title.
-
-    Raises:
-        ValueError: One line that names the file.
-    """
+    """The projection in a run's details, if there is one; ValueError if it is malformed."""
     if (found := run.detail(title, "pca")) is None:
         return None
     where, pca = found

@@ -61,11 +61,7 @@ def point(run: Run, title: str) -> tuple[Point, Point] | None:
 
 
 def baseline(run: Run, title: str) -> Line | None:
-    """The line in a run's details, if there is one.
-
-    Raises:
-        ValueError: One line that names the file.
-    """
+    """The line in a run's details, if there is one; ValueError if it is malformed."""
     if (found := run.detail(title, "protocol")) is None:
         return None
     where, protocol = found
@@ -90,7 +86,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Figure]:
             axes.set_xlim(x[0], x[-1])
             shown = [run for run in runs if point(run, title)]
             bases |= {in_distribution(run, title) or "" for run in shown}
-            for line in {baseline(run, title) for run in shown} - {None}:
+            for line in {line for run in shown if (line := baseline(run, title))}:
                 axes.plot(x, 100 * line(x / 100), color=GREY, lw=1, dashes=(4, 3), zorder=1)
             keep_fractions(axes)
         base = short(of_title(bases.pop())[0]) if len(bases) == 1 else "the in-distribution set"

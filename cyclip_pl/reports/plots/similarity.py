@@ -29,13 +29,7 @@ _BINS = 10_000
 
 @dataclass(frozen=True)
 class Histograms:
-    """Densities over equal bins, each of area 1, float64.
-
-    Attributes:
-        edges: Where bins begin and end, cosines, (B + 1,).
-        true: Of true pairs, (B,).
-        other: Of all other pairs, (B,).
-    """
+    """Densities of true and of all other pairs (B,), each of area 1; `edges` of bins (B + 1,)."""
 
     edges: np.ndarray
     true: np.ndarray
@@ -43,11 +37,7 @@ class Histograms:
 
 
 def histograms(run: Run, title: str) -> Histograms | None:
-    """The histograms in a run's details of a title.
-
-    Raises:
-        ValueError: One line that names the file.
-    """
+    """The histograms in a run's details, if there are any; ValueError if they are malformed."""
     if (found := run.detail(title, "similarity")) is None:
         return None
     where, similarity = found
