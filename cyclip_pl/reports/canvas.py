@@ -45,9 +45,9 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Within it matplotlib draws in this look, whatever the user's own settings are."""
+    """Draw in this look inside the block, whatever the user's own settings are."""
     with style.context(["default", _STYLE]), warnings.catch_warnings():
-        # The font draws a box for a letter that it does not have.
+        # The font draws a box for a letter that it lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
@@ -100,7 +100,7 @@ def short(name: str, most: int = 40) -> str:
 
 
 def legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
-    """Put a legend over the panels, in as many columns as fit; the figure becomes taller by it."""
+    """Add a legend above the panels, in as many columns as fit; the figure becomes taller."""
     names = [short(name, 60) for name in handles]
     # A character takes about 0.07 inches at this size, a handle with its space 0.6.
     columns = max(1, min(len(names), int(WIDTH / (0.6 + 0.07 * max(map(len, names))))))

@@ -32,7 +32,7 @@ def scatters(
 
 
 def keep_fractions(axes: Axes) -> None:
-    """Let no axis of fractions reach below zero, but for the room that a marker takes there."""
+    """Cut axes of fractions at zero, but leave room for a marker there."""
     for get, cut in ((axes.get_xlim, axes.set_xlim), (axes.get_ylim, axes.set_ylim)):
         low, high = get()
         if low < 0 < high:

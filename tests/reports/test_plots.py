@@ -1,4 +1,4 @@
-"""What plots draw on their axes, and that PNG files come of it."""
+"""What plots draw on their axes, and their PNG files."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_malformed_details_are_one_line_that_names_the_file(
     assert "\n" not in str(caught.value)
 
 
-def test_empty_data_are_no_failure(tmp_path: Path) -> None:
+def test_empty_data_is_not_an_error(tmp_path: Path) -> None:
     details = {
         "similarity": {"low": -1, "high": 1, "true": [0, 0], "other": [0, 0]},
         "pca": {"variance": [0, 0], "image": [], "text": []},

@@ -66,7 +66,7 @@ def test_names_that_cannot_be(names: list[str], message: str, tmp_path: Path) ->
         read_runs(folders, names)
 
 
-def test_folders_that_are_no_runs(tmp_path: Path) -> None:
+def test_folders_that_are_not_runs(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(ValueError, match=r"empty has no metrics\.json: is it a run folder\?$"):

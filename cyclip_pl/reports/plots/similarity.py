@@ -29,7 +29,7 @@ _BINS = 10_000
 
 @dataclass(frozen=True)
 class Histograms:
-    """Densities of true and of all other pairs (B,), each of area 1; `edges` of bins (B + 1,)."""
+    """Densities of cosines, of area 1: `true` and all `other` pairs (B,); bin `edges` (B + 1,)."""
 
     edges: np.ndarray
     true: np.ndarray
