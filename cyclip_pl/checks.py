@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -76,6 +77,12 @@ def interval(setting: str, value: Any, above: float, most: float) -> None:
     ):
         kind = f"[least, greatest], two numbers above {above:g} and at most {most:g}"
         _refuse(setting, list(value) if isinstance(value, Sequence) else value, kind)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: "; did you mean X?", or nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _refuse(setting: str, value: Any, kind: str, optional: bool = False) -> None:

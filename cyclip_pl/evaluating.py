@@ -22,10 +22,10 @@ from cyclip_pl.provenance import provenance, write_provenance
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:
-    """Run what `conf/eval.yaml` describes; returns the figures of `metrics.json`.
+    """Run what `conf/eval.yaml` describes; returns the content of `metrics.json`.
 
     Raises:
-        ValueError: no usable model or data set.
+        ValueError: No usable model or data set.
     """
     if config.predictions:
         check_predictions()
@@ -41,10 +41,10 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         folder = Path(config.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_provenance(folder, made_by)
-        write_metrics(folder, results.figures)
+        write_metrics(folder, results.metrics)
         write_details(folder, results)
         if config.predictions:
             write_predictions(folder, results)
-        print_table(results.figures)
+        print_table(results.metrics)
         print(f"run folder: {folder}")
-    return results.figures
+    return results.metrics

@@ -56,3 +56,8 @@ def test_interval():
     assert message(checks.interval, [0, 1], 0, 1) == expected
     for value in ([1, 0.5], [0.5], 3, "ab"):
         message(checks.interval, value, 0, 1)
+
+
+def test_did_you_mean() -> None:
+    assert checks.did_you_mean("cifar11", {"cifar10", "dtd"}) == "; did you mean cifar10?"
+    assert checks.did_you_mean("zzz", ["cifar10", "dtd"]) == ""

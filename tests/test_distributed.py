@@ -51,3 +51,19 @@ def test_alone_they_are_the_identity():
     x = _rows(0)
     assert all(torch.equal(collective(x), x) for collective in COLLECTIVES)
     assert (distributed.rank(), distributed.world_size()) == (0, 1)
+    assert torch.equal(distributed.gather_rows(x), x) and distributed.objects_of_all(x) == [x]
+    assert [block.tolist() for block in distributed.rows_of_all(x, 1)] == [[r] for r in x.tolist()]
+
+
+def _uneven() -> tuple[torch.Tensor, list[list[int]], list[str]]:
+    x = torch.arange([5, 0, 2][distributed.rank()]) + 10 * distributed.rank()
+    blocks = [block.tolist() for block in distributed.rows_of_all(x, 2)]
+    objects = distributed.objects_of_all(f"of rank {distributed.rank()}")
+    return distributed.gather_rows(x[:, None]), blocks, objects
+
+
+def test_ranks_of_different_sizes_see_the_same_blocks() -> None:
+    for rows, blocks, objects in run_distributed(_uneven, 3):
+        assert rows.squeeze(1).tolist() == [0, 1, 2, 3, 4, 20, 21]
+        assert blocks == [[0, 1], [2, 3], [4], [20, 21]]
+        assert objects == ["of rank 0", "of rank 1", "of rank 2"]

@@ -39,7 +39,7 @@ def weights(tmp_path_factory):
 
 
 def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path):
-    figures = []
+    metrics = []
     for run, model in enumerate(
         (
             ["model=open_clip", "model.name=tiny-quick", f"model.pretrained={weights}/weights.pt"],
@@ -54,10 +54,10 @@ def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path):
             config_name="eval",
             run_dir=tmp_path / str(run),
         )
-        figures.append(evaluate(config))
-        assert json.loads((tmp_path / str(run) / "metrics.json").read_text()) == figures[-1]
-    assert figures[0] == figures[1]
-    assert figures[0]["shapes/zero_shot/samples"] == 36
+        metrics.append(evaluate(config))
+        assert json.loads((tmp_path / str(run) / "metrics.json").read_text()) == metrics[-1]
+    assert metrics[0] == metrics[1]
+    assert metrics[0]["shapes/zero_shot/samples"] == 36
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""When evaluations run during training, and where their figures go."""
+"""When evaluations run during training, and where their metrics go."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from cyclip_pl import checks
 from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.features.store import FeatureStore
-from cyclip_pl.evaluation.protocols.base import Evaluation, run
+from cyclip_pl.evaluation.protocols.base import Protocol, run
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,8 @@ class Cadence:
     every_n_steps: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("every_n_epochs", "every_n_steps"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(
-                    f"{name} must be null or a whole number of at least 1; got {value!r}"
-                )
+        for name, value in vars(self).items():
+            checks.whole(name, value, optional=True)
 
     def due_after_epochs(self, epochs: int) -> bool:
         return self.every_n_epochs is not None and epochs % self.every_n_epochs == 0
@@ -43,10 +40,9 @@ class EvaluationCallback(Callback):
     """Run evaluations on `pl_module.as_model()`, each at its own cadence and at the end.
 
     An evaluation runs at most once per optimizer step; those due at one step share what they
-    compute. Its figures reach every logger at that
-    step, and `trainer.callback_metrics` before a `ModelCheckpoint` looks there, so
-    `monitor="<dataset>/<evaluation>/<figure>"` works. The training goes on as if nothing had
-    happened: modes, random state and gradients are as before.
+    compute. Its metrics reach every logger at that step, and `trainer.callback_metrics` before a
+    `ModelCheckpoint` looks there, so `monitor="<dataset>/<evaluation>/<metric>"` works. Modes,
+    random state and gradients are as before, and so the training is that without evaluations.
 
     Args:
         evaluations: By name.
@@ -54,7 +50,7 @@ class EvaluationCallback(Callback):
         features: Settings of the `FeatureStore` that the evaluations of a step share.
 
     Attributes:
-        figures: The last figures of each evaluation, `<dataset>/<evaluation>/<figure>`; kept in
+        metrics: The last metrics of each evaluation, `<dataset>/<evaluation>/<metric>`; kept in
             checkpoints, so that a finished run that is resumed still has them.
         seconds: Wall time spent in evaluations since the training began, or was resumed.
 
@@ -65,16 +61,16 @@ class EvaluationCallback(Callback):
 
     def __init__(
         self,
-        evaluations: Mapping[str, Evaluation],
+        evaluations: Mapping[str, Protocol[Any]],
         cadence: Mapping[str, Cadence] | None = None,
         features: Mapping[str, Any] | None = None,
     ) -> None:
         self.evaluations = dict(evaluations)
         self.cadence = {name: (cadence or {}).get(name, Cadence()) for name in self.evaluations}
         self.features = dict(features or {})
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
         self.seconds = 0.0
-        self._step_of_last = {name: 0 for name in self.evaluations}
+        self._step_of_last = dict.fromkeys(self.evaluations, 0)
 
     @classmethod
     def from_config(
@@ -93,7 +89,7 @@ class EvaluationCallback(Callback):
             try:
                 cadence[name] = Cadence(**(entry.get(CADENCE) or {}))
             except TypeError as error:
-                raise ValueError(f"{setting} has every_n_epochs and every_n_steps") from error
+                raise ValueError(f"{setting}: has every_n_epochs and every_n_steps") from error
             except ValueError as error:
                 raise ValueError(f"{setting}.{error}") from error
         return cls(evaluations, cadence, features)
@@ -138,24 +134,24 @@ class EvaluationCallback(Callback):
         began = time.perf_counter()
         with isolate_rng(), evaluation_mode(pl_module):
             evaluations = [self.evaluations[name] for name in names]
-            figures = run(evaluations, self._store(pl_module)).figures
+            metrics = run(evaluations, self._store(pl_module)).metrics
         self._step_of_last.update(dict.fromkeys(names, steps))
-        self.figures.update(figures)
+        self.metrics.update(metrics)
         self.seconds += time.perf_counter() - began
-        # Not through `log_dict`: between the steps that Lightning logs it would lose figures, and
+        # Not through `log_dict`: between the steps that Lightning logs it would lose metrics, and
         # at the end of the training it is not allowed.
-        trainer.callback_metrics.update({k: torch.tensor(float(v)) for k, v in figures.items()})
+        trainer.callback_metrics.update({k: torch.tensor(float(v)) for k, v in metrics.items()})
         for logger in trainer.loggers:
-            logger.log_metrics(figures, step=steps)
+            logger.log_metrics(metrics, step=steps)
             logger.save()
 
     def _store(self, pl_module: LightningModule) -> FeatureStore:
         return FeatureStore(cast(Any, pl_module).as_model(), **self.features)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"figures": self.figures, "step_of_last": self._step_of_last}
+        return {"metrics": self.metrics, "step_of_last": self._step_of_last}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.figures = dict(state_dict["figures"])
+        self.metrics = dict(state_dict["metrics"])
         known = {n: s for n, s in state_dict["step_of_last"].items() if n in self.evaluations}
         self._step_of_last.update(known)

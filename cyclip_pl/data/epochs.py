@@ -196,7 +196,7 @@ class ResampledEpochs:
     ) -> Iterator[RawSample]:
         source, rng = self.sources[index], reader.generator("draws", index)
         usable = [i for i, size in enumerate(source.sizes) if size != 0]
-        fruitless = 0
+        fruitless, most = 0, min(_FRUITLESS, 2 * len(usable))
         for draw in count():
             shard, start = usable[int(rng.random() * len(usable))], 0
             if draw == 0 and source.total is not None:
@@ -221,8 +221,8 @@ class ResampledEpochs:
             if broken:
                 skipped.add("broken shard", url, problem, max(1, (size or 0) - read))
             fruitless = 0 if read > start else fruitless + 1
-            if fruitless == _FRUITLESS:
+            if fruitless == most:
                 raise NothingToRead(
-                    f"data.train.shards: {_FRUITLESS} shards in a row gave no sample, "
+                    f"data.train.shards: {most} shards in a row gave no sample, "
                     f"the last {url!r}: {problem}"
                 )

@@ -1,4 +1,4 @@
-"""Undecoded samples of one shard, read by WebDataset."""
+"""Undecoded samples of one shard."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from webdataset.gopen import Pipe
-from webdataset.tariterators import group_by_keys, tar_file_expander, url_opener
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from cyclip_pl.images import EXTENSIONS
+from cyclip_pl.remote_files import open_url
 
 
 class RawSample(NamedTuple):
@@ -79,7 +80,7 @@ class ShardReader:
 def _read(url: str, caption_extension: str) -> Generator[RawSample]:
     with contextlib.ExitStack() as stack:
         try:
-            source = next(iter(url_opener([{"url": url}])))
+            source = {"url": url, "stream": open_url(url)}
             stack.callback(_close, source["stream"])
             # A member named twice is taken once.
             for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):

@@ -12,9 +12,9 @@ from functools import cache
 from itertools import groupby
 
 from cyclip_pl.data.tar_names import member_names
-from cyclip_pl.data.urls import local_path
 from cyclip_pl.files import reason
 from cyclip_pl.member_names import key_and_extension
+from cyclip_pl.remote_files import local_path
 
 logger = logging.getLogger(__name__)
 

@@ -9,46 +9,35 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from cyclip_pl.evaluation.protocols.base import Evaluation
+from cyclip_pl.evaluation.protocols.base import Protocol
 from cyclip_pl.evaluation.sets.library import Library
 
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
-LIBRARY = "library"
-# What entries refer to, itself no evaluation.
-SETS = (
-    "datasets",
-    "test_sets",
-    "labelled_sets",
-    "probe_sets",
-    "caption_sets",
-    "in_distribution",
-    "shifted_sets",
-    LIBRARY,
-)
 
 
-def entries(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The `evaluation` node without `SETS`: name -> settings, resolved."""
-    if OmegaConf.is_config(config):
-        # Resolved here, where interpolations still see the whole configuration.
-        config = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    return {name: entry for name, entry in (config or {}).items() if name not in SETS}
+def entries(config: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """The evaluations of the `evaluation` node: what has a `_target_`, name -> settings, resolved.
+
+    Its other keys are what these refer to.
+    """
+    return {
+        name: entry
+        for name, entry in _resolved(config).items()
+        if isinstance(entry, Mapping) and "_target_" in entry
+    }
 
 
-def build(config: Mapping[str, Any] | None) -> dict[str, Evaluation]:
-    """The `evaluation` node, name -> settings with a `_target_`, as evaluations by name.
+def build(config: Mapping[str, Any] | None) -> dict[str, Protocol[Any]]:
+    """The evaluations of the `evaluation` node, by name.
 
-    The keys of `SETS` are what its entries refer to. `evaluation.library` becomes a
-    `Library` that all of them share.
+    `evaluation.library` becomes a `Library` that all of them share.
 
     Raises:
         ValueError: One line that names the setting.
     """
-    evaluations: dict[str, Evaluation] = {}
-    library = _library(config)
+    evaluations: dict[str, Protocol[Any]] = {}
+    library = _library(_resolved(config).get("library"))
     for name, entry in entries(config).items():
-        if not isinstance(entry, Mapping) or "_target_" not in entry:
-            raise ValueError(f"evaluation.{name} must have a _target_; got {entry!r}")
         settings = {key: value for key, value in entry.items() if key != CADENCE}
         try:
             evaluations[name] = instantiate(settings, name=name, library=library, _convert_="all")
@@ -60,9 +49,15 @@ def build(config: Mapping[str, Any] | None) -> dict[str, Evaluation]:
     return evaluations
 
 
-def _library(config: Mapping[str, Any] | None) -> Library:
-    settings = (config or {}).get(LIBRARY) or {}
+def _resolved(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Plain containers; resolved here, where interpolations still see the whole configuration."""
+    if OmegaConf.is_config(config):
+        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    return dict(config or {})
+
+
+def _library(settings: Mapping[str, Any] | None) -> Library:
     try:
-        return Library(**settings)
+        return Library(**(settings or {}))
     except TypeError as error:
-        raise ValueError(f"evaluation.{LIBRARY} has root, downloads and download") from error
+        raise ValueError("evaluation.library: has root, downloads and download") from error

@@ -1,28 +1,28 @@
 """What an evaluation run leaves in its folder.
 
-metrics.json                                    every figure by `<dataset>/<evaluation>/<figure>`
-provenance.json                                 code, packages, command, device and time of the run
-details/<dataset>_<evaluation>.json             no single numbers, and how figures were made
-predictions/<dataset>_<evaluation>.parquet      a row an example
+metrics.json                                every metric by `<dataset>/<evaluation>/<metric>`
+provenance.json                             code, packages, command, device and time of the run
+details/<dataset>_<evaluation>.json         what is not a single number, and how metrics were made
+predictions/<dataset>_<evaluation>.parquet  one row per example
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from importlib import util
 from pathlib import Path
 from typing import Any
 
+from cyclip_pl import files
 from cyclip_pl.evaluation.results import Results
 
 
-def write_metrics(folder: Path, figures: Mapping[str, float]) -> None:
-    """`metrics.json`: flat, sorted, whole or not at all; null for what is no finite number."""
-    text = json.dumps(_strict(figures), indent=2, sort_keys=True, allow_nan=False) + "\n"
-    with _whole(folder / "metrics.json") as partial:
+def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
+    """`metrics.json`: flat, sorted, whole or not at all; null where a value is not finite."""
+    text = json.dumps(_strict(metrics), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with files.atomic(folder / "metrics.json") as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -37,7 +37,7 @@ def write_details(folder: Path, results: Results) -> None:
     for path, title in _files(folder / "details", results.details, ".json"):
         details = _strict(results.details[title])
         text = json.dumps(details, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        with _whole(path) as partial:
+        with files.atomic(path) as partial:
             partial.write_text(text, encoding="utf-8")
 
 
@@ -47,12 +47,12 @@ def write_predictions(folder: Path, results: Results) -> None:
     from pyarrow import parquet
 
     for path, title in _files(folder / "predictions", results.predictions, ".parquet"):
-        with _whole(path) as partial:
+        with files.atomic(path) as partial:
             parquet.write_table(pyarrow.table(results.predictions[title]), partial)
 
 
 def _strict(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null in their place, as strict readers demand."""
+    """With null in place of NaN and infinity, which JSON lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -70,13 +70,4 @@ def _files(folder: Path, titles: Iterable[str], suffix: str) -> list[tuple[Path,
         if path in title_of:
             raise ValueError(f"{title_of[path]} and {title} are one file, {path}: rename a set")
         title_of[path] = title
-    if title_of:
-        folder.mkdir(parents=True, exist_ok=True)
     return list(title_of.items())
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f"{path.name}.partial")
-    yield partial
-    partial.replace(path)

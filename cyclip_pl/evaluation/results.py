@@ -1,10 +1,10 @@
-"""What an evaluation hands over, besides its figures."""
+"""What evaluations find."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsFloat
 
 
 @dataclass
@@ -12,13 +12,13 @@ class Results:
     """Of one evaluation or of several.
 
     Attributes:
-        figures: Numbers by `<dataset>/<evaluation>/<figure>`: `metrics.json`, tables, loggers.
-        details: By `<dataset>/<evaluation>`, what is no single number (per-class accuracies,
-            histograms) and how the figures were made, as plain JSON containers.
-        predictions: By `<dataset>/<evaluation>`, columns of equal length, a row an example.
+        metrics: Numbers by `<dataset>/<evaluation>/<metric>`: `metrics.json`, tables, loggers.
+        details: By `<dataset>/<evaluation>`, what is not a single number (accuracies per class,
+            histograms) and how the metrics were made, as plain JSON containers.
+        predictions: By `<dataset>/<evaluation>`, columns of equal length, one row per example.
     """
 
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     predictions: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)
 
@@ -26,13 +26,13 @@ class Results:
         self,
         dataset: str,
         evaluation: str,
-        figures: Mapping[str, float],
+        metrics: Mapping[str, SupportsFloat],
         details: Mapping[str, Any] | None = None,
         predictions: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        """What one evaluation found on one set; figures by their own short names."""
+        """What one evaluation found on one set; metrics by their own short names."""
         title = f"{dataset}/{evaluation}"
-        self.figures.update({f"{title}/{name}": float(value) for name, value in figures.items()})
+        self.metrics.update({f"{title}/{name}": float(value) for name, value in metrics.items()})
         if details is not None:
             self.details[title] = dict(details)
         if predictions is not None:
@@ -41,6 +41,6 @@ class Results:
 
     def update(self, other: Results) -> None:
         """Take in what another evaluation found."""
-        self.figures.update(other.figures)
+        self.metrics.update(other.metrics)
         self.details.update(other.details)
         self.predictions.update(other.predictions)

@@ -1,13 +1,16 @@
-"""Confidence intervals of shares and means, by the percentile bootstrap."""
+"""Confidence intervals of shares and means, by the percentile bootstrap.
+
+Shape legend: U units to resample, V distinct kinds of them.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -26,15 +29,15 @@ _DRAWN = 1 << 24  # numbers drawn at once
 def interval(value_U: ArrayLike, weight_U: ArrayLike | None = None) -> tuple[float, float]:
     """Bounds of the mean of U values, each resampled with its weight.
 
-    What is resampled must be independent: of the captions of one image, resample the images, with
-    the mean over an image's captions as value and their number as weight. The same values give
-    the same bounds whatever their order, the platform's random state and the process.
+    Units must be independent. For captions, resample images: the value is the mean over an image's
+    captions, the weight their number. The bounds depend on the values alone, not on their order,
+    the platform's random state or the process.
 
     The bootstrap (Efron and Tibshirani, 1993, chapter 13) resamples U units with replacement and
-    takes quantiles of the means. Units of equal value and weight are interchangeable, so that only
-    how many of each kind are drawn is random, and that is multinomial: a share of a million images
-    needs two numbers a resample. Where all values are the same, nothing varies and the bounds are
-    that value: with no hit at all they say nothing of how rare hits are.
+    takes quantiles of the means. Units of equal value and weight are interchangeable, so only the
+    number drawn of each kind is random, and it is multinomial: a share of a million images needs
+    two numbers per resample. If all values are equal, the bounds are that value: without a single
+    hit they do not say how rare hits are.
 
     Args:
         value_U: Finite values, one or more.
@@ -47,27 +50,39 @@ def interval(value_U: ArrayLike, weight_U: ArrayLike | None = None) -> tuple[flo
     weight = np.ones_like(value) if weight_U is None else np.asarray(weight_U, dtype=np.float64)
     assert value.ndim == 1 and value.shape == weight.shape and len(value) > 0
     assert bool((weight > 0).all()) and bool(np.isfinite(value).all())
-    kinds, times = np.unique(np.stack([value, weight], axis=1), axis=0, return_counts=True)
+    return _bounds(*np.unique(np.stack([value, weight], axis=1), axis=0, return_counts=True))
+
+
+def _bounds(kind_V2: np.ndarray, times_V: np.ndarray) -> tuple[float, float]:
+    """`interval` of units that are given as (value, weight), in order, and how often each is."""
+    units = int(times_V.sum())
+    value_V, weight_V = kind_V2.T
     generator = np.random.default_rng(SEED)
     means = []
-    at_once = max(1, _DRAWN // len(kinds))
+    at_once = max(1, _DRAWN // len(kind_V2))
     for start in range(0, RESAMPLES, at_once):
         rounds = min(at_once, RESAMPLES - start)
-        drawn = generator.multinomial(len(value), times / len(value), size=rounds) * kinds[:, 1]
-        means.append((drawn * kinds[:, 0]).sum(1) / drawn.sum(1))
+        drawn = generator.multinomial(units, times_V / units, size=rounds) * weight_V
+        means.append((drawn * value_V).sum(1) / drawn.sum(1))
     low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def with_intervals(
-    figures: Mapping[str, float], values: Mapping[str, Tensor], weight_U: Tensor | None = None
-) -> dict[str, float]:
-    """The figures, each followed by its `_low` and `_high` where `values` has its units."""
+def share_interval(hits: int, total: int) -> tuple[float, float]:
+    """`interval` of `hits` ones and `total - hits` zeros; nan of nothing."""
+    if not total:
+        return math.nan, math.nan
+    kinds = [(value, times) for value, times in ((0.0, total - hits), (1.0, hits)) if times]
+    return _bounds(
+        np.array([(value, 1.0) for value, _ in kinds]), np.array([times for _, times in kinds])
+    )
+
+
+def shares(hits: Mapping[str, int], total: int, intervals: bool = True) -> dict[str, float]:
+    """Each count over `total`, nan of nothing, followed by its `_low` and `_high`."""
     found: dict[str, float] = {}
-    for name, figure in figures.items():
-        found[name] = figure
-        if name in values:
-            found[f"{name}_low"], found[f"{name}_high"] = interval(
-                values[name].double().numpy(), None if weight_U is None else weight_U.numpy()
-            )
+    for name, hit in hits.items():
+        found[name] = hit / total if total else math.nan
+        if intervals:
+            found[f"{name}_low"], found[f"{name}_high"] = share_interval(hit, total)
     return found

@@ -5,6 +5,8 @@ Shape legend: N queries, M training rows, D width, k neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -21,24 +23,26 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """The k training rows of highest cosine to each query, nearest first.
 
-    Cosines are taken in float64 and rounded to float32: equal rows then have equal cosines,
-    wherever they stand, and the result is the same whatever the chunks and the device. Of equal
+    Cosines are computed in float64 and rounded to float32: equal rows then have equal cosines,
+    wherever they stand, and the result is the same for any chunks and on any device. Of equal
     cosines the lower row number comes first. A cosine that is not finite becomes -inf and so
     comes last; a row of zeros has cosine 0 with all.
 
-    The training rows pass once, `train_chunk` at a time, and stay where they are. On `device` live
+    The training rows pass once, `train_chunk` at a time, and stay where they are. `device` holds
     the queries, the best k so far, a chunk of training rows and one block of cosines, at most
 
         16 N (D + 2 k) + 16 train_chunk D + 32 query_chunk train_chunk bytes.
 
-    Of 1,281,167 x 1,024 training rows, 5.2 GB where they lie, 50,000 queries and k = 30 the device
-    thus needs 1.3 GB.
+    For 1,281,167 x 1,024 training rows, 5.2 GB where they are, 50,000 queries and k = 30, the
+    device thus needs 1.3 GB.
 
     Args:
         query_ND: (N, D), any float type and length.
         train_MD: (M, D), likewise, M at most 2^32.
         k: At most M.
         device: Where to search; the queries' if None.
+        query_chunk: Queries compared at once.
+        train_chunk: Training rows compared at once.
 
     Returns:
         Cosines (N, k), float32, and row numbers (N, k), int64, on `device`.
@@ -46,16 +50,46 @@ def nearest(
     Raises:
         ValueError: k is less than 1 or more than M.
     """
-    rows = len(train_MD)
-    if not 1 <= k <= rows:
-        raise ValueError(f"cannot take the {k} nearest of {rows} training rows")
-    assert rows <= _LOW
+    assert len(train_MD) <= _LOW
+    number_M = torch.arange(len(train_MD))
+    blocks = zip(number_M.split(train_chunk), train_MD.split(train_chunk), strict=True)
+    return nearest_of_blocks(query_ND, blocks, k, device, query_chunk)
+
+
+def nearest_of_blocks(
+    query_ND: Tensor,
+    blocks: Iterable[tuple[Tensor, Tensor]],
+    k: int,
+    device: torch.device | str | None = None,
+    query_chunk: int = 256,
+) -> tuple[Tensor, Tensor]:
+    """`nearest` of training rows that arrive in blocks, in any order.
+
+    Args:
+        query_ND: As for `nearest`, like k, `device` and `query_chunk`.
+        blocks: int64 numbers (m,), at most 2^32, no two equal, and rows (m, D).
+        k: At most the number of rows in all blocks.
+        device: Where to search.
+        query_chunk: Queries compared at once.
+
+    Returns:
+        Cosines (N, k), float32, and the rows' numbers (N, k), int64, on `device`.
+
+    Raises:
+        ValueError: k is less than 1 or more than there are rows.
+    """
     queries = _unit(query_ND, device or query_ND.device).split(query_chunk)
     best = [torch.empty(len(q), 0, dtype=torch.int64, device=q.device) for q in queries]
-    for first in range(0, rows, train_chunk):
-        train_mD = _unit(train_MD[first : first + train_chunk], queries[0].device)
+    rows = 0
+    for number_m, train_mD in blocks:
+        rows += len(number_m)
+        train_mD = _unit(train_mD, queries[0].device)
+        number_m = number_m.to(queries[0].device)
         for i, query_nD in enumerate(queries):
-            best[i] = _top(torch.cat([best[i], _top(_keys(query_nD @ train_mD.T, first), k)], 1), k)
+            key_nm = _keys(query_nD @ train_mD.T, number_m)
+            best[i] = _top(torch.cat([best[i], _top(key_nm, k)], 1), k)
+    if not 1 <= k <= rows:
+        raise ValueError(f"cannot take the {k} nearest of {rows} training rows")
     key_Nk = torch.cat(best)
     cosine_Nk = _ordered((key_Nk >> 32).int()).view(torch.float32)
     return cosine_Nk, _LOW - (key_Nk & _LOW)
@@ -64,9 +98,9 @@ def nearest(
 def majority(label_Nk: Tensor) -> Tensor:
     """Labels of neighbours, nearest first -> the majority among the nearest 1, 2, ... k: (N, k).
 
-    Where several labels are the most frequent, the farthest neighbour is dropped until one is
-    (CyCLIP, arXiv 2205.14459). That is the label that was first to reach the highest
-    count: dropping goes back to where no other had caught up.
+    Where several labels are the most frequent, drop the farthest neighbour until one is (CyCLIP,
+    arXiv 2205.14459). That is the label that reached the highest count first: dropping goes back
+    to where no other had caught up.
     """
     winner_Nk = torch.empty_like(label_Nk)
     winner_N = label_Nk[:, 0]
@@ -87,13 +121,18 @@ def labels_of_nearest(
     k: int,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Cosines (N, k) and labels (N, k), int64, of the k nearest; arguments as for `nearest`.
+    """Cosines (N, k) and `known_labels` (N, k) of the k nearest; arguments as for `nearest`."""
+    cosine_Nk, number_Nk = nearest(query_ND, train_MD, k, device)
+    return cosine_Nk, known_labels(cosine_Nk, number_Nk, train_label_M)
+
+
+def known_labels(cosine_Nk: Tensor, number_Nk: Tensor, label_M: Tensor) -> Tensor:
+    """Labels of neighbours, int64, (N, k), from their row numbers.
 
     A neighbour whose cosine is not finite has label -1: a diverged model's votes are for no class.
     """
-    cosine_Nk, index_Nk = nearest(query_ND, train_MD, k, device)
-    label_Nk = train_label_M.to(index_Nk.device)[index_Nk]
-    return cosine_Nk, label_Nk.masked_fill(cosine_Nk.isinf(), -1)
+    label_Nk = label_M.to(number_Nk.device)[number_Nk]
+    return label_Nk.masked_fill(cosine_Nk.isinf(), -1)
 
 
 def _unit(x_ND: Tensor, device: torch.device | str) -> Tensor:
@@ -102,22 +141,21 @@ def _unit(x_ND: Tensor, device: torch.device | str) -> Tensor:
 
 
 def _ordered(bits: Tensor) -> Tensor:
-    """The bits of a float32, int32, as an integer of the same order; its own inverse."""
+    """The bits of a float32, int32, as an integer of the same order; inverts itself."""
     return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
 
 def _top(key_nm: Tensor, k: int) -> Tensor:
-    return key_nm.topk(min(k, key_nm.shape[1])).values
+    return key_nm.topk(min(max(k, 0), key_nm.shape[1])).values
 
 
-def _keys(cosine_nm: Tensor, first: int) -> Tensor:
-    """int64 keys, no two of a row equal: the cosine above, and below it the row number, reversed.
+def _keys(cosine_nm: Tensor, number_m: Tensor) -> Tensor:
+    """int64 keys, no two of a row equal: the cosine in the upper bits, the number reversed below.
 
-    `topk` leaves the order of equal values open; these it cannot mistake.
+    `topk` does not define the order of equal values; these are never equal.
     """
-    index_m = torch.arange(first, first + cosine_nm.shape[1], device=cosine_nm.device)
     # Adding 0 makes -0 equal to 0.
     rounded_nm = cosine_nm.float().add_(0.0)
     rounded_nm.masked_fill_(~rounded_nm.isfinite(), -torch.inf)
     key_nm = _ordered(rounded_nm.view(torch.int32)).long()
-    return key_nm.bitwise_left_shift_(32).add_(_LOW - index_m)
+    return key_nm.bitwise_left_shift_(32).add_(_LOW - number_m)

@@ -1,15 +1,18 @@
-"""Run folders of `sweep=objectives` → results.csv, the README's table and the figure.
+"""Run folders of `sweep=objectives` → results.csv, acc1.png and the README's table.
 
-python experiments/objectives/collect.py runs/sweep_*/*
+    python experiments/objectives/collect.py runs/sweep_*/*
+
+Without runs it draws the plot and prints the table from results.csv.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import statistics
-import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,35 +24,38 @@ SETS = {
     "emoji_mono": "mono",
 }
 FIELDS = ["objective", "views", "seed", *SETS, "seconds"]
+Row = dict[str, Any]
 
 
-def read(run: Path) -> dict[str, str | float]:
-    """One run's row: its choices, top-1 by set, seconds of training."""
+def read(run: Path) -> Row:
+    """One run: its choices, top-1 accuracy by set, seconds of training."""
     choices = yaml.safe_load((run / ".hydra/hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         "objective": choices["objective"],
         "views": choices["views"],
         "seed": yaml.safe_load((run / "config.yaml").read_text())["seed"],
-        **{name: round(metrics[f"{name}/zero_shot/top1"], 4) for name in SETS},
+        **{name: round(metrics[f"{name}/zero_shot/acc1"], 4) for name in SETS},
         "seconds": round(metrics["train/seconds"], 1),
     }
 
 
-def grouped(rows: list[dict]) -> dict[tuple[str, str], list[dict]]:
-    groups: dict[tuple[str, str], list[dict]] = {}
+def grouped(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The seeds of each pair of objective and views."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["objective"], row["views"]), []).append(row)
     return groups
 
 
-def spread(rows: list[dict], name: str) -> tuple[float, float]:
+def spread(rows: list[Row], name: str) -> tuple[float, float]:
     """Mean and standard deviation over the seeds, percent."""
-    values = [100 * row[name] for row in rows]
+    values = [100 * float(row[name]) for row in rows]
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[Row]) -> str:
+    """The README's table."""
     lines = [
         f"| objective | views | seeds | {' | '.join(SETS.values())} |",
         f"|---|---|---|{'---|' * len(SETS)}",
@@ -60,41 +66,51 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def figure(rows: list[dict], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+def plot(rows: list[Row], path: Path) -> None:
+    """One panel per set: seeds as points, their means as bars, CLIP's mean as a dashed line."""
+    from matplotlib.figure import Figure
 
     groups = grouped(rows)
     labels = [
         objective if objective != "clip" or views == "jittered" else f"clip, {views}"
         for objective, views in groups
     ]
-    _, axes = plt.subplots(1, len(SETS), figsize=(11, 0.34 * len(groups) + 1.2), sharey=True)
-    for axis, (name, title) in zip(axes, SETS.items(), strict=True):
-        for row, group in enumerate(groups.values()):
-            axis.plot([100 * r[name] for r in group], [row] * len(group), "o", c="#999", ms=4)
-            axis.plot(spread(group, name)[0], row, "|", c="#0072b2", ms=13, mew=2.5)
-        axis.axvline(spread(groups["clip", "jittered"], name)[0], c="#d55e00", lw=1, ls="--")
-        axis.set(title=title, xlabel="top-1, %", xlim=(0, None))
-        axis.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(range(len(labels)), labels)
-    axes[0].invert_yaxis()
-    plt.tight_layout()
-    plt.savefig(path, dpi=130)
+    figure = Figure(figsize=(11, 0.34 * len(groups) + 1.2), layout="constrained")
+    all_axes = figure.subplots(1, len(SETS), sharey=True)
+    for axes, (name, title) in zip(all_axes, SETS.items(), strict=True):
+        for place, group in enumerate(groups.values()):
+            values = [100 * float(row[name]) for row in group]
+            axes.plot(values, [place] * len(group), "o", c="#999", ms=4)
+            axes.plot(spread(group, name)[0], place, "|", c="#0072b2", ms=13, mew=2.5)
+        if clip := groups.get(("clip", "jittered")):
+            axes.axvline(spread(clip, name)[0], c="#d55e00", lw=1, ls="--")
+        axes.set(title=title, xlabel="top-1 accuracy, %", xlim=(0, None))
+        axes.grid(axis="x", alpha=0.3)
+    all_axes[0].set_yticks(range(len(labels)), labels)
+    all_axes[0].invert_yaxis()
+    figure.savefig(path, dpi=130)
 
 
-def main(runs: list[str]) -> None:
-    rows = [read(Path(run)) for run in runs if (Path(run) / "metrics.json").is_file()]
-    rows.sort(key=lambda row: (row["objective"], row["views"], row["seed"]))
-    with (HERE / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
-    figure(rows, HERE / "top1.png")
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run folder")
+    runs = parser.parse_args().runs
+    file = HERE / "results.csv"
+    if runs:
+        rows = [read(run) for run in runs if (run / "metrics.json").is_file()]
+        rows.sort(key=lambda row: (row["objective"], row["views"], row["seed"]))
+        with file.open("w", newline="") as out:
+            writer = csv.DictWriter(out, FIELDS)
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        with file.open(newline="") as stored:
+            rows = list(csv.DictReader(stored))
+    plot(rows, HERE / "acc1.png")
     print(table(rows))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

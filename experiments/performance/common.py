@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, times in pairs, peak memory in a process of its own."""
+"""Shared by the benchmarks: the machine, times in turns, peak memory in a fresh process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def machine(*packages: str) -> str:
 
 
 def available_bytes() -> int:
-    """Memory that can be had without swapping."""
+    """Memory that is available without swapping."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/meminfo names no MemAvailable")
+    raise OSError("/proc/meminfo has no MemAvailable")
 
 
 def peak_bytes() -> int:
@@ -36,18 +36,20 @@ def peak_bytes() -> int:
 
 
 def write(rows: list[dict[str, Any]], fields: list[str], path: Path) -> None:
+    """A CSV with these columns."""
     with path.open("w", newline="") as file:
         table = csv.DictWriter(file, fields, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
 
 
-# What passes, and what the process's threads worked: where others use the machine, one thread's
-# work is what it would take alone.
+# The time that passes, and the time that the process's threads work. If others use the machine, one
+# thread's work is the time that it would take alone.
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def seconds(function: Callable[[], Any], clock: str = "wall") -> float:
+    """The time of one call."""
     start = CLOCKS[clock]()
     function()
     return CLOCKS[clock]() - start
@@ -56,7 +58,7 @@ def seconds(function: Callable[[], Any], clock: str = "wall") -> float:
 def alternating(
     functions: dict[str, Callable[[], Any]], rounds: int, clock: str = "wall"
 ) -> dict[str, list[float]]:
-    """Seconds of each function by round, taking turns, so that a busy machine is so for all."""
+    """Seconds of each function by round; they take turns, so that a busy machine slows all."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
@@ -65,6 +67,6 @@ def alternating(
 
 
 def alone(function: Callable[..., Any], *args: Any) -> Any:
-    """`function(*args)` in a fresh process; BrokenProcessPool if that one is killed."""
+    """`function(*args)` in a fresh process; raises BrokenProcessPool if that is killed."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()

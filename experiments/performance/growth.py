@@ -1,10 +1,11 @@
-"""How our losses grow with the batch and with the ranks: forward and backward over gloo.
+"""How time and memory of our losses grow with the batch and with the ranks, over gloo.
 
     python experiments/performance/growth.py --sizes 1024,4096,16384 --ranks 1,2,4
 
-N is the batch of all ranks; each is a process with one thread. Written to `--output`, with a plot
-beside it: the slowest rank's time, and by how much a call raised the largest rank's peak of memory.
-More ranks than cores share them.
+measures forward and backward. N is the batch of all ranks; a rank is a process with one thread.
+`--output` gets the slowest rank's time and the largest rank's extra memory, which is the amount by
+which a call raised its peak; a plot is written beside it. If there are more ranks than cores, ranks
+share cores.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _rank(rank: int, world: int, folder: str, loss: str, samples: int, width: in
     step(loss, "ours", inputs(loss, 64, width))
     leaves = inputs(loss, samples // world, width, seed=rank)
     before = peak_bytes()
-    # Large ones take minutes, and vary little.
+    # Large batches take minutes, and vary little.
     calls = 3 if samples <= 4096 else 1
     times = []
     for _ in range(calls):
@@ -47,6 +48,7 @@ def _rank(rank: int, world: int, folder: str, loss: str, samples: int, width: in
 
 
 def of_ranks(loss: str, samples: int, world: int, width: int) -> dict[str, Any]:
+    """One row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_rank, (world, folder, loss, samples, width), nprocs=world)
         results = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(world)]

@@ -1,19 +1,19 @@
-"""Training pictures a second: this loader against open_clip's own, on the same shards.
+"""Training samples per second: our loader against open_clip's own, on the same shards.
 
     python experiments/performance/loader.py
 
-Makes shards of JPEGs (structured noise and drawn shapes; 47 kB at 512 x 480) in a temporary folder,
-then reads them, at 224 pixels and with open_clip's training crop (90 to 100 % of the area):
+writes shards of JPEGs (structured noise and drawn shapes; 47 kB at 512 x 480) to a temporary folder
+and reads them at 224 pixels, with open_clip's training crop (90 to 100 % of the area):
 
 - open_clip: `open_clip_train.data.get_wds_dataset` with `open_clip.image_transform(is_train=True)`;
 - faithful, fast, draft: this package's loader, `data.decoder` as named, `views=weak` at that scale.
 
-All take the same workers, batches and tokenizer, in turn, `--rounds` times; the medians are
-written to `loader.csv`: the first of `--pictures` by 1 to 4 workers, the others by two. Two
-figures: samples a second of wall time, and CPU time a sample of all processes, which a busy machine
-disturbs less. Then: how far fast pixels are from Pillow's, what few shards do to four workers, and
-the memory of the processes over several epochs (`loader_memory.csv`, `loader.png`). Linux; about a
-quarter of an hour on two cores.
+All take the same workers, batches and tokenizer, and take turns `--rounds` times. `loader.csv` has
+the medians: for the first of `--sizes` with 1 to 4 workers, for the others with two. It has
+samples per second of wall time, and CPU time per sample of all processes, which a busy machine
+disturbs less. Then the script measures how far fast pixels are from Pillow's, how four workers
+read few shards, and the memory of the processes over several epochs (`loader_memory.csv`,
+`loader.png`). It needs Linux and about a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.views.weak import Weak
 
-SIZE, BATCH, SHARD, SHARDS, PICTURES = 224, 64, 512, 8, 64
+SIZE, BATCH, SHARD, SHARDS, IMAGES = 224, 64, 512, 8, 64
 SCALE = (0.9, 1.0)
+SIZES = ["512x480", "256x240", "1024x960"]
 BATCHES = 12
 Batches = Iterator[int]
 """The samples of each batch."""
 
 
-def picture(seed: int, width: int = 512, height: int = 480) -> Image.Image:
-    """Noise with a photograph's falling spectrum, channels alike, under a few outlines."""
+def synthetic_image(seed: int, width: int = 512, height: int = 480) -> Image.Image:
+    """Noise with a photograph's falling spectrum and similar channels, under a few outlines."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1
@@ -81,22 +82,22 @@ def jpeg(image: Image.Image, quality: int = 75) -> bytes:
 
 
 def write_shards(folder: Path, shards: int, width: int, height: int) -> None:
-    pictures = [jpeg(picture(seed, width, height)) for seed in range(PICTURES)]
-    kilobytes = statistics.mean(map(len, pictures)) / 1000
-    print(f"{width} x {height}: {kilobytes:.1f} kB a picture")
+    images = [jpeg(synthetic_image(seed, width, height)) for seed in range(IMAGES)]
+    kilobytes = statistics.mean(map(len, images)) / 1000
+    print(f"{width} x {height}: {kilobytes:.1f} kB per image")
     for shard in range(shards):
         with tarfile.open(folder / f"{shard:05d}.tar", "w") as archive:
             for n in range(shard * SHARD, (shard + 1) * SHARD):
-                caption = f"picture number {n} of a made-up collection, with a few shapes on it"
-                for name, data in (("jpg", pictures[n % PICTURES]), ("txt", caption.encode())):
+                caption = f"image number {n} of a synthetic collection, with a few shapes on it"
+                for name, data in (("jpg", images[n % IMAGES]), ("txt", caption.encode())):
                     member = tarfile.TarInfo(f"{n:08d}.{name}")
                     member.size = len(data)
                     archive.addfile(member, io.BytesIO(data))
 
 
 def peer(folder: Path, workers: int, shards: int = SHARDS) -> Batches:
-    # Its own reader of tars predates the markers that WebDataset 1.0 puts between shards; this is
-    # the one that it was made from, as a comment beside it says.
+    # Its own reader of tars is older than the markers that WebDataset 1.0 puts between shards. It
+    # was made from this one, as a comment beside it says.
     open_clip_data.tarfile_to_samples_nothrow = webdataset.tarfile_to_samples(
         handler=open_clip_data.log_and_continue
     )
@@ -154,7 +155,7 @@ LOADERS = {
 
 
 def processes() -> list[int]:
-    """This one and its children."""
+    """The ids of this process and its children."""
     mine = os.getpid()
     children = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
     return [mine, *map(int, children)]
@@ -169,7 +170,7 @@ def cpu_seconds() -> float:
 
 
 def memory() -> float:
-    """MB held by all processes, what they share divided among them."""
+    """MB held by all processes; shared memory counts once."""
     return (
         sum(
             int(line.split()[1])
@@ -182,7 +183,7 @@ def memory() -> float:
 
 
 def speed(batches: Batches, workers: int) -> tuple[float, float]:
-    """Samples a second, and CPU milliseconds a sample, after the first batches of each worker."""
+    """Samples per second and CPU milliseconds per sample, after each worker's first batches."""
     with closing(batches):  # type: ignore[type-var]
         for _ in range(3 * workers):
             next(batches)
@@ -193,7 +194,7 @@ def speed(batches: Batches, workers: int) -> tuple[float, float]:
 
 
 def throughput(
-    folder: Path, pictures: str, by_workers: Sequence[int], rounds: int
+    folder: Path, size: str, by_workers: Sequence[int], rounds: int
 ) -> list[dict[str, Any]]:
     rows = []
     for workers in by_workers:
@@ -210,7 +211,7 @@ def throughput(
             of_wall, of_cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
             rows.append(
                 {
-                    "pictures": pictures,
+                    "size": size,
                     "loader": name,
                     "workers": workers,
                     "samples_per_second": round(wall),
@@ -224,28 +225,28 @@ def throughput(
 
 
 def few_shards(folder: Path) -> None:
-    """Four workers on few shards: exact epochs refuse what would leave a reader idle."""
+    """Four workers on few shards: exact epochs stop if a reader would be idle."""
     for shards, resampled in itertools.product((1, 2, 4, 5, 8), (False, True)):
         kind = "resampled" if resampled else "exact epochs"
         try:
             wall, _ = speed(LOADERS["fast"](folder, 4, shards, resampled), 4)  # type: ignore[call-arg]
-            told = f"{wall:.0f} samples/s"
+            result = f"{wall:.0f} samples/s"
         except ValueError as error:
-            told = f"refused: {error}"
-        print(f"4 workers, {shards} shards, {kind}: {told}", flush=True)
+            result = f"error: {error}"
+        print(f"4 workers, {shards} shards, {kind}: {result}", flush=True)
 
 
 def difference() -> None:
-    """Levels between fast and draft pixels and Pillow's of the same parts."""
-    small = [picture(n, 64, 60) for n in range(4)]
+    """How far fast and draft pixels are from Pillow's for the same crops, in levels of 255."""
+    small = [synthetic_image(n, 64, 60) for n in range(4)]
     sets = {
         "smooth 512 x 480": [image.resize((512, 480), Image.Resampling.BICUBIC) for image in small],
-        "detailed 512 x 480": [picture(n) for n in range(4)],
-        "detailed 1024 x 960": [picture(n, 1024, 960) for n in range(4)],
+        "detailed 512 x 480": [synthetic_image(n) for n in range(4)],
+        "detailed 1024 x 960": [synthetic_image(n, 1024, 960) for n in range(4)],
     }
-    for (name, pictures), keep in itertools.product(sets.items(), (2, 1)):
+    for (name, images), keep in itertools.product(sets.items(), (2, 1)):
         apart = []
-        for image in pictures:
+        for image in images:
             data = jpeg(image)
             undecoded = Jpeg.open(data, keep)
             assert undecoded is not None
@@ -262,7 +263,7 @@ def difference() -> None:
 
 
 def memory_over_epochs(folder: Path, epochs: int = 6) -> list[tuple[float, float, float]]:
-    """(epoch, MB, samples/s since the last) of two workers reading fast."""
+    """(epoch, MB, samples per second since the row before) of two workers that read fast."""
     rows = []
     batches, an_epoch = LOADERS["fast"](folder, 2), SHARDS * SHARD / BATCH
     with closing(batches):  # type: ignore[type-var]
@@ -281,18 +282,14 @@ def plot(speeds: list[dict[str, Any]], rows: list[tuple[float, float, float]], p
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in LOADERS:
-        mine = [
-            row
-            for row in speeds
-            if row["loader"] == name and row["pictures"] == speeds[0]["pictures"]
-        ]
+        mine = [row for row in speeds if row["loader"] == name and row["size"] == speeds[0]["size"]]
         left.plot(
             [row["workers"] for row in mine],
             [row["samples_per_second"] for row in mine],
             marker="o",
             label=name,
         )
-    left.set(xlabel="workers", ylabel="samples a second", xticks=(1, 2, 3, 4), ylim=(0, None))
+    left.set(xlabel="workers", ylabel="samples per second", xticks=(1, 2, 3, 4), ylim=(0, None))
     left.legend()
     right.plot([row[0] for row in rows], [row[1] for row in rows])
     right.set(xlabel="epoch", ylabel="MB of all processes", ylim=(0, None))
@@ -303,8 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    sizes = lambda text: text.split(",")  # noqa: E731
-    parser.add_argument("--pictures", type=sizes, default=["512x480", "256x240", "1024x960"])
+    parser.add_argument("--sizes", type=lambda text: text.split(","), default=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder")
     options = parser.parse_args()
@@ -312,12 +308,12 @@ def main() -> None:
     print(machine("torch", "open_clip_torch", "webdataset", "pillow", "simplejpeg"))
     difference()
     speeds = []
-    for n, pictures in enumerate(options.pictures):
-        width, height = map(int, pictures.split("x"))
+    for n, size in enumerate(options.sizes):
+        width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_shards(folder, SHARDS, width, height)
-            speeds += throughput(folder, pictures, (2,) if n else (1, 2, 3, 4), options.rounds)
+            speeds += throughput(folder, size, (2,) if n else (1, 2, 3, 4), options.rounds)
             if n == 0:
                 few_shards(folder)
                 rows = memory_over_epochs(folder)

@@ -1,12 +1,12 @@
-"""Forward and backward of the losses against their peers': time and extra memory.
+"""Time and extra memory of our losses and their peers: forward and backward.
 
     python experiments/performance/losses.py --sizes 1024,4096,16384
 
 prints a table and writes it to `--output`, with a plot beside it. Rows are random unit vectors,
-float32. Ours and the peers' take turns, `--rounds` times; a time is the median of its rounds and a
-ratio the median of the rounds' ratios. `--clock cpu --threads 1` times the work, and serves where
-others use the machine. Extra memory is by how much one call raised the peak of a process of its
-own. What would not fit into the memory at hand is left out and said so.
+float32. Ours and the peers take turns, `--rounds` times; a time is the median of its rounds, a
+ratio the median of the ratios per round. `--clock cpu --threads 1` times the work and not the
+wall: use it if others use the machine. Extra memory is the amount by which one call raised the
+peak of a fresh process. Forms that do not fit into the available memory are named and left out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _mp_nce(form: str | None) -> Callable[..., Tensor]:
     return lambda i, t, s: mp_nce_loss(i, t, s.expand(3), s.new_zeros(3), form=form)
 
 
-# loss → form → the function, and how many N×N float32 matrices it needs at its peak, about.
+# loss → form → the function, and roughly how many N×N float32 matrices it needs at its peak.
 LOSSES: dict[str, dict[str, tuple[Callable[..., Any], float]]] = {
     "contrastive": {
         "ours": (contrastive_loss, 0),
@@ -101,7 +101,7 @@ def step(loss: str, form: str, leaves: list[Tensor]) -> None:
 
 
 def extra_bytes(loss: str, form: str, samples: int, width: int, threads: int) -> int:
-    """By how much one forward and backward raises the peak; libraries are loaded before."""
+    """How much one forward and backward raises the peak, once libraries are loaded."""
     torch.set_num_threads(threads)
     step(loss, form, inputs(loss, 64, width))
     leaves = inputs(loss, samples, width)
@@ -122,11 +122,11 @@ def times(
 
 
 def compare(loss: str, samples: int, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each form that fits."""
+    """One row for each form that fits."""
     forms, rows = [], []
     for form, (_, matrices) in LOSSES[loss].items():
         if matrices * 4 * samples**2 > 0.9 * available_bytes():
-            print(f"{loss}, {form}, N = {samples}: would not fit into the memory at hand")
+            print(f"{loss}, {form}, N = {samples}: does not fit into the available memory")
         else:
             forms.append(form)
     try:

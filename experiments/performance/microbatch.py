@@ -1,12 +1,12 @@
-"""What a batch in micro-batches costs: its step against as many steps of small batches.
+"""What a batch in micro-batches costs, against the same samples in small batches.
 
     python experiments/performance/microbatch.py
 
-trains the CPU pair with batches of 32, and with 32 times that in micro-batches of 32, both on
-random pixels and tokens, with no loader. A step is forward, loss, backward and AdamW. Times are
-medians over rounds in which the two alternate; memory is each one's alone, in a process of its
-own: on a GPU what PyTorch allocated at most, weights and batch included, on the CPU by how much
-the step raised the process's peak. On one 80 GB GPU, RN50 at 224 px with a batch of 32,768:
+trains the CPU pair with batches of 32, and with batches of 1,024 in micro-batches of 32, on random
+pixels and tokens, without a loader. A step is forward, loss, backward and AdamW. Times are medians
+over rounds in which the two alternate. Memory is measured in a fresh process: on a GPU the most
+that PyTorch allocated, weights and batch included; on the CPU the amount by which the step raised
+the process's peak. On one 80 GB GPU, RN50 at 224 px with a batch of 32,768:
 
     python experiments/performance/microbatch.py --device cuda --encoder rn50 \
       --microbatch 1024 --pieces 32 --precision bf16
@@ -89,7 +89,7 @@ class Step:
         self.optimizer.step()
 
     def seconds(self, times: int) -> float:
-        """Wall time of as many steps, the device's work included."""
+        """Wall time of `times` steps, the device's work included."""
         begin = self._now()
         for _ in range(times):
             self()
@@ -103,7 +103,7 @@ class Step:
 
 def _random_batch(setting: Setting, encoder) -> Batch:
     side, length = encoder.image_size, encoder.tokenizer.context_length
-    # In small parts: integers are drawn as int64.
+    # In small parts, because integers are drawn as int64.
     images = torch.empty(1, setting.batch, 3, side, side, dtype=torch.uint8, device=setting.device)
     for part in images[0].split(256):
         part.random_(0, 256)
@@ -113,7 +113,7 @@ def _random_batch(setting: Setting, encoder) -> Batch:
 
 
 def peak_megabytes(setting: Setting) -> float:
-    """Of two steps; for a process that did nothing before."""
+    """The peak of two steps; call it in a fresh process."""
     step = Step(setting)
     if setting.device == "cuda":
         step.seconds(2)
@@ -124,7 +124,7 @@ def peak_megabytes(setting: Setting) -> float:
 
 
 def milliseconds_per_image(small: Setting, large: Setting, rounds: int) -> tuple[float, float]:
-    """Medians over alternating rounds, the same number of images in each."""
+    """Medians over alternating rounds with the same number of images."""
     of_small, of_large = Step(small), Step(large)
     many = large.batch // small.batch
     of_small.seconds(2)
@@ -140,7 +140,9 @@ def main() -> None:
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--encoder", default="tiny", help="of conf/encoder")
-    parser.add_argument("--objective", default="cyclip", help="of conf/objective, of single views")
+    parser.add_argument(
+        "--objective", default="cyclip", help="of conf/objective, one that takes single views"
+    )
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--microbatch", type=int, default=32)
     parser.add_argument("--pieces", type=int, default=32, help="micro-batches in the large batch")
@@ -155,7 +157,7 @@ def main() -> None:
         "large": Setting(*shared, large_batch, options.microbatch),
         "whole": Setting(*shared, large_batch, None),
     }
-    # Before this process takes any memory of the device.
+    # First, before this process takes memory of the device.
     memory: dict[str, float | str] = dict.fromkeys(settings, "too large")
     for name, setting in settings.items():
         with suppress(torch.cuda.OutOfMemoryError, BrokenProcessPool):

@@ -1,4 +1,4 @@
-"""What people would take instead: open_clip's losses, and formulas as their papers write them."""
+"""What people would use instead: open_clip's losses, and formulas as their papers write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ siglip = SigLipLoss()
 
 
 def consistency(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """CyCLIP's eq. 2 and 3 as its authors compute them, three N×N matrices."""
+    """CyCLIP's eq. 2 and 3 as its authors compute them, with three N×N matrices."""
     images, texts, crossed = image @ image.T, text @ text.T, image @ text.T
     n = len(image)
     return (images - texts).square().mean() * n, (crossed - crossed.T).square().mean() * n

@@ -1,13 +1,12 @@
-"""Images a second of a whole training step, against open_clip's own training loop.
+"""Images per second of a whole training step, against open_clip's own training loop.
 
     python experiments/performance/step.py
 
-Ours is `cyclip_pl.training.train` of the composed configuration, with its callbacks and loggers;
-the peer is `open_clip_train.train.train_one_epoch`, on the same architecture, batch, precision,
-optimiser settings and clipping. Neither reads files: batches are random, uint8 for ours (which
-normalises them in the step) and float, normalised already, for the peer. Both take turns; figures
-are medians over the rounds, of the steps after the first few of each round, and of the rounds'
-ratios. On a GPU:
+Ours is `cyclip_pl.training.train` of the composed configuration, with its callbacks and loggers.
+The peer is `open_clip_train.train.train_one_epoch` with the same architecture, batch, precision,
+optimiser settings and clipping. Neither reads files: batches are random. Ours are uint8 and are
+normalised in the step; the peer's are float and already normalised. Both take turns. Rates and
+ratios are medians over the rounds; the first steps of each round do not count. On a GPU:
 
     python experiments/performance/step.py --device cuda --encoders rn50,vit_b_32 --batch 256 \
       --precisions bf16 --objectives clip,cyclip --compile
@@ -42,7 +41,7 @@ from torch import Tensor
 from cyclip_pl.training import train
 
 ROOT = Path(__file__).parents[2]
-WARM = 5  # steps of a round that do not count
+WARM = 5  # first steps of a round; they do not count
 LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
 OPEN_CLIP = {"fp32": "fp32", "bf16": "amp_bf16"}
 ADAMW = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
@@ -72,7 +71,7 @@ class Setting:
 
 
 def ours(setting: Setting, objective: str, *further: str) -> float:
-    """Images a second."""
+    """Images per second."""
     synthetic = {
         "_target_": "synthetic.Synthetic",
         "batches": WARM + setting.steps,
@@ -95,7 +94,7 @@ def ours(setting: Setting, objective: str, *further: str) -> float:
             *further,
         ]
         run(overrides, synthetic, folder)
-    return rate(Synthetic.asked, setting)
+    return rate(Synthetic.requested, setting)
 
 
 def run(overrides: list[str], synthetic: dict[str, Any], folder: str) -> None:
@@ -107,9 +106,9 @@ def run(overrides: list[str], synthetic: dict[str, Any], folder: str) -> None:
         train(config)
 
 
-def rate(asked: list[float], setting: Setting) -> float:
-    """From the times at which batches were asked for: the last step is not among them."""
-    return setting.batch * (len(asked) - 1 - WARM) / (asked[-1] - asked[WARM])
+def rate(requested: list[float], setting: Setting) -> float:
+    """Images per second, from the times at which batches were requested; without the last step."""
+    return setting.batch * (len(requested) - 1 - WARM) / (requested[-1] - requested[WARM])
 
 
 def encoder_config(name: str) -> Any:
@@ -126,17 +125,17 @@ def context_length(name: str) -> int:
 
 @dataclass
 class PeerBatches:
-    """What open_clip's loop expects of its loader."""
+    """Batches in the form that open_clip's loop expects of its loader."""
 
     made: list[tuple[Tensor, Tensor]]
     num_batches: int
     num_samples: int
-    asked: list[float] = field(default_factory=list)
+    requested: list[float] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.asked.clear()
+        self.requested.clear()
         for n in range(self.num_batches):
-            self.asked.append(time.perf_counter())
+            self.requested.append(time.perf_counter())
             yield self.made[n % len(self.made)]
 
     def set_epoch(self, epoch: int) -> None:
@@ -153,7 +152,7 @@ class Peer:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         config = encoder_config(setting.encoder)
-        encoder = instantiate(config)  # for the name under which open_clip knows it by now
+        encoder = instantiate(config)  # registers the architecture's name with open_clip
         torch.manual_seed(0)
         name = config.architecture if isinstance(config.architecture, str) else registered()
         self.model = open_clip.create_model(
@@ -187,7 +186,7 @@ class Peer:
         self.loss = open_clip.ClipLoss(cache_labels=True)
 
     def __call__(self) -> float:
-        """Images a second."""
+        """Images per second."""
         arguments = SimpleNamespace(
             device=self.setting.device,
             precision=OPEN_CLIP[self.setting.precision],
@@ -217,7 +216,7 @@ class Peer:
             arguments,
         )
         assert math.isfinite(self.model.logit_scale.item())
-        return rate(self.batches.asked, self.setting)
+        return rate(self.batches.requested, self.setting)
 
 
 def registered() -> str:
@@ -266,7 +265,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compile", action="store_true", help="with torch.compile as well")
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     options = parser.parse_args()
     print(machine("torch", "lightning", "open_clip_torch"))

@@ -1,10 +1,10 @@
-"""What a training step consists of, and where the host would wait for the device.
+"""The operators of a training step, and what makes the host wait for the device.
 
     python experiments/performance/step_profile.py [--device cuda --encoder rn50 --batch 256]
 
-profiles some steps of the composed configuration between two that are logged (batches are random
-and lie ready, see `synthetic.py`), prints the operators that take most of the time, and counts what
-makes a host wait: values read from a tensor, and on a GPU synchronisations and copies.
+profiles some steps between two logged ones. The configuration is the composed one; batches are
+random and in memory (`synthetic.py`). Prints the operators that take most of the time, and counts
+what makes the host wait: values read from a tensor, and on a GPU synchronisations and copies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WAITS = (
 
 
 class Profile(L.Callback):
-    """Writes the profile of the steps after `first`, `steps` of them, to `output`."""
+    """Write the profile of the `steps` steps after step `first` to `output`."""
 
     def __init__(self, output: str, first: int, steps: int) -> None:
         self.output, self.first, self.last = Path(output), first, first + steps
@@ -67,7 +67,7 @@ def report(profile_: Any, steps: int) -> str:
         if event.name in WAITS
     )
     lines += ["", "what may make the host wait:"]
-    lines += [f"{name}: {count / steps:g} a step" for name, count in waits.items()] or ["nothing"]
+    lines += [f"{name}: {count / steps:g} per step" for name, count in waits.items()] or ["nothing"]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Training batches that cost nothing to read, and when each was asked for."""
+"""Training batches that cost nothing to read, and the times at which they were requested."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cyclip_pl.types import Batch
 
 
 class Synthetic(LightningDataModule):
-    """A few batches of random pixels and tokens, over and over, in place of a `DataModule`.
+    """A few batches of random pixels and tokens, again and again, in place of a `DataModule`.
 
     Attributes:
-        asked: when each batch was asked for, of the newest instance's; seconds.
+        requested: When each batch was requested, in seconds; of the newest instance.
     """
 
-    asked: list[float] = []
+    requested: list[float] = []
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Synthetic(LightningDataModule):
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        Synthetic.asked = []
+        Synthetic.requested = []
         for n in range(self.batches):
-            Synthetic.asked.append(time.perf_counter())
+            Synthetic.requested.append(time.perf_counter())
             yield self.made[n % len(self.made)]
 
 
 def random_batches(batch_size: int, image_size: int, context_length: int) -> list[Batch]:
-    """Four of them, uint8 images and tokens of texts that fill half their context."""
+    """Four batches: uint8 images, and tokens of texts that fill half their context."""
     generator = torch.Generator().manual_seed(0)
     made = []
     for _ in range(4):

@@ -1,36 +1,38 @@
-"""On paper: the bytes that a rank sends and holds in a step for a loss of N samples on W ranks.
+"""On paper: the bytes that a rank sends and holds in a step, for a loss of N samples on W ranks.
 
     python experiments/performance/traffic.py
 
-D numbers a row, float32; n = N/W rows a rank, and E = 4·n·D bytes a modality's block of them. What
-is held is beside a rank's own rows and their gradients; a tile is 4,096² at most, V = 3 views.
-Of the whole, all-gather and reduce-scatter send (W − 1)/W, an all-reduce twice that.
+A row has D float32 numbers and a rank n = N/W rows per modality, a block of E = 4·n·D bytes. What
+a rank holds is counted without its own rows and their gradients. A tile is 4,096² at most; V = 3
+views. Of the whole, all-gather and reduce-scatter send (W − 1)/W, an all-reduce twice that.
 
-CLIP, tiled: forward W − 1 blocks, backward as many and W of gradients, (3W − 2)·E. Holds two
-  blocks and two of gradients, 4E, and three tiles.
-CLIP, open_clip local (`--local-loss --gather-with-grad`): both modalities gathered, their gradients
-  reduced, 4(W − 1)·E. Holds both gathered with their gradients, 4W·E, and two matrices n×N, each
-  with its log-softmax and its gradient, 6·4·n·N.
-CLIP, open_clip default: 2(W − 1)·E, no gradient. Holds both gathered, 2W·E, and N×N with two
-  log-softmaxes and a gradient, 4·4·N².
-CLIP, Inf-CL (arXiv 2410.17243, its published code): a ring for each direction, 2(3W − 2)·E; 5E,
-  and tiles on the chip.
-CyCLIP, tiled and Gram: CLIP's and the all-reduce of 3·D² numbers; CLIP's and 7·4·D².
-SigLIP, tiled: W − 1 blocks with W of gradients, (2W − 1)·E; 4E and three tiles.
-SigLIP, open_clip: W − 1 blocks, backward as many of gradients, 2(W − 1)·E. Holds all blocks, W·E,
-  and of every one its scores, labels and their product, 3·4·n·N, for the gradient.
-CySigLIP: SigLIP's with what CyCLIP adds. CyCLIP augmented: CLIP's ring three times, and the same.
-HN-CLIP, tiled: CLIP's ring twice, for the weighted sum and for its weights.
-SLIP, tiled: CLIP's, and two views of D numbers against each other, blocks of 2E half way round,
-  (3H + 1)·2E with H = ⌊W/2⌋; 4·2E.
-nCLIP: sums of K = 32,768 numbers for each modality, forward and backward, 8(W − 1)/W·4K. Holds p
-  and q for each of its three terms and two products of theirs, 8·4·n·K. xCLIP: CLIP's and nCLIP's.
-UniCLIP, tiled: CLIP's ring between images and texts, and within them blocks of V·E and E half way
-  round, (3H + 1)(V + 1)·E; 4V·E and three tiles.
+CLIP, tiled. Sends W − 1 blocks forward; W − 1 blocks and W blocks of gradients backward,
+  (3W − 2)·E. Holds two blocks and two blocks of gradients, 4E, and three tiles.
+CLIP, open_clip local (`--local-loss --gather-with-grad`). Gathers both modalities and reduces
+  their gradients: 4(W − 1)·E. Holds both gathered with their gradients, 4W·E, and two n×N
+  matrices, each with its log-softmax and its gradient, 6·4·n·N.
+CLIP, open_clip default. Sends 2(W − 1)·E, no gradients. Holds both gathered, 2W·E, and one N×N
+  matrix with two log-softmaxes and a gradient, 4·4·N².
+CLIP, Inf-CL (arXiv 2410.17243, its published code). Sends one ring per direction, 2(3W − 2)·E.
+  Holds 5E; its tiles stay on the chip.
+CyCLIP, tiled and Gram. Sends what CLIP sends and an all-reduce of 3·D² numbers. Holds what CLIP
+  holds and 7·4·D².
+SigLIP, tiled. Sends W − 1 blocks and W blocks of gradients, (2W − 1)·E. Holds 4E and three tiles.
+SigLIP, open_clip. Sends W − 1 blocks forward and as many of gradients backward, 2(W − 1)·E. Holds
+  all blocks, W·E, and for each its scores, labels and their product, 3·4·n·N, for the gradient.
+CySigLIP. SigLIP's and what CyCLIP adds. CyCLIP augmented. CLIP's ring three times and the same.
+HN-CLIP, tiled. CLIP's ring twice: for the weighted sum and for its weights.
+SLIP, tiled. CLIP's, and two views of D numbers against each other: blocks of 2E go half way round,
+  (3H + 1)·2E with H = ⌊W/2⌋. Holds 4·2E.
+nCLIP. Sends sums of K = 32,768 numbers per modality, forward and backward, 8(W − 1)/W·4K. Holds p
+  and q for each of its three terms and two products of them, 8·4·n·K. xCLIP. CLIP's and nCLIP's.
+UniCLIP, tiled. CLIP's ring between images and texts. Within them blocks of V·E and E go half way
+  round, (3H + 1)(V + 1)·E. Holds 4V·E and three tiles.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 
 Bytes = tuple[float, float]
@@ -133,9 +135,12 @@ def _readable(count: float) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     ranks = (8, 64, 256, 1024)
     for samples in (32_768, 1_048_576):
-        print(f"\nN = {samples:,}, D = {WIDTH}: a rank sends / holds, by W\n")
+        print(f"\nN = {samples:,}, D = {WIDTH}: one rank sends / holds, by W\n")
         print("| |", " | ".join(map(str, ranks)), "|")
         print("|---" * (len(ranks) + 1) + "|")
         for name, function in OBJECTIVES.items():

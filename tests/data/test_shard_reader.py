@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import functools
-import http.server
 import io
 import os
-import shutil
 import tarfile
-import threading
 from pathlib import Path
 
 import pytest
 from webdataset.tariterators import tarfile_samples
 
+from cyclip_pl import remote_files
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from tests.data.shards import png, sample, write_shards, write_tar
+from tests.helpers.http_server import serving
 
 
 def read(url: str | Path) -> list[RawSample]:
@@ -53,21 +51,31 @@ def test_pipes_files_and_compression(tmp_path: Path) -> None:
         assert [s.image for s in read(url)] == [s.image for s in plain]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="WebDataset opens http with curl")
 def test_http(tmp_path: Path) -> None:
     write_shards(tmp_path, [3])
+    with serving(tmp_path) as server:
+        assert len(read(f"{server.url}/00000.tar")) == 3
+        with pytest.raises(BrokenShard, match="^not found$"):
+            read(f"{server.url}/00009.tar")
+        server.status["/00000.tar"] = [403]
+        with pytest.raises(BrokenShard, match="^the server answered 403 Forbidden$"):
+            read(f"{server.url}/00000.tar")
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None: ...
 
-    handler = functools.partial(Quiet, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
-        assert len(read(f"{base}/00000.tar")) == 3
-        with pytest.raises(BrokenShard):
-            read(f"{base}/00009.tar")
-        server.shutdown()
+def test_a_stalled_server_is_a_broken_shard(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(remote_files, "TIMEOUT", 0.2)
+    with serving(tmp_path) as server:
+        server.stalled.append("/0.tar")
+        with pytest.raises(BrokenShard, match="^timed out: no data for"):
+            read(f"{server.url}/0.tar")
+
+
+def test_a_shard_left_early_over_http(tmp_path: Path) -> None:
+    write_shards(tmp_path, [50])
+    with serving(tmp_path) as server:
+        stream = ShardReader("txt")(f"{server.url}/00000.tar", "0")
+        next(stream)
+        stream.close()
 
 
 def test_a_cut_shard_gives_what_is_whole(tmp_path: Path) -> None:

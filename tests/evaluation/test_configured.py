@@ -28,31 +28,29 @@ def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Pa
         "projector.clusters=6",
         *shrunk(world),
         f"evaluation=[{ALL}]",
-        f"evaluation.datasets=[{world}/shapes]",
-        f"evaluation.caption_sets=[{world}/captions]",
-        f"evaluation.in_distribution={world}/shapes",
-        f"evaluation.shifted_sets=[{world}/moved]",
+        f"evaluation.datasets=[{world}/shapes,{world}/moved,{world}/captions]",
+        f"evaluation.robustness.in_distribution={world}/shapes",
         "evaluation.linear_probe.shots=[5]",
         "evaluation.knn.cadence.every_n_steps=1",
         "trainer.max_steps=2",
         run_dir=tmp_path,
     )
-    figures = train(config)
+    metrics = train(config)
     for name in (
-        "shapes/zero_shot/top1",
+        "shapes/zero_shot/acc1",
         "captions/retrieval/text_to_image_r5",
         "shapes/consistency/k30",
         "shapes/knn/weighted_k20",
-        "shapes/linear_probe/adamw_accuracy",
-        "shapes/linear_probe/lbfgs_5_shot_mean_per_class",
-        "shapes/hierarchy/coarse_top3",
+        "shapes/linear_probe/adamw_acc1",
+        "shapes/linear_probe/lbfgs_5_shot_mean_per_class_recall",
+        "shapes/hierarchy/coarse_acc3",
         "moved/robustness/drop",
     ):
-        assert 0 <= figures[name] <= 1, name
-    assert figures["captions/geometry/image_effective_rank"] >= 1
-    assert figures["shapes/knn/train_samples"] == 96
-    assert "shapes/knn/weighted_k100" not in figures
-    assert json.loads((tmp_path / "metrics.json").read_text()) == figures
+        assert 0 <= metrics[name] <= 1, name
+    assert metrics["captions/geometry/image_effective_rank"] >= 1
+    assert metrics["shapes/knn/train_samples"] == 96
+    assert "shapes/knn/weighted_k100" not in metrics
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     rows = (tmp_path / "csv" / "metrics.csv").read_text().splitlines()
     assert "shapes/knn/weighted_k20" in rows[0], "its own cadence"
 
@@ -81,9 +79,7 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
     config = composed(
         f"evaluation=[{ALL}]",
         "evaluation.datasets=[{}]".format(", ".join(f"{{{n}: '{s}'}}" for n, s in sets.items())),
-        "evaluation.caption_sets=[]",
-        f"evaluation.in_distribution={sets['wds']}",
-        "evaluation.shifted_sets=[oxford_pets]",
+        f"evaluation.robustness.in_distribution={{wds: {sets['wds']}}}",
         f"evaluation.library.root={tmp_path}/vision",
         "evaluation.library.download=false",
         "evaluation.linear_probe.shots=[5]",
@@ -92,29 +88,67 @@ def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> N
         config_name="eval",
     )
     results = run(build(config.evaluation).values(), FeatureStore(TinyNet()))
-    figures = results.figures
+    metrics = results.metrics
     for name in sets:
-        for figure in (
-            "zero_shot/top1",
+        for metric in (
+            "zero_shot/acc1",
             "consistency/k10",
             "knn/weighted_k10",
-            "linear_probe/lbfgs_mean_per_class",
+            "linear_probe/lbfgs_mean_per_class_recall",
             "geometry/alignment",
         ):
-            assert f"{name}/{figure}" in figures
+            assert f"{name}/{metric}" in metrics
         found = results.details[f"{name}/linear_probe"]["protocol"]
-        own = "mean_per_class" if name == "oxford_pets" else "accuracy"
+        own = "mean_per_class_recall" if name == "oxford_pets" else "acc1"
         for evaluation in ("linear_probe", "knn", "zero_shot"):
             assert results.details[f"{name}/{evaluation}"]["protocol"]["metric"] == own
         assert found["search"] == ("a part of each class" if name == "oxford_pets" else "val")
-    assert {name for name in sets if f"{name}/hierarchy/fine_top1" in figures} == {"wds", "shards"}
-    assert {name for name in sets if f"{name}/knn/weighted_k10_mean_per_class" in figures} == {
-        "oxford_pets"
-    }
-    assert figures["oxford_pets/robustness/samples"] == 15
-    equal = {k.split("/", 1)[1]: v for k, v in figures.items() if k.startswith("wds/")}
-    of_shards = {k.split("/", 1)[1]: v for k, v in figures.items() if k.startswith("shards/")}
-    assert of_shards == {k: v for k, v in equal.items() if not k.startswith("robustness")}
+    assert {name for name in sets if f"{name}/hierarchy/fine_acc1" in metrics} == {"wds", "shards"}
+    assert {
+        name for name in sets if f"{name}/knn/weighted_k10_mean_per_class_recall" in metrics
+    } == {"oxford_pets"}
+    assert metrics["oxford_pets/robustness/samples"] == 15
+    of_wds, of_shards = (
+        {
+            key.split("/", 1)[1]: value
+            for key, value in metrics.items()
+            if key.startswith(f"{name}/") and "/robustness/" not in key
+        }
+        for name in ("wds", "shards")
+    )
+    assert of_shards == of_wds
+
+
+@pytest.mark.parametrize("evaluation", sorted({*choices("evaluation")} - {"robustness"}))
+def test_sets_that_are_typed_once_are_all_that_is_looked_at(
+    evaluation: str, world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Case by case: the sets that it can use, one line for each other one, and never the demo's."""
+    config = composed(
+        f"evaluation=[{evaluation}]", f"evaluation.datasets=[{world}/shapes,{world}/captions]"
+    )
+    (built,) = build(config.evaluation).values()
+    built.open()
+    assert "emoji" not in str(built.specs)
+    lines = [record.getMessage() for record in caplog.records if "skips" in record.getMessage()]
+    skipped = {"geometry": None, "retrieval": "shapes"}.get(evaluation, "captions")
+    expected = f"evaluation.{evaluation} skips {skipped}: {world}/{skipped} has no "
+    assert [line.startswith(expected) for line in lines] == [True] * (skipped is not None)
+
+
+def test_robustness_never_guesses_the_set_without_a_shift(world: Path) -> None:
+    typed = f"evaluation.datasets=[{world}/shapes,{world}/moved,{world}/captions]"
+    config = composed("evaluation=[robustness]", typed)
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.robustness\.in_distribution=\[shapes, moved, captions\]: "
+    ):
+        build(config.evaluation)
+    config = composed(
+        "evaluation=[robustness]", typed, f"evaluation.robustness.in_distribution={world}/shapes"
+    )
+    (robustness,) = build(config.evaluation).values()
+    results = run([robustness], FeatureStore(TinyNet()))
+    assert {name.split("/")[0] for name in results.details} == {"shapes", "moved"}
 
 
 @pytest.mark.parametrize("name", choices("sets"))
@@ -125,14 +159,16 @@ def test_a_choice_of_sets_serves_all(name: str, config_name: str) -> None:
 
 
 def test_the_papers_sets_are_all_of_the_table() -> None:
-    config = composed("sets=cyclip", "evaluation=[robustness]").evaluation
-    assert len(config.probe_sets) == len(set(config.probe_sets)) == 14
-    assert len(config.shifted_sets) == 5
-    for key in ("test_sets", "labelled_sets", "probe_sets", "shifted_sets"):
-        assert set(config[key]) <= set(entries()), key
+    sets = composed("sets=cyclip", "evaluation=[robustness]").evaluation.default_sets
+    assert len(sets.probe) == len(set(sets.probe)) == 14
+    assert len(sets.shifted) == 5
+    for key in ("test", "with_train_split", "probe", "hierarchy", "shifted"):
+        assert set(sets[key]) <= set(entries()), key
 
 
 def test_wrong_settings_of_the_library_are_one_line() -> None:
     config = composed("+evaluation.library.mirror=x")
-    with pytest.raises(ValueError, match=r"^evaluation\.library has root, downloads and download$"):
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.library: has root, downloads and download$"
+    ):
         build(config.evaluation)

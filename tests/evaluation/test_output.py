@@ -36,9 +36,9 @@ def results(tmp_path: Path) -> Results:
 def test_what_is_no_number_is_null_and_strict_readers_take_the_files(tmp_path: Path) -> None:
     results = Results()
     nan, infinity = float("nan"), float("inf")
-    figures = {"gap": nan, "rank": infinity, "samples": 3}
-    results.add("s", "e", figures, {"pca": [[nan, 1.5]], "of": {"x": (-infinity, None)}})
-    write_metrics(tmp_path, results.figures)
+    metrics = {"gap": nan, "rank": infinity, "samples": 3}
+    results.add("s", "e", metrics, {"pca": [[nan, 1.5]], "of": {"x": (-infinity, None)}})
+    write_metrics(tmp_path, results.metrics)
     write_details(tmp_path, results)
 
     def refuse(constant: str) -> None:
@@ -66,15 +66,15 @@ def test_details_say_how_and_of_which_classes(results: Results, tmp_path: Path) 
         "split": "test",
         "templates": "own",
         "prompts": 6,
-        "metric": "accuracy",
+        "metric": "acc1",
         "interval": {"method": "percentile", "resamples": 1000, "level": 0.95, "seed": 0},
     }
     rows = results.predictions["s/zero_shot"]
     of_class = {n: [p for p, label in zip(*_pair(rows), strict=True) if label == n] for n in (0, 1)}
     assert found["per_class"] == [
-        {"class": "ähre", "images": 14, "top1": of_class[0].count(0) / 14},
-        {"class": "bee", "images": 15, "top1": of_class[1].count(1) / 15},
-        {"class": "unseen", "images": 0, "top1": None},
+        {"class": "ähre", "images": 14, "acc1": of_class[0].count(0) / 14},
+        {"class": "bee", "images": 15, "acc1": of_class[1].count(1) / 15},
+        {"class": "unseen", "images": 0, "acc1": None},
     ]
     wrong = {
         (CLASSES[label], CLASSES[p]): of_class[label].count(p)
@@ -94,7 +94,7 @@ def _pair(rows: dict) -> tuple[list[int], list[int]]:
     return rows["prediction"], rows["label"]
 
 
-def test_predictions_are_what_the_figures_are_made_of(results: Results, tmp_path: Path) -> None:
+def test_predictions_are_what_the_metrics_are_made_of(results: Results, tmp_path: Path) -> None:
     check_predictions()
     write_predictions(tmp_path / "run", results)
     table = pandas.read_parquet(tmp_path / "run/predictions/s_zero_shot.parquet")
@@ -102,14 +102,14 @@ def test_predictions_are_what_the_figures_are_made_of(results: Results, tmp_path
     assert table["index"].tolist() == [n for n in range(30) if n != 4]
     assert table["key"][4] == "s0005"
     assert (table["correct"] == (table["label"] == table["prediction"])).all()
-    assert table["correct"].mean() == results.figures["s/zero_shot/top1"]
+    assert table["correct"].mean() == results.metrics["s/zero_shot/acc1"]
     assert table["score"].between(-1, 1).all()
 
     table = pandas.read_parquet(tmp_path / "run/predictions/c_retrieval.parquet")
     for way, of_way in table.groupby("way"):
         for k in (1, 5):
             share = (of_way["rank"] <= k).mean()
-            assert share == results.figures[f"c/retrieval/{way}_r{k}"]
+            assert share == results.metrics[f"c/retrieval/{way}_r{k}"]
 
 
 def test_two_results_of_one_file_name_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,6 +12,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+# One server per session imports these once; each rank is a fork of it. A rank starts as clean as
+# a new interpreter, so nothing leaks from one test into the next, without its seconds of imports.
+# Only packages of others: the ranks import the code under test themselves.
+PRELOADED = ["torch", "torchvision", "torch.distributed.fsdp", "lightning", "open_clip"]
 
 
 def _rank_main(rank: int, fn: Callable[..., Any], world_size: int, folder: str, args: Any) -> None:
@@ -29,13 +35,19 @@ def _rank_main(rank: int, fn: Callable[..., Any], world_size: int, folder: str, 
 
 
 def run_distributed(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
-    """`fn(*args)` in `world_size` fresh processes of one group, a thread each.
+    """`fn(*args)` in `world_size` fresh processes of one group, one thread each.
 
     `fn` is a function of a module; it and the arguments must pickle. Returns the ranks' results,
     in rank order; the first exception of any rank ends them all and is raised here.
     """
+    multiprocessing.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_rank_main, (fn, world_size, folder, args), nprocs=world_size)
+        mp.start_processes(
+            _rank_main,
+            (fn, world_size, folder, args),
+            nprocs=world_size,
+            start_method="forkserver",
+        )
         return [
             torch.load(Path(folder) / f"{rank}.pt", weights_only=False)
             for rank in range(world_size)

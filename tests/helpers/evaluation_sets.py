@@ -16,7 +16,7 @@ TEMPLATES = ("{c}", "a picture of {c}")
 
 
 def png(code: int = 0) -> bytes:
-    """An 8 x 8 picture of one colour, (code % 256, code // 256, 0)."""
+    """An 8 x 8 image of one colour, (code % 256, code // 256, 0)."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (code % 256, code // 256, 0)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Small sets in the formats of torchvision's own files, picture n being `png(n)`."""
+"""Small sets in the formats of torchvision's own files, image n is `png(n)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torchvision
 from tests.helpers.evaluation_sets import png
 
 Write = Callable[[Path, Sequence[int], int], None]
-"""(root, labels, number of the first picture): writes one split, whose pictures have 3 classes."""
+"""(root, labels, number of the first image): writes one split, whose images have 3 classes."""
 
 
 def _file(path: Path, content: bytes) -> Path:
@@ -25,7 +25,7 @@ def _file(path: Path, content: bytes) -> Path:
 
 
 def _folders(root: Path, labels: Sequence[int], first: int, names: Sequence[str]) -> None:
-    """A folder a class; the readers sort by class and then by file."""
+    """One folder per class; the readers sort by class and then by file."""
     for n, label in enumerate(labels, first):
         _file(root / names[label] / f"{n:05d}.png", png(n))
 
@@ -137,7 +137,7 @@ def _pixels(labels: Sequence[int], first: int, side: int) -> np.ndarray:
 
 
 def mnist(split: str) -> Write:
-    """Grey: picture n is of grey n."""
+    """Grey: image n has grey value n."""
 
     def write(root: Path, labels: Sequence[int], first: int) -> None:
         raw = root / "MNIST/raw"
@@ -183,7 +183,7 @@ def _md5(path: Path) -> str:
 
 
 def cifar(root: Path, labels: dict[str, Sequence[int]], monkeypatch, classes: int = 10) -> None:
-    """Both splits of CIFAR-10 or CIFAR-100; picture numbers go on from `train` to `test`."""
+    """Both splits of CIFAR-10 or CIFAR-100; image numbers go on from `train` to `test`."""
     cls = {10: torchvision.datasets.CIFAR10, 100: torchvision.datasets.CIFAR100}[classes]
     key = "labels" if classes == 10 else "fine_labels"
     first = 0

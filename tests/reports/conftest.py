@@ -32,7 +32,7 @@ def real_runs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
             Consistency(shapes),
             KNN(shapes, ks=[5]),
             Hierarchy(shapes),
-            Geometry(shapes, captions),
+            Geometry([*shapes, *captions]),
             Robustness(
                 shapes[0],
                 [str(world / "moved")],

@@ -84,11 +84,15 @@ def test_an_output_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert str(file) in capsys.readouterr().err
 
 
-def test_without_matplotlib(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_package_that_is_missing(
+    package: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_run(tmp_path / "a", {})
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, package, None)
     assert main(["compare", str(tmp_path / "a"), "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
-    assert said == "error: reports need matplotlib: pip install 'cyclip-pl[reports]'\n"
+    assert said == f"error: reports need {package}: pip install 'cyclip-pl[reports]'\n"

@@ -22,12 +22,12 @@ VOID = {"meta", "link", "img", "wbr"}
 STRUCTURE = {"html", "head", "title", "style", "body", "nav", "section", "div", "figure"}
 TEXT = {"h1", "h2", "p", "a", "strong", "small", "figcaption"}
 TAGS = VOID | STRUCTURE | TEXT | {"table", "thead", "tbody", "tr", "th", "td"}
-# Shares and differences of shares that have no interval.
+# Fractions and differences of fractions that have no interval.
 UNBOUNDED = ("drop", "effective_robustness", "mean_acc1", "mean_per_class_recall")
 
 
 class Page(HTMLParser):
-    """The page's table and pictures; raises what is not well-formed."""
+    """The page's table and images; raises AssertionError if the page is not well-formed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Page(HTMLParser):
         if where == "strong":
             self.bold.append(data)
 
-    def pictures(self) -> list[Image.Image]:
+    def images(self) -> list[Image.Image]:
         found = []
         for tag, attributes in self.tags:
             if tag == "img":
@@ -72,20 +72,20 @@ class Page(HTMLParser):
 
 
 def page_of(folders: list[Path], names: list[str] | None = None) -> Page:
-    """Without pictures."""
+    """The page without plots."""
     runs = read_runs(folders, names)
     return Page(page(runs, groups(runs), [], []))
 
 
-def test_pictures_are_those_of_the_files(report: Path) -> None:
-    pictures = Page((report / "report.html").read_text(encoding="utf-8")).pictures()
+def test_images_are_those_of_the_files(report: Path) -> None:
+    images = Page((report / "report.html").read_text(encoding="utf-8")).images()
     names = ("consistency", "hierarchy", "robustness", "similarity", "pca", "geometry")
     files = [Image.open(report / f"{name}.png") for name in names]
-    assert [p.tobytes() for p in pictures] == [f.tobytes() for f in files]
-    assert all(picture.format == "PNG" for picture in pictures)
+    assert [p.tobytes() for p in images] == [f.tobytes() for f in files]
+    assert all(image.format == "PNG" for image in images)
 
 
-def test_cells_are_the_metrics_of_the_runs(real_runs: list[Path]) -> None:
+def test_cells_hold_the_metrics_of_the_runs(real_runs: list[Path]) -> None:
     found = page_of(real_runs, ["one", "two"])
     head, *rows = found.rows
     assert head == ["", "one", "two"]
@@ -150,9 +150,9 @@ def test_names_of_strangers_are_only_text(name: str, tmp_path: Path) -> None:
     assert found.text["title"] == found.text["p"].splitlines()[0][: len(name)] == name
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_the_page_names_missing_plots(tmp_path: Path) -> None:
     compare([write_run(tmp_path / "a", {"s/zero_shot/acc1": 0.5})], tmp_path / "out")
     found = Page((tmp_path / "out/report.html").read_text(encoding="utf-8"))
-    assert found.pictures() == []
+    assert found.images() == []
     for name in ("consistency", "hierarchy", "robustness", "similarity", "pca", "geometry"):
         assert f"no {name} plot: no run has" in found.text["p"]

@@ -1,4 +1,4 @@
-"""What is in the pictures, by what is drawn on their axes; and that pictures come of it."""
+"""What plots draw on their axes, and that PNG files come of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def runs(two_runs: list[Path]) -> list[Run]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """The figures that a plot would make pictures of."""
+    """The figures that a kind of plot would turn into PNG."""
 
     def of(plot: ModuleType, runs: list[Run]) -> list[Figure]:
         figures: list[Figure] = []
@@ -52,7 +52,7 @@ def bars(axes) -> list[np.ndarray]:
     return [line.get_xydata() for line in axes.lines if line.get_marker() == "None"]
 
 
-def test_consistency_is_a_line_a_run_with_intervals(runs: list[Run], drawn: Drawn) -> None:
+def test_consistency_is_one_line_per_run_with_intervals(runs: list[Run], drawn: Drawn) -> None:
     (figure,) = drawn(consistency, runs)
     birds, cars = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["birds", "cars"]
@@ -130,7 +130,7 @@ def test_pca_is_of_both_modalities(runs: list[Run], drawn: Drawn) -> None:
     assert figure.axes[0].get_aspect() == 1
 
 
-def test_geometry_is_a_bar_a_run_and_set(runs: list[Run], drawn: Drawn) -> None:
+def test_geometry_is_one_bar_per_run_and_set(runs: list[Run], drawn: Drawn) -> None:
     (figure,) = drawn(geometry, runs)
     found = {axes.get_title(): [bar.get_width() for bar in axes.patches] for axes in figure.axes}
     assert found["modality gap"] == pytest.approx([0.8, 0.8, 0.7, 0])
@@ -139,7 +139,7 @@ def test_geometry_is_a_bar_a_run_and_set(runs: list[Run], drawn: Drawn) -> None:
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["birds", "cars"]
 
 
-def test_many_sets_and_runs_are_several_pictures(
+def test_many_sets_and_runs_make_several_plots(
     tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canvas, "PANELS", 2)
@@ -147,27 +147,37 @@ def test_many_sets_and_runs_are_several_pictures(
     for n in range(1, 8):
         plausible_run(tmp_path / f"r{n}", sets=("set0",))
     runs = read_runs([tmp_path / f"r{n}" for n in range(8)])
-    # Three columns of eight rows, the last of one.
-    titles = [[axes.get_title() for axes in f.axes if axes.get_title()] for f in drawn(pca, runs)]
-    assert titles == [["set0", "set1", "set2"]] * 2 + [["set3"]]
+
+    def titles(plot: ModuleType) -> list[list[str]]:
+        return [[a.get_title() for a in f.axes if a.get_title()] for f in drawn(plot, runs)]
+
+    assert titles(hierarchy) == [["set0", "set1"], ["set2", "set3"]]
+    # Three columns of eight rows, and a last column of one row.
+    assert titles(pca) == [["set0", "set1", "set2"]] * 2 + [["set3"]]
+
+
+def test_several_plots_have_numbered_names() -> None:
+    assert [plot.name for plot in canvas.plots("pca", "", "", [b"a", b"b"])] == ["pca_1", "pca_2"]
+    assert [plot.name for plot in canvas.plots("pca", "", "", [b"a"])] == ["pca"]
+    assert canvas.plots("pca", "", "", []) == []
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
-def test_without_data_there_is_no_picture(plot: ModuleType, tmp_path: Path, drawn: Drawn) -> None:
+def test_without_data_there_is_no_plot(plot: ModuleType, tmp_path: Path, drawn: Drawn) -> None:
     metrics = {"s/zero_shot/acc1": 0.5, "s/knn/weighted_k5": 0.5, "s/geometry/samples": 1}
     (run,) = read_runs([write_run(tmp_path / "r", metrics, {"s/geometry": {"protocol": {}}})])
     assert drawn(plot, [run]) == []
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
-def test_pictures_show_every_run(plot: ModuleType, report: Path) -> None:
-    picture = Image.open(report / f"{plot.NAME}.png").convert("RGB")
-    assert picture.width == canvas.WIDTH * 200
-    colours = {colour for _, colour in picture.getcolors(1 << 24)}
+def test_plots_show_every_run(plot: ModuleType, report: Path) -> None:
+    image = Image.open(report / f"{plot.NAME}.png").convert("RGB")
+    assert image.width == canvas.WIDTH * 200
+    colours = {colour for _, colour in image.getcolors(1 << 24)}
     blue, vermilion = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
     # Of runs, or of modalities; similarities have one colour for true pairs, whatever the run.
     assert ({vermilion} if plot is similarity else {blue, vermilion}) <= colours
-    assert picture.getpixel((0, 0)) == (255, 255, 255)
+    assert image.getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_real_evaluations_have_the_data_of_every_plot(real_runs: list[Path]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclip_pl.data.prepare.folder import write_json
+from cyclip_pl.layout import CLASSNAMES, DATASET_TYPE, NSHARDS, TEMPLATES
 
 Sample = Mapping[str, bytes]
 """Members by extension: {"png": ..., "txt": ...}."""
@@ -99,7 +100,7 @@ def _write_split(split: Path, samples: Mapping[str, Sample], shards: int, salt: 
     parts = [part for part in _deal(samples, shards, salt) if part]
     for number, part in enumerate(parts):
         write_tar(split / f"{number}.tar", part)
-    (split / "nshards.txt").write_text(f"{len(parts)}\n", encoding="utf-8")
+    (split / NSHARDS).write_text(f"{len(parts)}\n", encoding="utf-8")
 
 
 def write_classification_set(
@@ -126,8 +127,8 @@ def write_classification_set(
     """
     assert all("{c}" in template for template in templates)
     count = write_labelled_split(folder / "test", images, labels, classes, shards, salt)
-    _write_lines(folder / "classnames.txt", classes)
-    _write_lines(folder / "zeroshot_classification_templates.txt", templates)
+    _write_lines(folder / CLASSNAMES, classes)
+    _write_lines(folder / TEMPLATES, templates)
     return count
 
 
@@ -161,7 +162,7 @@ def write_retrieval_set(
         key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in images.items()
     }
     _write_split(folder / "test", samples, shards, salt)
-    _write_lines(folder / "dataset_type.txt", ["retrieval"])
+    _write_lines(folder / DATASET_TYPE, ["retrieval"])
     return len(samples)
 
 

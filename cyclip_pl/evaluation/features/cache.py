@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -15,6 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cyclip_pl import files
+from cyclip_pl.distributed import rank, world_size
+from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.encode import device_of, encode_batch
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.types import Model
@@ -28,13 +30,15 @@ _PROBES = ((48, 37), (517, 640))  # one that most preprocessing enlarges, one th
 
 
 class FeatureCache:
-    """A folder of files, one for each model and set.
+    """A folder of files: of each model and set, one per rank that encoded it.
 
-    The key hashes the model's weights and structure, what its preprocessing makes of two probe
-    pictures and what it makes of these itself (which a changed attribute, precision or device
-    shows in), the set's content and the batch size, whose choice the last bits depend on. Nothing
-    is ever looked up by a name or a time. Files that nothing asks for any more stay until they
-    are deleted.
+    A file holds the batches of its rank. Any number of ranks can read them: each takes its own
+    batches from whichever files have them, first of all from its own.
+
+    The key hashes the model's weights and structure, its preprocessing of two probe images and its
+    outputs for them (which a changed attribute, precision or device shows in), the set's content
+    and the batch size, which the last bits depend on. Nothing is looked up by a name or a time.
+    Files that are not used any more stay until they are deleted.
 
     Args:
         folder: Made if there is none.
@@ -42,7 +46,7 @@ class FeatureCache:
         batch_size: Images encoded at once.
 
     Raises:
-        ValueError: The folder cannot be made, or the model is no `nn.Module`.
+        ValueError: The folder cannot be made, or the model is not an `nn.Module`.
     """
 
     def __init__(self, folder: str | Path, model: Model, batch_size: int) -> None:
@@ -54,43 +58,79 @@ class FeatureCache:
         self._of_model = f"{VERSION}/{model_fingerprint(model)}/{batch_size}"
 
     def path(self, fingerprint: str) -> Path:
-        """Where the features of the set with this fingerprint are, or would be."""
-        key = hashlib.sha256(f"{self._of_model}/{fingerprint}".encode()).hexdigest()
-        return self.folder / f"{key}.safetensors"
+        """Where this rank's share of the set with this fingerprint is, or would be."""
+        return self.folder / f"{self._key(fingerprint)}-{rank()}of{world_size()}.safetensors"
 
-    def read(self, fingerprint: str) -> dict[str, Tensor] | None:
-        """What was stored for a set; None if there is nothing, or it is damaged."""
-        path = self.path(fingerprint)
-        if not path.is_file():
-            return None
-        try:
-            with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                digest = (file.metadata() or {}).get("sha256")
-        except (SafetensorError, OSError, ValueError, RuntimeError):
-            digest, tensors = None, {}
-        if digest != _digest(sorted(tensors.items())):
-            logger.warning("%s is damaged: its features are computed again", path)
-            return None
-        return tensors
+    def _key(self, fingerprint: str) -> str:
+        return hashlib.sha256(f"{self._of_model}/{fingerprint}".encode()).hexdigest()
 
-    def write(self, fingerprint: str, tensors: Mapping[str, Tensor]) -> None:
-        """Store tensors for a set: whole or not at all."""
-        digest = _digest(sorted(tensors.items()))
-        path = self.path(fingerprint)
-        partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")  # two runs may write it
-        try:
-            save_file(dict(tensors), partial, metadata={"sha256": digest})
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    def read(
+        self, fingerprint: str, positions: Collection[int], features: bool
+    ) -> tuple[Rows, dict[int, int]] | None:
+        """As `encode_images`, from files; None if a batch is not stored, or damaged.
+
+        Args:
+            positions: The first positions of this rank's batches, increasing.
+            features: Whether rows without features do not serve.
+        """
+        own = self.path(fingerprint)
+        paths = sorted(self.folder.glob(f"{self._key(fingerprint)}-*.safetensors"))
+        empty: Rows | None = None
+        found: dict[int, Rows] = {}
+        for path in sorted(paths, key=lambda path: path != own):
+            stored = _read(path)
+            if stored is None or (features and stored[0].feature_nF is None):
+                continue
+            rows, sizes = stored
+            if not features:
+                rows.feature_nF = None  # not every file need have them
+            empty, first = rows[:0], 0
+            for start, size in sizes.items():
+                if start in positions:
+                    found[start] = rows[first : first + size]
+                first += size
+            if found.keys() >= set(positions):
+                parts = [empty, *(found[start] for start in positions)]
+                return _joined(parts), {start: len(found[start]) for start in positions}
+        return None
+
+    def write(self, fingerprint: str, rows: Rows, sizes: Mapping[int, int]) -> None:
+        """Store this rank's share of a set: whole or not at all."""
+        if sizes:
+            tensors = {
+                **rows.columns(),
+                "starts": torch.tensor(list(sizes)),
+                "sizes": torch.tensor(list(sizes.values())),
+            }
+            with files.atomic(self.path(fingerprint)) as partial:
+                save_file(tensors, partial, metadata={"sha256": _digest(sorted(tensors.items()))})
+
+
+def _read(path: Path) -> tuple[Rows, dict[int, int]] | None:
+    """What a file holds; None if it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            digest = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError, ValueError, RuntimeError):
+        digest, tensors = None, {}
+    if digest != _digest(sorted(tensors.items())):
+        logger.warning("%s is damaged: its features are computed again", path)
+        return None
+    starts, sizes = (tensors.pop(name).tolist() for name in ("starts", "sizes"))
+    return Rows(**tensors), dict(zip(starts, sizes, strict=True))
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    columns = [part.columns() for part in parts]
+    return Rows(**{name: torch.cat([column[name] for column in columns]) for name in columns[0]})
 
 
 def model_fingerprint(model: Model) -> str:
-    """A hash of all that a picture's embedding depends on: weights, structure, preprocessing.
+    """A hash of all that an image's embedding depends on: weights, structure, preprocessing.
 
     Raises:
-        ValueError: The model is no `nn.Module`: its weights cannot be seen.
+        ValueError: The model is not an `nn.Module`: its weights cannot be seen.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(
@@ -104,7 +144,7 @@ def model_fingerprint(model: Model) -> str:
             for image in pixels
             for part in encode_batch(model, image[None].to(device_of(model)), features=True)
         ]
-    # Buffers too: those that are not saved, such as a mean to subtract, are no weights.
+    # Buffers too: the state dict lacks those that are not saved, such as a mean to subtract.
     parts = {**dict(model.named_buffers()), **model.state_dict()}
     named = [
         *sorted((name, part) for name, part in parts.items() if isinstance(part, Tensor)),
@@ -115,7 +155,7 @@ def model_fingerprint(model: Model) -> str:
 
 
 def _probe(width: int, height: int) -> Image.Image:
-    """A picture with slopes, edges and fine detail in each channel."""
+    """An image with slopes, edges and fine detail in each channel."""
     y, x = np.mgrid[:height, :width]
     channels = (x * 5 + y * 3) % 256, (x * y) % 251, np.where((x // 7 + y // 5) % 2, 230, 20)
     return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))

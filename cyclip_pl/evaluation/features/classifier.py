@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cyclip_pl.distributed import sum_over_ranks
+from cyclip_pl.evaluation.features.blocks import blocks_of_rank
 from cyclip_pl.evaluation.features.modes import similarity
-from cyclip_pl.evaluation.features.sharding import blocks_of_rank
 from cyclip_pl.types import Model
 
 
@@ -30,13 +30,22 @@ class Classifier:
 
     @property
     def class_KD(self) -> Tensor:
-        """A row a class."""
+        """One row per class."""
         return self.name_UD[self.column_K]
 
     def __call__(self, image_ND: Tensor) -> Tensor:
         """Scores (N, K), float32, on the device of the images."""
         device = image_ND.device
         return similarity(image_ND, self.name_UD.to(device))[:, self.column_K.to(device)]
+
+
+def predict(score_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """The class of the highest score, int64 (N,), and that score (N,).
+
+    Of equal scores the first. A row with a score that is not finite has the class -1.
+    """
+    best_N, class_N = score_NK.max(1)
+    return class_N.where(score_NK.isfinite().all(1), -1), best_N
 
 
 def class_embeddings(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.evaluation.features.sharding import blocks_of_rank
+from cyclip_pl.evaluation.features.blocks import Rows, blocks_of_rank
 from cyclip_pl.evaluation.sets.interface import ImageSet
 from cyclip_pl.images import Undecodable
 from cyclip_pl.types import FeatureModel, Model
@@ -20,7 +20,7 @@ from cyclip_pl.types import FeatureModel, Model
 logger = logging.getLogger(__name__)
 
 _NAMED_AT_MOST = 3  # broken images, in the log
-_PIECE = 1 << 26  # numbers that travel at once: 256 MiB on the device
+_PIECE = 1 << 26  # numbers that are summed at once: 256 MiB on the device
 
 
 class _Preprocessed(Dataset):
@@ -46,48 +46,52 @@ def device_of(model: Model) -> torch.device:
 
 def encode_images(
     model: Model, dataset: ImageSet, batch_size: int, workers: int, features: bool = False
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Every decodable image of a set, on every rank, float32 on the CPU.
+) -> tuple[Rows, dict[int, int]]:
+    """This rank's share of the decodable images of a set.
 
     Images are decoded and preprocessed in `workers` processes (0: in this one). Those that cannot
-    be decoded are left out, and the log names the first.
+    be decoded are skipped, and the log names the first.
+
+    Args:
+        features: Keep the features as well, if the model is a `FeatureModel`.
 
     Returns:
-        Embeddings (N, D); features (N, F) if asked for and the model is a `FeatureModel`, else
-        None; int64 positions in the set (N,), increasing.
+        The rows; how many of them each of this rank's batches has, by the batch's first position.
     """
-    blocks = blocks_of_rank(len(dataset), batch_size)
+    dealt = blocks_of_rank(len(dataset), batch_size)
     device = device_of(model)
     loader = DataLoader(
         _Preprocessed(dataset, model.preprocess),
-        batch_sampler=[list(block) for block, _ in blocks],
+        batch_sampler=[list(batch) for batch, _ in dealt],
         num_workers=workers,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # its worker seeds must not be drawn from the training's
     )
-    good_N = torch.zeros(len(dataset))
+    share = sum(len(batch) for batch, real in dealt if real)
     tables: list[Tensor] = []
+    indices: list[int] = []
+    sizes: dict[int, int] = {}
     broken = 0
-    for (block, real), (images, _, reasons) in zip(blocks, loader, strict=True):
+    for (batch, real), (images, _, reasons) in zip(dealt, loader, strict=True):
         parts = encode_batch(model, images.to(device, non_blocking=True), features)
         if not tables:
-            tables = [torch.zeros(len(dataset), part.shape[1]) for part in parts]
+            tables = [torch.empty(share, part.shape[1]) for part in parts]
         if not real:
             continue
-        rows = slice(block.start, block.stop)
-        good_N[rows] = torch.tensor([float(not reason) for reason in reasons])
+        good = [n for n, reason in enumerate(reasons) if not reason]
         for table, part in zip(tables, parts, strict=True):
-            table[rows] = part.float().cpu()
-        for index, reason in zip(block, reasons, strict=True):
+            table[len(indices) : len(indices) + len(good)] = part.float().cpu()[good]
+        indices += [batch[n] for n in good]
+        sizes[batch.start] = len(good)
+        for index, reason in zip(batch, reasons, strict=True):
             if reason and broken < _NAMED_AT_MOST:
-                logger.warning("%s: left out, %s", dataset.where(index), reason)
+                logger.warning("%s: skipped, %s", dataset.where(index), reason)
             broken += bool(reason)
-    index_N = _complete(good_N, device).nonzero().squeeze(1)
-    kept = [
-        table if len(index_N) == len(table) else table[index_N]
-        for table in (_complete(table, device) for table in tables)
-    ]
-    return kept[0], kept[1] if len(kept) > 1 else None, index_N
+    embedding_nD, *feature = (table[: len(indices)] for table in tables)
+    index_n = torch.tensor(indices, dtype=torch.int64)
+    label_N = getattr(dataset, "label_N", None)
+    label_n = torch.full_like(index_n, -1) if label_N is None else label_N[index_n]
+    return Rows(embedding_nD, index_n, label_n, *feature), sizes
 
 
 def encode_batch(model: Model, images: Tensor, features: bool) -> Sequence[Tensor]:
@@ -107,12 +111,8 @@ def encode_texts(model: Model, texts: Sequence[str], batch_size: int) -> Tensor:
         if real:
             text_ND[block.start : block.stop] = part.float().cpu()
     assert text_ND is not None
-    return _complete(text_ND, device_of(model))
-
-
-def _complete(table: Tensor, device: torch.device) -> Tensor:
-    """Fill in the other ranks' rows: each is one rank's and zero elsewhere, the sum is exact."""
     if world_size() > 1:
-        for piece in table.split(max(1, _PIECE * len(table) // table.numel())):
-            piece.copy_(sum_over_ranks(piece.to(device)))
-    return table
+        # Each row is one rank's and zero elsewhere: the sum is exact.
+        for piece in text_ND.split(max(1, _PIECE // text_ND.shape[1])):
+            piece.copy_(sum_over_ranks(piece.to(device_of(model))))
+    return text_ND

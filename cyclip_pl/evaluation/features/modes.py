@@ -13,9 +13,9 @@ from torch import Tensor, nn
 def evaluation_mode(model: object) -> Iterator[None]:
     """No gradients, and a model that is an `nn.Module` in eval mode; afterwards as before.
 
-    Each submodule gets its own flag back: a frozen BatchNorm stays frozen. `no_grad` rather than
-    `inference_mode`, whose tensors, if a model keeps any, break the next training step, and which
-    neither gloo nor FSDP bear.
+    Each submodule gets its own flag back: a frozen BatchNorm stays frozen. `no_grad`, not
+    `inference_mode`: inference tensors that a model caches would break the next training step, and
+    gloo and FSDP do not support them.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     training = [module.training for module in modules]

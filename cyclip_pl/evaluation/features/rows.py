@@ -1,4 +1,4 @@
-"""What probes and neighbours look at: rows of a set's images, and how many there are."""
+"""The nearest training images of test images, and how many there can be."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import rank
-from cyclip_pl.evaluation.features.store import EncodedImages, FeatureStore
-from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.evaluation.features.blocks import EncodedImages
+from cyclip_pl.metrics.neighbours import known_labels, nearest_of_blocks
 
 logger = logging.getLogger(__name__)
 
 
-def within(ks: Sequence[int], rows: int, dataset: LabelledSet) -> list[int]:
+def within(ks: Sequence[int], rows: int, dataset: str) -> list[int]:
     """The k's that so many training images have; the log says which are left out."""
     if (left_out := [k for k in ks if k > rows]) and rank() == 0:
-        logger.warning(
-            "%s: no k of %s, it has %d training images",
-            dataset.name,
-            ", ".join(map(str, left_out)),
-            rows,
-        )
+        numbers = ", ".join(map(str, left_out))
+        logger.warning("%s: k=%s left out: only %d training images", dataset, numbers, rows)
     return [k for k in ks if k <= rows]
 
 
-def rows_of(images: EncodedImages) -> Tensor:
-    """What a probe looks at: the features, or the embeddings where the model gives none."""
-    return images.embedding_ND if images.feature_NF is None else images.feature_NF
+def labels_of_nearest(
+    test_nD: Tensor, train: EncodedImages, train_mD: Tensor, k: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Cosines (n, k) and labels (n, k) of the k training images nearest to this rank's test images.
 
+    The training images of all ranks pass by, a block at a time. A neighbour whose cosine is not
+    finite has label -1. All ranks enter together.
 
-def what_rows(images: EncodedImages) -> str:
-    """Which of them, for the details."""
-    return "embeddings" if images.feature_NF is None else "features"
-
-
-def double_device(store: FeatureStore) -> torch.device:
-    """Where to compute in float64: with the model, but for Apple's GPUs, which know none."""
-    return store.device if store.device.type != "mps" else torch.device("cpu")
+    Args:
+        test_nD: Rows of this rank's test images.
+        train_mD: Rows of `train`'s images of this rank.
+        device: Where to search.
+    """
+    passing = train.passing_by(train_mD)
+    cosine_nk, number_nk = nearest_of_blocks(test_nD, passing, k, device)
+    label_M = train.whole(train.rows.label_n)
+    return cosine_nk, known_labels(cosine_nk, number_nk, label_M.to(device))

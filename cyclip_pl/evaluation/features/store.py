@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import rank, sum_over_ranks, world_size
+from cyclip_pl import checks
+from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows, blocks_of_rank
 from cyclip_pl.evaluation.features.cache import FeatureCache
 from cyclip_pl.evaluation.features.classifier import Classifier, class_embeddings
 from cyclip_pl.evaluation.features.encode import device_of, encode_images, encode_texts
@@ -18,34 +19,14 @@ from cyclip_pl.evaluation.sets.interface import ImageSet
 from cyclip_pl.types import FeatureModel, Model
 
 
-@dataclass
-class EncodedImages:
-    """The N decodable images of a set, in its order; on the CPU, the same on every rank.
-
-    Attributes:
-        embedding_ND: float32, unit-norm rows.
-        feature_NF: float32, the frozen encoder's features, not normalised, for linear probes;
-            None if nothing asked for them, or the model gives none.
-        index_N: int64, positions in the set, increasing.
-        label_N: int64, the set's labels of these; -1 throughout where it has none.
-    """
-
-    embedding_ND: Tensor
-    feature_NF: Tensor | None
-    index_N: Tensor
-    label_N: Tensor
-
-    def __len__(self) -> int:
-        return len(self.index_N)
-
-
 class FeatureStore:
     """A model's embeddings of images and texts, each computed at its first use.
 
     It lives as long as the weights stay as they are: for a run of `eval.py`, for one round of
     evaluations in training. Sets are told apart by their content, so evaluations may open their
-    own. The work is dealt to the ranks in whole batches: results are those of one process, to the
-    last bit, without padded duplicates. All ranks call every method together.
+    own. The work is dealt to the ranks in whole batches, and images stay where they were encoded:
+    each rank has its share. Texts and classes are whole on every rank. Results are those of one
+    process, to the last bit. All ranks call every method together.
 
     Args:
         model: Whose features; put into eval mode while it computes, and back.
@@ -55,7 +36,7 @@ class FeatureStore:
 
     Attributes:
         model, batch_size, workers: As given.
-        keep_features: Keep `feature_NF` of every set from now on, so that asking for it later
+        keep_features: Keep the features of every set from now on, so that asking for them later
             costs no second pass.
 
     Raises:
@@ -69,11 +50,8 @@ class FeatureStore:
         workers: int = 0,
         cache: str | Path | None = None,
     ) -> None:
-        for setting, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
-            if type(value) is not int or value < least:
-                raise ValueError(
-                    f"features.{setting} must be a whole number of at least {least}; got {value!r}"
-                )
+        checks.whole("features.batch_size", batch_size)
+        checks.whole("features.workers", workers, least=0)
         self.model = model
         self.batch_size = batch_size
         self.workers = workers
@@ -86,60 +64,61 @@ class FeatureStore:
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes, and evaluations may."""
+        """Where the model computes."""
         return device_of(self.model)
 
+    @property
+    def double_device(self) -> torch.device:
+        """Where evaluations compute: with the model, but for Apple's GPUs, which lack float64."""
+        return self.device if self.device.type != "mps" else torch.device("cpu")
+
     def images(self, dataset: ImageSet, features: bool = False) -> EncodedImages:
-        """A set's images; with `feature_NF` if `features` is set and the model gives them.
+        """This rank's share of a set's images; with features if asked for and the model has them.
 
         Raises:
             ValueError: No image of the set can be decoded.
         """
+        has = isinstance(self.model, FeatureModel)
         known = self._images.get(dataset.fingerprint)
-        if known is None or (features and known.feature_NF is None):
-            known = self._encode(dataset, features or self.keep_features)
+        if known is None or (features and has and known.rows.feature_nF is None):
+            known = self._encoded(dataset, has and (features or self.keep_features))
             self._images[dataset.fingerprint] = known
         return known
 
-    def _encode(self, dataset: ImageSet, features: bool) -> EncodedImages:
+    def _encoded(self, dataset: ImageSet, features: bool) -> EncodedImages:
         found = self._cached(dataset, features)
         if found is None:
-            found = self._computed(dataset, features)
-        index_N = found["index_N"]
-        label_N = getattr(dataset, "label_N", None)
-        return EncodedImages(
-            embedding_ND=found["embedding_ND"],
-            feature_NF=found.get("feature_NF"),
-            index_N=index_N,
-            label_N=torch.full_like(index_N, -1) if label_N is None else label_N[index_N],
-        )
+            with evaluation_mode(self.model):
+                found = encode_images(self.model, dataset, self.batch_size, self.workers, features)
+            if self._cache is not None:
+                self._cache.write(dataset.fingerprint, *found)
+        rows, sizes = found
+        total = self._sum(len(rows))
+        if not total:
+            raise ValueError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
+        return EncodedImages(rows, list(sizes.values()), total)
 
-    def _cached(self, dataset: ImageSet, features: bool) -> dict[str, Tensor] | None:
+    def _cached(self, dataset: ImageSet, features: bool) -> tuple[Rows, dict[int, int]] | None:
         if self._cache is None:
             return None
-        found = self._cache.read(dataset.fingerprint)
-        if found is not None and features and isinstance(self.model, FeatureModel):
-            found = found if "feature_NF" in found else None
-        # Encoding is done by all ranks or none, and the cache may be a disk of each its own.
-        ranks_with_it = sum_over_ranks(torch.tensor(float(found is not None), device=self.device))
-        return found if ranks_with_it == world_size() else None
+        dealt = blocks_of_rank(len(dataset), self.batch_size)
+        positions = [batch.start for batch, real in dealt if real]
+        found = self._cache.read(dataset.fingerprint, positions, features)
+        # Encoding is done by all ranks or none, and each may have a disk of its own.
+        return found if self._sum(int(found is not None)) == world_size() else None
 
-    def _computed(self, dataset: ImageSet, features: bool) -> dict[str, Tensor]:
-        with evaluation_mode(self.model):
-            embedding_ND, feature_NF, index_N = encode_images(
-                self.model, dataset, self.batch_size, self.workers, features
-            )
-        if not len(index_N):
-            raise ValueError(f"{dataset.name}: none of its {len(dataset)} images can be decoded")
-        found = {"embedding_ND": embedding_ND, "index_N": index_N}
-        if feature_NF is not None:
-            found["feature_NF"] = feature_NF
-        if self._cache is not None and rank() == 0:
-            self._cache.write(dataset.fingerprint, found)
-        return found
+    def _sum(self, value: int) -> int:
+        return int(sum_over_ranks(torch.tensor(value, device=self.device)))
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """(K, D), float32 unit-norm rows on the CPU; equal texts have the very same row."""
+        self.encode_texts(texts)
+        assert self._text_UD is not None
+        row = [self._row_of_text[text] for text in texts]
+        return self._text_UD[torch.tensor(row, dtype=torch.int64)]
+
+    def encode_texts(self, texts: Sequence[str]) -> None:
+        """Encode those that are new; afterwards `texts` finds them without the other ranks."""
         new = [text for text in dict.fromkeys(texts) if text not in self._row_of_text]
         if new:
             with evaluation_mode(self.model):
@@ -148,8 +127,6 @@ class FeatureStore:
                 self._row_of_text[text] = len(self._row_of_text)
             known = [] if self._text_UD is None else [self._text_UD]
             self._text_UD = torch.cat([*known, new_UD])
-        assert self._text_UD is not None
-        return self._text_UD[[self._row_of_text[text] for text in texts]]
 
     def classifier(self, classnames: Sequence[str], prompts: Sequence[Sequence[str]]) -> Classifier:
         """Class embeddings, each the mean of its prompts'; see `class_embeddings`."""

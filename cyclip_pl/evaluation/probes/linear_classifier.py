@@ -25,6 +25,10 @@ class LinearClassifier:
     weight_KF: Tensor
     bias_K: Tensor
 
+    def to(self, device: torch.device | str) -> LinearClassifier:
+        """The same, elsewhere."""
+        return LinearClassifier(self.weight_KF.to(device), self.bias_K.to(device))
+
     def predict(self, feature_NF: Tensor) -> Tensor:
         """Classes (N,), int64, on the CPU; the lower of equal ones, -1 for a row not finite."""
         if not len(feature_NF):
@@ -43,12 +47,12 @@ def accuracy(prediction_N: Tensor, label_N: Tensor) -> float:
     return (prediction_N == label_N).double().mean().item()
 
 
-def mean_per_class(prediction_N: Tensor, label_N: Tensor) -> float:
+def mean_per_class_recall(prediction_N: Tensor, label_N: Tensor) -> float:
     """Mean over the classes that have images of the share of right predictions in each."""
     _, class_N, images_K = label_N.unique(return_inverse=True, return_counts=True)
     right_K = torch.bincount(class_N[prediction_N == label_N], minlength=len(images_K))
     return (right_K.double() / images_K).mean().item()
 
 
-METRICS = {"accuracy": accuracy, "mean_per_class": mean_per_class}
-"""By the name that a set's entry gives its metric."""
+METRICS = {"acc1": accuracy, "mean_per_class_recall": mean_per_class_recall}
+"""What a search can go by, on rows that this rank holds; by the name of a set's own metric."""

@@ -2,70 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from cyclip_pl import checks
-from cyclip_pl.evaluation.features.rows import double_device, within
+from cyclip_pl.evaluation.features.classifier import predict
+from cyclip_pl.evaluation.features.rows import labels_of_nearest, within
 from cyclip_pl.evaluation.features.store import FeatureStore
-from cyclip_pl.evaluation.protocols.zero_shot import classify
+from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.library import Library, Splits
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
-from cyclip_pl.evaluation.sets.templates import PromptSource
-from cyclip_pl.metrics.bootstrap import PROTOCOL, with_intervals
-from cyclip_pl.metrics.neighbours import labels_of_nearest, majority
+from cyclip_pl.evaluation.sets.library import Library, TrainTest
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
+from cyclip_pl.metrics.consistency import ConsistencyScore
+from cyclip_pl.metrics.neighbours import majority
 
 
-def majority_labels(
-    test_ND: Tensor,
-    train_MD: Tensor,
-    train_label_M: Tensor,
-    ks: Sequence[int] = (1, 3, 5, 10, 30),
-    device: torch.device | str | None = None,
-) -> dict[int, Tensor]:
-    """k -> the majority label of each test image's k nearest labelled training images.
-
-    By cosine; a tie among labels drops the farthest neighbour until one is the most frequent
-    (arXiv 2205.14459). The order of equal cosines and the memory are those of
-    `neighbours.nearest`.
-
-    Args:
-        test_ND: Image embeddings, (N, D).
-        train_MD: Embeddings of the labelled training images, (M, D).
-        train_label_M: Their classes, int64.
-        ks: Each at most M.
-        device: Where to search; that of the test images if None.
-
-    Returns:
-        int64, (N,), on the CPU; -1 where what is most frequent is not finite.
-
-    Raises:
-        ValueError: The largest k is more than M.
-    """
-    assert all(k >= 1 for k in ks)
-    if not ks:
-        return {}
-    _, label_Nk = labels_of_nearest(test_ND, train_MD, train_label_M, max(ks), device)
-    winner_Nk = majority(label_Nk).cpu()
-    return {k: winner_Nk[:, k - 1] for k in ks}
-
-
-def agree(prediction_N: Tensor, majority_N: Tensor) -> Tensor:
-    """Where they are the same class; -1, not finite, is none: bool, (N,)."""
-    return (prediction_N == majority_N) & (majority_N >= 0)
-
-
-class Consistency:
+class Consistency(Protocol[TrainTest]):
     """Share of test images whose zero-shot prediction is the majority label of their neighbours.
 
-    Neighbours are the k nearest labelled training images (CyCLIP, arXiv 2205.14459), see
-    `majority_labels`. Figures of a set: `k<k>` for each k, with the bounds `k<k>_low` and
-    `k<k>_high` of `bootstrap`; `samples`, and `train_samples`, the images of either split that
-    could be decoded. A k above the number of training images is left out.
+    Neighbours are the k nearest labelled training images by the cosine of the embeddings (CyCLIP,
+    arXiv 2205.14459). Metrics of a set: those of `ConsistencyScore`; `samples` and
+    `train_samples`, the images of either split that could be decoded. A k above the number of
+    training images is left out.
 
     Args:
         datasets: Sets, see `open_labelled`, or names with sets.
@@ -73,95 +32,60 @@ class Consistency:
         train_split: The split of labelled training images beside it.
         templates: Prompts, see `PromptSource`.
         ks: The numbers of neighbours.
-        name: Its name in the configuration and in its figures.
-        library: Where its sets come from; one of its own if None.
+        name, library: See `Protocol`.
 
     Raises:
         ValueError: One line that names the setting.
     """
-
-    needs_features = False
 
     def __init__(
         self,
         datasets: Sets,
         split: str = "test",
         train_split: str = "train",
-        templates: str | Sequence[str] | Mapping[str, Any] | None = None,
+        templates: Prompts = None,
         ks: Sequence[int] = (1, 3, 5, 10, 30),
         name: str = "consistency",
         library: Library | None = None,
     ) -> None:
-        self.name = name
-        self.library = library or Library()
-        self.specs = named_sets(datasets, f"evaluation.{name}.datasets")
-        self.split = split
+        super().__init__(name, library, split, templates)
+        self.specs = named_sets(datasets, self.setting("datasets"))
         self.train_split = train_split
-        self.templates = PromptSource(templates, f"evaluation.{name}.templates")
-        self.ks = checks.whole_numbers(f"evaluation.{name}.ks", ks)
-        self._sets: list[Splits] | None = None
+        self.ks = checks.whole_numbers(self.setting("ks"), ks)
 
-    def open(self) -> None:
-        """Read the names, labels and places of all sets, once.
+    def _open(self) -> list[TrainTest]:
+        setting = self.setting("datasets")
+        sets = self.library.splits(self.specs, self.train_split, self.split, setting)
+        for both in sets:
+            self.templates.prompts(both.test)
+        return sets
 
-        Raises:
-            ValueError: One line that names the setting and the file.
-        """
-        if self._sets is None:
-            setting = f"evaluation.{self.name}.datasets"
-            sets = self.library.splits(self.specs, self.train_split, self.split, setting)
-            for both in sets:
-                self.templates.prompts(both.test)
-            self._sets = sets
-
-    def __call__(self, store: FeatureStore) -> Results:
-        """All ranks enter together.
-
-        Raises:
-            ValueError: No image of a split can be decoded.
-        """
-        self.open()
-        assert self._sets is not None
-        results = Results()
-        for both in self._sets:
-            self._add(results, both, store)
-        return results
-
-    def _add(self, results: Results, both: Splits, store: FeatureStore) -> None:
-        test, prompts = both.test, self.templates.prompts(both.test)
-        images, train = store.images(test), store.images(both.train)
-        classifier = store.classifier(test.classnames, prompts)
-        _, prediction_N, _ = classify(images, classifier, store.device)
-        ks = within(self.ks, len(train), test)
-        labels = majority_labels(
-            images.embedding_ND, train.embedding_ND, train.label_N, ks, double_device(store)
+    def _add(self, results: Results, dataset: TrainTest, store: FeatureStore) -> None:
+        images, train = store.images(dataset.test), store.images(dataset.train)
+        classifier, device = self.classifier(dataset.test, store), store.double_device
+        prediction_n = torch.cat(
+            [predict(classifier(block.embedding_nD.to(device)))[0] for block in images.blocks]
         )
-        agrees = {k: agree(prediction_N, labels[k]) for k in ks}
+        ks = within(self.ks, train.total, dataset.test.name)
+        test_nD, train_mD = images.rows.embedding_nD, train.rows.embedding_nD
+        _, label_nk = labels_of_nearest(test_nD, train, train_mD, max(ks, default=1), device)
+        majority_nk = majority(label_nk)
+        score = ConsistencyScore(ks).to(device)
+        score.update(prediction_n, majority_nk)
         results.add(
-            test.name,
+            dataset.test.name,
             self.name,
-            figures={
-                **with_intervals(
-                    {f"k{k}": agree_N.double().mean().item() for k, agree_N in agrees.items()},
-                    {f"k{k}": agree_N for k, agree_N in agrees.items()},
-                ),
-                "samples": len(images),
-                "train_samples": len(train),
+            {**score.compute(), "samples": images.total, "train_samples": train.total},
+            {
+                "protocol": self.protocol(
+                    train_split=self.train_split,
+                    templates=self.templates.title,
+                    ties="drop the farthest neighbour",
+                )
             },
-            details={
-                "protocol": {
-                    "split": self.split,
-                    "train_split": self.train_split,
-                    "templates": self.templates.title,
-                    "ties": "drop the farthest neighbour",
-                    "interval": PROTOCOL,
-                }
-            },
-            predictions={
-                "index": images.index_N.tolist(),
-                "key": [test.key(index) for index in images.index_N.tolist()],
-                "label": images.label_N.tolist(),
-                "prediction": prediction_N.tolist(),
-                **{f"majority_k{k}": labels[k].tolist() for k in ks},
-            },
+            images.columns(
+                dataset.test,
+                prediction=prediction_n,
+                **{f"majority_k{k}": majority_nk[:, k - 1] for k in ks},
+            ),
         )

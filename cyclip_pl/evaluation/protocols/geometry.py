@@ -2,183 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torchmetrics import Metric
 
-from cyclip_pl.evaluation.features.rows import double_device
+from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.captions import CaptionSet
 from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
-from cyclip_pl.evaluation.sets.names import Sets, named_sets
-from cyclip_pl.evaluation.sets.templates import PromptSource
-from cyclip_pl.metrics.alignment import (
-    caption_alignment,
-    caption_uniformity,
-    label_alignment,
-    label_uniformity,
-)
-from cyclip_pl.metrics.modalities import effective_rank, inconsistency, modality_gap
-from cyclip_pl.metrics.projections import joint_pca, similarity_histograms
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
+from cyclip_pl.metrics.alignment import CaptionAlignment, LabelAlignment
+from cyclip_pl.metrics.effective_rank import EffectiveRank
+from cyclip_pl.metrics.inconsistency import Inconsistency
+from cyclip_pl.metrics.modality_gap import ModalityGap
+from cyclip_pl.metrics.projections import JointPCA, SimilarityHistogram, project
+from cyclip_pl.metrics.uniformity import CaptionUniformity, LabelUniformity
 
 _POINTS = 500  # of each modality, in the details
 
 
-def labelled_geometry(image_ND: Tensor, class_KD: Tensor, label_N: Tensor) -> dict[str, float]:
-    """The figures of a labelled set, by name; arguments as for `label_alignment`.
-
-    The text side is the class embedding of each image.
-    """
-    return {
-        "alignment": label_alignment(image_ND, class_KD, label_N),
-        "uniformity": label_uniformity(image_ND, class_KD, label_N),
-        **_of_modalities(image_ND, class_KD[label_N]),
-    }
-
-
-def captioned_geometry(image_ND: Tensor, text_ND: Tensor) -> dict[str, float]:
-    """The figures of pairs of an image and its caption, by name."""
-    return {
-        "alignment": caption_alignment(image_ND, text_ND),
-        "uniformity": caption_uniformity(image_ND, text_ND),
-        **_of_modalities(image_ND, text_ND),
-    }
-
-
-def _of_modalities(image_ND: Tensor, text_ND: Tensor) -> dict[str, float]:
-    in_modal, cross_modal = inconsistency(image_ND, text_ND)
-    return {
-        "modality_gap": modality_gap(image_ND, text_ND),
-        "in_modal_inconsistency": in_modal,
-        "cross_modal_inconsistency": cross_modal,
-        "image_effective_rank": effective_rank(image_ND),
-        "text_effective_rank": effective_rank(text_ND),
-    }
-
-
-class Geometry:
+class Geometry(Protocol[LabelledSet | CaptionSet]):
     """Alignment, uniformity, gap, inconsistency and effective rank of the modalities.
 
-    Figures of a labelled set are `labelled_geometry`'s, of a set of captioned images
-    `captioned_geometry`'s, with the first caption of each image; the set is one batch. Then
-    `samples`, the images that could be decoded, on which the inconsistencies depend. A set with
-    fewer than two gives no figures. Details, for plots: histograms of the similarities of true and
-    of other pairs, and the two main axes of both modalities, for the first images and texts.
+    The text of an image is its class embedding, or the first of its captions. Metrics of a set:
+    `alignment` and `uniformity`, those of labels or of captions; `modality_gap`, the
+    inconsistencies (the set is one batch), `image_effective_rank` and `text_effective_rank`;
+    `samples`, the images that could be decoded. A set with fewer than two has no other metrics.
+    Details, for plots: histograms of the similarities of true and of other pairs, and the two main
+    axes of both modalities, for the first images and texts.
 
     Args:
-        datasets: Labelled sets, see `open_labelled`, or names with sets.
-        caption_sets: Captioned ones, see `open_captioned`, likewise.
+        datasets: Labelled sets and sets of captioned images, or names with sets.
         split: The split to look at.
         templates: Prompts of the labelled sets, see `PromptSource`.
-        name: Its name in the configuration and in its figures.
-        library: Where its sets come from; one of its own if None.
+        name, library: See `Protocol`.
 
     Raises:
         ValueError: One line that names the setting.
     """
 
-    needs_features = False
-
     def __init__(
         self,
-        datasets: Sets = (),
-        caption_sets: Sets = (),
+        datasets: Sets,
         split: str = "test",
-        templates: str | Sequence[str] | Mapping[str, Any] | None = None,
+        templates: Prompts = None,
         name: str = "geometry",
         library: Library | None = None,
     ) -> None:
-        self.name = name
-        self.library = library or Library()
-        own = f"evaluation.{name}"
-        self.specs = named_sets(datasets, f"{own}.datasets") if datasets else {}
-        self.caption_specs = named_sets(caption_sets, f"{own}.caption_sets") if caption_sets else {}
-        if both := self.specs.keys() & self.caption_specs.keys():
-            raise ValueError(f"{own}.caption_sets: {min(both)} is in {own}.datasets too")
-        if not self.specs and not self.caption_specs:
-            raise ValueError(f"{own} needs datasets or caption_sets; both are empty")
-        self.split = split
-        self.templates = PromptSource(templates, f"{own}.templates")
-        self._sets: list[LabelledSet] | None = None
-        self._caption_sets: list[CaptionSet] = []
+        super().__init__(name, library, split, templates)
+        self.specs = named_sets(datasets, self.setting("datasets"))
 
-    def open(self) -> None:
-        """Read the names, labels, captions and places of all sets, once.
-
-        Raises:
-            ValueError: One line that names the setting and the file.
-        """
-        if self._sets is not None:
-            return
-        own = f"evaluation.{self.name}"
-        sets = self.library.labelled(self.specs, self.split, f"{own}.datasets")
+    def _open(self) -> list[LabelledSet | CaptionSet]:
+        sets = self.library.any_kind(self.specs, self.split, self.setting("datasets"))
         for dataset in sets:
-            self.templates.prompts(dataset)
-        self._caption_sets = self.library.captioned(
-            self.caption_specs, self.split, f"{own}.caption_sets"
-        )
-        self._sets = sets
-
-    def __call__(self, store: FeatureStore) -> Results:
-        """All ranks enter together.
-
-        Raises:
-            ValueError: No image of a set can be decoded.
-        """
-        self.open()
-        assert self._sets is not None
-        results = Results()
-        device = double_device(store)
-        for dataset in self._sets:
-            classifier = store.classifier(dataset.classnames, self.templates.prompts(dataset))
-            class_KD = classifier.name_UD[classifier.column_K].to(device)
-            images = store.images(dataset)
-            image_ND, label_N = (
-                images.embedding_ND.to(device),
-                images.label_N.to(device),
-            )
-            figures = labelled_geometry(image_ND, class_KD, label_N) if len(images) > 1 else {}
-            group_K = classifier.column_K.to(device)
-            self._add(results, dataset.name, figures, image_ND, class_KD, group_K[label_N], group_K)
-        for captioned in self._caption_sets:
-            images = store.images(captioned)
-            captions = [captioned.captions[index][0] for index in images.index_N.tolist()]
-            image_ND = images.embedding_ND.to(device)
-            text_ND = store.texts(captions).to(device)
-            figures = captioned_geometry(image_ND, text_ND) if len(images) > 1 else {}
-            pair_N = torch.arange(len(images), device=device)
-            self._add(results, captioned.name, figures, image_ND, text_ND, pair_N, pair_N)
-        return results
+            if not isinstance(dataset, CaptionSet):
+                self.templates.prompts(dataset)
+        return sets
 
     def _add(
-        self,
-        results: Results,
-        dataset: str,
-        figures: Mapping[str, float],
-        image_ND: Tensor,
-        text_MD: Tensor,
-        image_group_N: Tensor,
-        text_group_M: Tensor,
+        self, results: Results, dataset: LabelledSet | CaptionSet, store: FeatureStore
     ) -> None:
-        true_B, other_B = similarity_histograms(image_ND, text_MD, image_group_N, text_group_M)
+        images, device = store.images(dataset), store.double_device
+        alignment: Metric
+        uniformity: Metric
+        # All texts, which of them is an image's, and groups of texts that are equally true.
+        if isinstance(dataset, CaptionSet):
+            index_N = images.whole(images.rows.index_n)
+            text_MD = store.texts([dataset.captions[i][0] for i in index_N.tolist()]).to(device)
+            text_n = torch.searchsorted(index_N, images.rows.index_n)
+            group_M = torch.arange(len(text_MD), device=device)
+            alignment, uniformity = CaptionAlignment(), CaptionUniformity()
+        else:
+            classifier = self.classifier(dataset, store)
+            text_MD, group_M = classifier.class_KD.to(device), classifier.column_K.to(device)
+            text_n = images.rows.label_n
+            alignment, uniformity = LabelAlignment(), LabelUniformity(len(text_MD))
+        width = text_MD.shape[1]
+        gap, inconsistency = ModalityGap(width), Inconsistency(width)
+        image_rank, text_rank = EffectiveRank(width), EffectiveRank(width)
+        similarity, pca = SimilarityHistogram(), JointPCA(width)
+        of_pairs = (alignment, gap, inconsistency)
+        for metric in (*of_pairs, uniformity, image_rank, text_rank, similarity, pca):
+            metric.to(device)
+        if rank() == 0:
+            pca.update(text_MD[:0], text_MD)  # each text once over all ranks
+        for block, of_image in zip(images.blocks, images.by_block(text_n), strict=True):
+            image_nD, text_nD = block.embedding_nD.to(device), text_MD[of_image]
+            for metric in of_pairs:
+                metric.update(image_nD, text_nD)
+            uniformity.update(image_nD, text_MD, of_image.to(device))
+            image_rank.update(image_nD)
+            text_rank.update(text_nD)
+            similarity.update(image_nD, text_MD, group_M[of_image], group_M)
+            pca.update(image_nD, text_MD[:0])
+        metrics = {
+            "alignment": alignment.compute(),
+            "uniformity": uniformity.compute(),
+            "modality_gap": gap.compute(),
+            **inconsistency.compute(),
+            "image_effective_rank": image_rank.compute(),
+            "text_effective_rank": text_rank.compute(),
+        }
+        counts = {name: count_B.tolist() for name, count_B in similarity.compute().items()}
         details: dict[str, Any] = {
             "protocol": {"split": self.split, "templates": self.templates.title},
-            "similarity": {
-                "low": -1,
-                "high": 1,
-                "true": true_B.tolist(),
-                "other": other_B.tolist(),
-            },
+            "similarity": {"low": -1, "high": 1, **counts},
         }
-        if bool(image_ND.isfinite().all()) and bool(text_MD.isfinite().all()):
-            image_N2, text_M2, share_2 = joint_pca(image_ND, text_MD)
+        axes = pca.compute()
+        if axes["axes"].isfinite().all():
+            image_n2 = project(images.rows.embedding_nD.to(device), axes)
             details["pca"] = {
-                "variance": share_2.tolist(),
-                "image": image_N2[:_POINTS].tolist(),
-                "text": text_M2[:_POINTS].tolist(),
+                "variance": axes["share"].tolist(),
+                "image": images.whole(image_n2)[:_POINTS].tolist(),
+                "text": project(text_MD[:_POINTS], axes).tolist(),
             }
-        results.add(dataset, self.name, {**figures, "samples": len(image_ND)}, details)
+        results.add(
+            dataset.name,
+            self.name,
+            {**(metrics if images.total > 1 else {}), "samples": images.total},
+            details,
+        )

@@ -1,8 +1,4 @@
-"""Captioned images in the WebDataset layout that `clip_benchmark` has for retrieval.
-
-<folder>/dataset_type.txt     retrieval (may be missing)
-<folder>/<split>/             shards, see `image_shards`, with <key>.txt: a caption a line
-"""
+"""Captioned images in clip_benchmark's layout: `<key>.txt` holds one caption per line."""
 
 from __future__ import annotations
 
@@ -14,27 +10,27 @@ _CAPTION_BYTES = 1 << 20
 
 
 class CaptionSet(ImageShards):
-    """Images with one or more captions each; any image can be read alone.
+    """Images with one or more captions each.
 
-    Opening reads every caption and where every image lies, and no image.
+    Opening reads every caption and the place of every image, but no image.
 
     Args:
         folder: The set's folder.
-        split: The folder of its shards, inside it.
-        name: What figures call it; the folder's name if None.
+        split: The folder of its shards, inside `folder`.
+        name: The first part of its metrics' keys; the folder's name if None.
 
     Attributes:
-        folder: Where it is.
-        name: What figures call it.
-        captions: Of each sample, in the order of the file; stripped, without empty lines.
+        captions: The captions of each sample, in the order of its file; stripped, empty lines
+            left out.
 
     Raises:
+        Unusable: It has no such split, or no captions.
         ValueError: One line that names the file at fault.
     """
 
     def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
         super().__init__(Path(folder), split, name)
-        check_folder(self.folder, split, "retrieval", f"{split}/nshards.txt")
+        check_folder(self.folder, split, "retrieval")
         self.captions = [
             _captions(shard, key, text) for shard, key, text in self._index("txt", _CAPTION_BYTES)
         ]
@@ -42,9 +38,9 @@ class CaptionSet(ImageShards):
 
 def _captions(shard: Path, key: str, text: bytes | None) -> list[str]:
     if text is None:
-        raise ValueError(f"{shard}: sample {key} has an image and no .txt")
+        raise ValueError(f"{shard}: sample {key} has an image but no .txt")
     if len(text) == _CAPTION_BYTES:
-        raise ValueError(f"{shard}: {key}.txt is longer than captions are, {_CAPTION_BYTES} bytes")
+        raise ValueError(f"{shard}: {key}.txt holds more than {_CAPTION_BYTES} bytes")
     try:
         lines = text.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

@@ -10,16 +10,16 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-METRICS = ("accuracy", "mean_per_class")
+METRICS = ("acc1", "mean_per_class_recall")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set; `catalogue.yaml` says what the fields mean."""
+    """One data set; `catalogue.yaml` explains the fields."""
 
-    metric: str
     torchvision: str | None = None
     wds: str | None = None
+    metric: str = "acc1"
     folder: str = ""
     splits: Mapping[str, Any] = field(default_factory=dict)
     train_per_class: int | None = None
@@ -30,6 +30,6 @@ class Entry:
 
 @cache
 def entries() -> dict[str, Entry]:
-    """All of them, by name."""
+    """All data sets, by name."""
     table = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("catalogue.yaml")))
     return {name: Entry(**row) for name, row in cast(dict[str, Any], table).items()}

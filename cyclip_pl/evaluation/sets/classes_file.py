@@ -1,6 +1,6 @@
-"""Class names and prompts from a `classes.py` or `classes.json`, which may come from a stranger.
+"""Read class names and prompts from a `classes.py` or `classes.json` of a stranger.
 
-CyCLIP's code keeps them in a file that it runs through `eval`:
+CyCLIP's code runs such a file through `eval`:
 
     {
         "classes": ["airplane", "automobile", …],
@@ -8,8 +8,8 @@ CyCLIP's code keeps them in a file that it runs through `eval`:
         "templates": [lambda s: f"a photo of a {s}.", lambda s: f"a drawing of the {s}.", …],
     }
 
-Here such a text is parsed and looked at, never run. A JSON file holds the same, with templates as
-strings: "a photo of a {c}.".
+Here the text is parsed, never run. A JSON file holds the same keys, with templates as strings:
+"a photo of a {c}.".
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LARGEST = 1 << 24  # bytes; ImageNet's has 60,000
 
 @dataclass
 class ClassesFile:
-    """What such a file says.
+    """The content of such a file.
 
     Attributes:
         classnames: K names, class 0 first.
-        templates: Prompts with `{c}`; None if it has none.
+        templates: Templates with `{c}`; None if it has none.
         superclasses: Class names, grouped by superclass; None if it has none.
     """
 
@@ -71,7 +71,7 @@ def _from_json(text: str) -> dict[str, Any]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _Wrong(f"is no JSON: {error}") from error
+        raise _Wrong(f"is not JSON: {error}") from error
     if not isinstance(entries, dict):
         raise _Wrong('must hold an object: {"classes": […], "templates": […]}')
     if isinstance(templates := entries.get("templates"), list):
@@ -82,7 +82,7 @@ def _from_json(text: str) -> dict[str, Any]:
 def _from_python(text: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a stranger's odd escapes
+            warnings.simplefilter("ignore")  # about odd escapes in the text
             tree = ast.parse(text.lstrip(" \t"), mode="eval")
     except SyntaxError as error:
         raise _Wrong(f"cannot be parsed: {error.msg}", error.lineno) from error
@@ -164,18 +164,14 @@ def _formatted(call: ast.Call, name: str) -> str:
         and len(call.args) + len(call.keywords) == 1
     ):
         raise _Wrong(_FORMS)
-    fields: tuple[str | None, ...] = ("", "0")
-    if call.keywords:
-        fields = (call.keywords[0].arg,)
+    fields = {call.keywords[0].arg} if call.keywords else {"", "0"}
     _must_be(call.args[0] if call.args else call.keywords[0].value, name)
     parts: list[str | None] = []
     try:
         for literal, field, spec, conversion in string.Formatter().parse(text):
-            parts.append(literal)
-            if field is not None:
-                if field not in fields or spec or conversion:
-                    raise _Wrong(_FORMS)
-                parts.append(None)
+            if field is not None and (field not in fields or spec or conversion):
+                raise _Wrong(_FORMS)
+            parts += [literal] if field is None else [literal, None]
     except ValueError as error:
         raise _Wrong(f"the template {text!r}: {error}") from error
     return _joined(parts)
@@ -196,7 +192,7 @@ def _with_c(template: Any) -> str:
     if isinstance(template, str) and "{c}" not in template:
         template = template.replace("{}", "{c}")
     if not isinstance(template, str) or "{c}" not in template:
-        raise _Wrong(f"the template {template!r} is no string with {{}} or {{c}}")
+        raise _Wrong(f"the template {template!r} is not a string with {{}} or {{c}}")
     return template
 
 

@@ -1,10 +1,4 @@
-"""Zero-shot classification sets in the WebDataset layout of `clip_benchmark`.
-
-<folder>/classnames.txt                            a class a line; line 0 is class 0
-<folder>/zeroshot_classification_templates.txt     a prompt a line, with {c} for the class
-<folder>/hierarchy.json                            superclasses (may be missing), see `hierarchies`
-<folder>/<split>/                                  shards, see `image_shards`, with <key>.cls
-"""
+"""Zero-shot classification sets in clip_benchmark's layout: `<key>.cls` holds the class number."""
 
 from __future__ import annotations
 
@@ -15,34 +9,24 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.evaluation.sets.image_shards import ImageShards, check_folder, text_lines
+from cyclip_pl.layout import CLASSNAMES, HIERARCHY, TEMPLATES
 
-CLASSNAMES = "classnames.txt"
-HIERARCHY = "hierarchy.json"
-TEMPLATES = "zeroshot_classification_templates.txt"
 _LABEL_BYTES = 32
 
 
 class ClassificationSet(ImageShards):
-    """Labelled images and the names of their classes; any image can be read alone.
+    """A `LabelledSet` in a folder.
 
-    Opening reads every label and where every image lies, and no image.
+    Opening reads every label and the place of every image, but no image.
 
     Args:
         folder: The set's folder.
-        split: The folder of its shards, inside it.
-        name: What figures call it; the folder's name if None.
-        metric: What is reported of it, see `LabelledSet`.
-
-    Attributes:
-        folder: Where it is.
-        name: What figures call it.
-        classnames: K names.
-        templates: Its own prompts with `{c}`, or None where it has no file of them.
-        hierarchy: Its `hierarchy.json`, or None where it has none.
-        metric: As given.
-        label_N: int64, (N,), the class of each sample, on the CPU.
+        split: The folder of its shards, inside `folder`.
+        name: The first part of its metrics' keys; the folder's name if None.
+        metric: The metric that is usual for it, see `LabelledSet`.
 
     Raises:
+        Unusable: It has no such split, or no classes.
         ValueError: One line that names the file at fault.
     """
 
@@ -51,10 +35,10 @@ class ClassificationSet(ImageShards):
         folder: str | Path,
         split: str = "test",
         name: str | None = None,
-        metric: str = "accuracy",
+        metric: str = "acc1",
     ) -> None:
         super().__init__(Path(folder), split, name)
-        check_folder(self.folder, split, "classification", CLASSNAMES)
+        check_folder(self.folder, split, "classification")
         self.metric = metric
         self.classnames = _read_classnames(self.folder / CLASSNAMES)
         templates = self.folder / TEMPLATES
@@ -76,16 +60,17 @@ def _read_classnames(path: Path) -> list[str]:
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise ValueError(f"{path} is empty: it names a class a line")
+        raise ValueError(f"{path} is empty: it must hold one class name per line")
     if "" in names:
-        raise ValueError(f"{path}, line {names.index('') + 1}, is empty: it names a class a line")
+        line = names.index("") + 1
+        raise ValueError(f"{path}, line {line}, is empty: it must hold a class name")
     return names
 
 
 def _read_templates(path: Path) -> list[str]:
     templates = [line for line in text_lines(path) if line]
     if not templates:
-        raise ValueError(f"{path} is empty: it holds a prompt a line, with {{c}} for the class")
+        raise ValueError(f"{path} is empty: it must hold one prompt per line, {{c}} for the class")
     for template in templates:
         if "{c}" not in template:
             raise ValueError(f"{path}: no {{c}} in the template {template!r}")
@@ -94,9 +79,9 @@ def _read_templates(path: Path) -> list[str]:
 
 def _label(shard: Path, key: str, text: bytes | None, classes: int) -> int:
     if text is None:
-        raise ValueError(f"{shard}: sample {key} has an image and no .cls")
+        raise ValueError(f"{shard}: sample {key} has an image but no .cls")
     text = text.strip()
-    # A leading minus is let through to be reported as out of range.
+    # A leading minus passes here and is reported as out of range.
     if not text.removeprefix(b"-").isdigit():
         raise ValueError(f"{shard}: {key}.cls must hold a class number, it holds {text!r}")
     label = int(text)

@@ -1,9 +1,7 @@
-"""Images in tar shards, each sample with a text beside it: what all sets on disk share.
+"""Sets in clip_benchmark's layout, see `layout`: images in tar shards, a text beside each.
 
-    <folder>/<split>/nshards.txt              a number
-    <folder>/<split>/{0..nshards-1}.tar       <key>.<kind of image> and <key>.<text suffix>
-
-Sets come from strangers: text is only ever text, and images are decoded by `images` alone.
+A sample is `<key>.<extension of an image>` and `<key>.<suffix of its text>`. Sets come from
+strangers: text stays text, and `images` alone decodes images.
 """
 
 from __future__ import annotations
@@ -19,8 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from cyclip_pl.evaluation.sets.interface import NoSplit, Unusable
 from cyclip_pl.evaluation.sets.tar_index import Member, Sample, samples
 from cyclip_pl.images import EXTENSIONS, Undecodable, open_image
+from cyclip_pl.layout import CLASSNAMES, DATASET_TYPE, NSHARDS
 
 # The first that a sample has is its image, as in clip_benchmark.
 IMAGE_SUFFIXES = tuple(dict.fromkeys(("webp", "png", *EXTENSIONS)))
@@ -28,21 +28,17 @@ IMAGE_SUFFIXES = tuple(dict.fromkeys(("webp", "png", *EXTENSIONS)))
 _NO_IMAGE = (-1, 0)
 
 
-class NoSplit(ValueError):
-    """A set without the split that was asked for."""
-
-
 class ImageShards:
-    """The images of a split; any of them can be read alone. Base class of sets on disk.
+    """The images of one split; any of them can be read alone.
 
     Args:
         folder: The set's folder.
-        split: The folder of its shards, inside it.
-        name: What figures call it; the folder's name if None.
+        split: The folder of its shards, inside `folder`.
+        name: The first part of its metrics' keys; the folder's name if None.
 
     Attributes:
-        folder: Where it is.
-        name: What figures call it.
+        folder: As given.
+        name: As given, or the folder's name.
     """
 
     def __init__(self, folder: Path, split: str, name: str | None) -> None:
@@ -55,15 +51,15 @@ class ImageShards:
         self._places = np.zeros((0, 3), dtype=np.int64)
 
     def _index(self, suffix: str, at_most: int) -> Iterator[tuple[Path, str, bytes | None]]:
-        """Note where every sample's image lies; shard, key and the text of each sample in turn.
+        """Note where every sample's image lies; yield shard, key and text of each sample.
 
-        A sample is what has an image or a `<key>.<suffix>`. The text is cut at `at_most` bytes
-        and None where there is none.
+        A sample has an image or a `<key>.<suffix>`. The text is cut at `at_most` bytes; it is None
+        if the sample has none.
 
         Raises:
-            ValueError: One line that names the file at fault; there is no sample at all.
+            ValueError: A file is wrong, or there is no sample; one line that names the file.
         """
-        self._shards = _shards(self.folder / self._split)
+        self._shards = shard_files(self.folder / self._split)
         places: list[tuple[int, int, int]] = []
         for number, shard in enumerate(self._shards):
             with open(shard, "rb") as file:
@@ -98,7 +94,7 @@ class ImageShards:
 
         Raises:
             Undecodable: It has none, or its bytes are not an image.
-            ValueError: The shard was written anew since the set was opened.
+            ValueError: The shard has changed since the set was opened.
         """
         shard, offset, size = self._places[index].tolist()
         if offset < 0:
@@ -110,13 +106,13 @@ class ImageShards:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of every byte of the shards and of what was read beside them.
+        """A hash of every byte of the shards and of the texts beside them.
 
-        Not of times and sizes, which a copy keeps and an edit can leave as they were. Reading
-        takes a small part of the time that decoding the images does.
+        Times and sizes do not identify a content: a copy keeps them, and an edit can. Reading all
+        bytes takes a small part of the time of decoding them.
 
         Raises:
-            ValueError: A shard was written anew since the set was opened.
+            ValueError: A shard has changed since the set was opened.
         """
         digest = hashlib.sha256(json.dumps([type(self).__name__, self._beside()]).encode())
         for number in range(len(self._shards)):
@@ -128,51 +124,62 @@ class ImageShards:
         return digest.hexdigest()
 
     def _beside(self) -> Any:
-        """What defines the set besides its shards, for the fingerprint; plain containers."""
+        """What else defines the set, for the fingerprint; plain containers."""
         return None
 
     def _open(self, shard: int) -> BinaryIO:
         file = open(self._shards[shard], "rb")  # noqa: SIM115
         if _stamp(file) != self._stamps[shard]:
             file.close()
-            # Its places and labels are those of other images by now.
+            # The known places and labels may belong to other images now.
             raise ValueError(f"{self._shards[shard]} has changed since it was opened")
         return file
 
 
-def check_folder(folder: Path, split: str, kind: str, mark: str) -> None:
-    """Refuse what is not a set of this kind, saying what there is.
+def check_folder(folder: Path, split: str, kind: str) -> None:
+    """Refuse a folder that is not a set of this kind, and say what there is.
 
     Args:
-        kind: What its `dataset_type.txt` says, if it has one.
-        mark: A file that every such set has, as a pattern inside its folder.
+        kind: "classification" or "retrieval", as `dataset_type.txt` has it.
 
     Raises:
-        NoSplit: It has no such split.
-        ValueError: One line.
+        Unusable: It has no such split, or is of another kind.
+        ValueError: There is no set.
     """
     if not folder.is_dir():
         near = folder.parent
         own = folder.name.startswith("emoji_")
-        made = "; `python -m cyclip_pl.data.prepare emoji` makes the emoji sets" if own else ""
+        make = "; `python -m cyclip_pl.data.prepare emoji` makes the emoji sets" if own else ""
         if not near.is_dir():
-            raise ValueError(f"no {kind} set at {folder}: there is no folder {near}{made}")
+            raise ValueError(f"no {kind} set at {folder}: there is no folder {near}{make}")
+        mark = CLASSNAMES if kind == "classification" else f"{split}/{NSHARDS}"
         found = sorted({path.relative_to(near).parts[0] for path in near.glob(f"*/{mark}")})
         there = ", ".join(found) or "none"
-        raise ValueError(f"no {kind} set at {folder}; sets in {near}: {there}{made}")
+        raise ValueError(f"no {kind} set at {folder}; sets in {near}: {there}{make}")
+    if (reason := _other_kind(folder, kind)) is not None:
+        lacks = "classes" if kind == "classification" else "captions"
+        raise Unusable(f"{folder} has no {lacks}: {reason}")
     if not (folder / split).is_dir():
-        found = sorted(path.parent.name for path in folder.glob("*/nshards.txt"))
+        found = sorted(path.parent.name for path in folder.glob(f"*/{NSHARDS}"))
         raise NoSplit(f"{folder} has no split {split!r}; it has: {', '.join(found) or 'none'}")
-    path = folder / "dataset_type.txt"
-    if path.is_file() and (text := " ".join(text_lines(path)).strip().lower()) != kind:
-        raise ValueError(f"{path} says {text!r}: this is no {kind} set")
+
+
+def _other_kind(folder: Path, kind: str) -> str | None:
+    """Why the set is not of this kind; None if it is."""
+    path, named = folder / DATASET_TYPE, (folder / CLASSNAMES).is_file()
+    if path.is_file():
+        says = " ".join(text_lines(path)).strip().lower()
+        return None if says == kind else f"{DATASET_TYPE} says {says!r}"
+    if kind == "classification":
+        return None if named else f"{CLASSNAMES} is missing"
+    return f"it has {CLASSNAMES} and no {DATASET_TYPE}" if named else None
 
 
 def text_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file, stripped.
 
     Raises:
-        ValueError: There is none, or it is not UTF-8.
+        ValueError: The file is missing or is not UTF-8.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")
@@ -182,18 +189,26 @@ def text_lines(path: Path) -> list[str]:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
 
 
-def _shards(split: Path) -> list[Path]:
-    path = split / "nshards.txt"
-    text = " ".join(text_lines(path))
-    if not text.isascii() or not text.isdigit():
-        raise ValueError(f"{path} must hold the number of shards, it holds {text[:40]!r}")
-    shards: list[Path] = []
-    for number in range(int(text)):
-        shard = split / f"{number}.tar"
+def shard_files(split: Path) -> list[Path]:
+    """The shards in a split's folder, as many as its `nshards.txt` says.
+
+    Raises:
+        ValueError: The number is wrong, or a shard is missing.
+    """
+    counted = split / NSHARDS
+    shards = [split / f"{number}.tar" for number in range(shard_count(counted))]
+    for shard in shards:
         if not shard.is_file():
-            raise ValueError(f"{shard} is missing: {path} says {text} shards")
-        shards.append(shard)
+            raise ValueError(f"{shard} is missing: {counted} says {len(shards)} shards")
     return shards
+
+
+def shard_count(path: Path) -> int:
+    """The number in an `nshards.txt`; ValueError if it holds anything else."""
+    text = " ".join(text_lines(path))
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise ValueError(f"{path} must hold the number of shards, it holds {text[:40]!r}")
+    return int(text)
 
 
 def _stamp(file: BinaryIO) -> tuple[int, int]:

@@ -9,29 +9,37 @@ from PIL.Image import Image
 from torch import Tensor
 
 
+class Unusable(ValueError):
+    """A sound set that an evaluation cannot use; the text names the set and what it lacks."""
+
+
+class NoSplit(Unusable):
+    """The set does not have the split that was asked for."""
+
+
 class ImageSet(Protocol):
     """Images, each of which can be read alone."""
 
     name: str
-    """What figures call it."""
+    """The first part of its metrics' keys."""
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all its content: equal only where images, labels and names are."""
+        """A hash of its whole content: two sets share it only if images, labels and names agree."""
         ...
 
     def __len__(self) -> int: ...
 
     def key(self, index: int) -> str:
-        """A sample's own name."""
+        """The sample's own name."""
         ...
 
     def where(self, index: int) -> str:
-        """Where a sample lies, for messages."""
+        """Where the sample lies, for messages."""
         ...
 
     def image(self, index: int) -> Image:
-        """The sample's image as `images.open_image` gives it; raises `images.Undecodable`."""
+        """The sample's image, in its own mode; raises `images.Undecodable`."""
         ...
 
 
@@ -41,10 +49,10 @@ class LabelledSet(ImageSet, Protocol):
     classnames: list[str]
     """K names; class 0 first. Some may be equal."""
     templates: list[str] | None
-    """Its own prompts with `{c}`, if it has any."""
+    """Its own prompt templates with `{c}`, if it has any."""
     label_N: Tensor
     """int64, (N,), the class of each sample, on the CPU."""
     metric: str
-    """What is reported of it: `accuracy`, or `mean_per_class`."""
+    """The metric that is usual for it: `acc1` or `mean_per_class_recall`."""
     hierarchy: Path | None
-    """A file of its classes' superclasses, see `hierarchies`, if it brings one."""
+    """A file with the superclasses of its classes, see `hierarchies`, or None."""

@@ -1,8 +1,8 @@
-"""A folder of pictures with `labels.csv`, as CyCLIP's code keeps its data sets.
+"""A folder of images with `labels.csv`, as CyCLIP's code keeps its data sets.
 
-    <folder>/<split>/labels.csv                 columns image (a path inside <split>/) and label
-    <folder>/<split>/classes.py                 or classes.json, or one of them in <folder>
-    <folder>/<split>/hierarchy.json             superclasses, if there are any; likewise
+    <folder>/<split>/labels.csv       columns image (a path inside <split>/) and label
+    <folder>/<split>/classes.py       or classes.json, or one of them in <folder>
+    <folder>/<split>/hierarchy.json   superclasses; may be missing, or be in <folder>
 
 Sets come from strangers: the class file is never run, and no path leads out of the folder.
 """
@@ -22,31 +22,31 @@ from PIL import Image
 from torch import Tensor
 
 from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
-from cyclip_pl.evaluation.sets.classification import HIERARCHY
-from cyclip_pl.evaluation.sets.image_shards import NoSplit
+from cyclip_pl.evaluation.sets.interface import NoSplit
 from cyclip_pl.files import reason
 from cyclip_pl.images import Undecodable, open_image
+from cyclip_pl.layout import HIERARCHY
 
 LABELS = "labels.csv"
 CLASSES = ("classes.py", "classes.json")
 
 
 class LabelsCSV:
-    """Pictures and labels that a `labels.csv` lists.
+    """A `LabelledSet`: the images and labels that a `labels.csv` lists.
 
-    Opening reads the labels and finds every picture, and decodes none.
+    Opening reads the labels and finds every image, but decodes none.
 
     Args:
-        folder: The set's folder; of a set with one split it may be the split's own folder.
-        split: The folder of `labels.csv`, inside it.
-        name: What figures call it; the folder's name if None.
+        folder: The set's folder; if the set has one split, the split's own folder serves as well.
+        split: The folder of `labels.csv`, inside `folder`.
+        name: The first part of its metrics' keys; the folder's name if None.
 
     Raises:
         NoSplit: The folder has no such split.
         ValueError: One line that names the file at fault, and the line in it.
     """
 
-    metric = "accuracy"
+    metric = "acc1"
 
     def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
         folder = Path(folder)
@@ -66,11 +66,11 @@ class LabelsCSV:
         return len(self._images)
 
     def key(self, index: int) -> str:
-        """The picture's path, as `labels.csv` gives it."""
+        """The image's path, as `labels.csv` gives it."""
         return self._images[index]
 
     def where(self, index: int) -> str:
-        """The picture's path."""
+        """The image's path."""
         return str(self.folder / self._images[index])
 
     def image(self, index: int) -> Image.Image:
@@ -87,7 +87,7 @@ class LabelsCSV:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the names, the labels and every byte of the pictures."""
+        """A hash of the names, the labels and every byte of the images."""
         digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
         for image in self._images:
             digest.update(hashlib.sha256((self.folder / image).read_bytes()).digest())
@@ -133,7 +133,7 @@ def _read_labels(path: Path, classes: int) -> tuple[list[str], list[int]]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     except csv.Error as error:
-        raise ValueError(f"{path} is no table: {error}") from error
+        raise ValueError(f"{path} is not a table: {error}") from error
     if not images:
         raise ValueError(f"{path} lists no images")
     return images, labels
@@ -145,7 +145,7 @@ def _inside(image: str | None, folder: Path, where: str) -> str:
     if ".." in parts or parts[0] == "" != image or re.match(r"[A-Za-z]:", image):
         raise ValueError(f"{where}: the path {image[:200]!r} leads out of the folder")
     if "\0" in image or not os.path.isfile(os.path.join(folder, image)):
-        raise ValueError(f"{where}: there is no picture {image[:200]!r} in {folder}")
+        raise ValueError(f"{where}: there is no image {image[:200]!r} in {folder}")
     return image
 
 

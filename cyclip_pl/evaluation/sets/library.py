@@ -1,24 +1,29 @@
-"""Where evaluations get their sets from: each is opened once, however many look at it."""
+"""Where evaluations get their sets from: each set is opened once, however many look at it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.sets.captions import CaptionSet
-from cyclip_pl.evaluation.sets.image_shards import NoSplit
-from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.evaluation.sets.interface import LabelledSet, NoSplit, Unusable
 from cyclip_pl.evaluation.sets.open import ROOT, open_captioned, open_labelled
 from cyclip_pl.evaluation.sets.remote import DOWNLOADS
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Splits:
-    """Splits of one set; their classes are the same."""
+class TrainTest:
+    """Splits of one set, with the same classes."""
 
     train: LabelledSet
     test: LabelledSet
@@ -26,32 +31,88 @@ class Splits:
 
 
 class Library:
-    """Opens the sets that evaluations name, and remembers them.
+    """Opens the sets that evaluations name, and keeps them.
 
-    What a set costs to open, and to hash for the `FeatureStore`, is paid once for all evaluations.
+    The cost of opening a set, and of hashing it for the `FeatureStore`, is paid once for all
+    evaluations.
+
+    All evaluations look at `datasets`, each at those that it can use: a set that it cannot use
+    (`Unusable`) is skipped with a warning. Any other list belongs to one evaluation, which must be
+    able to use every set in it.
 
     Args:
         root: The folder of torchvision's files.
-        downloads: The folder where sets behind URLs are kept.
-        download: Fetch what is not there yet.
+        downloads: The folder for sets behind URLs.
+        download: Fetch sets that are not there yet.
+        datasets: The setting `evaluation.datasets`; None if it is not set.
+
+    Raises:
+        ValueError: One line that names the setting.
     """
 
     def __init__(
-        self, root: str | Path = ROOT, downloads: str | Path = DOWNLOADS, download: bool = True
+        self,
+        root: str | Path = ROOT,
+        downloads: str | Path = DOWNLOADS,
+        download: bool = True,
+        datasets: Sets | None = None,
     ) -> None:
-        self.root = root
-        self.downloads = downloads
-        self.download = download
-        self._labelled: dict[tuple[str, str, str], LabelledSet] = {}
-        self._captioned: dict[tuple[str, str, str], CaptionSet] = {}
+        self.shared = {} if datasets is None else named_sets(datasets, "evaluation.datasets")
 
-    def labelled(self, sets: Mapping[str, str], split: str, setting: str) -> list[LabelledSet]:
-        """A split of each set; `sets` as from `named_sets`.
+        @cache
+        def labelled(name: str, spec: str, split: str) -> LabelledSet:
+            return open_labelled(spec, split, name, root, downloads, download)
+
+        @cache
+        def captioned(name: str, spec: str, split: str) -> CaptionSet:
+            return open_captioned(spec, split, name, downloads, download)
+
+        self._labelled, self._captioned = labelled, captioned
+
+    def labelled(
+        self,
+        sets: Mapping[str, str],
+        split: str,
+        setting: str,
+        check: Callable[[LabelledSet], None] | None = None,
+    ) -> list[LabelledSet]:
+        """Open one split of each set of labelled images.
+
+        Args:
+            sets: Specifications by name, as `named_sets` returns them.
+            setting: The setting that lists them, `evaluation.<name>.datasets`, for messages.
+            check: Raises `Unusable` for a set that the evaluation cannot use for another reason.
 
         Raises:
-            ValueError: One line that names `setting` and the file.
+            ValueError: One line that names `setting` and the file; or no set is left.
         """
-        return _each(sets, setting, lambda name, spec: self._open(name, spec, split))
+
+        def opened(name: str, spec: str) -> LabelledSet:
+            found = self._labelled(name, spec, split)
+            if check is not None:
+                check(found)
+            return found
+
+        return self._each(sets, setting, opened)
+
+    def captioned(self, sets: Mapping[str, str], split: str, setting: str) -> list[CaptionSet]:
+        """Open one split of each set of captioned images; arguments and errors as above."""
+        return self._each(sets, setting, lambda name, spec: self._captioned(name, spec, split))
+
+    def any_kind(
+        self, sets: Mapping[str, str], split: str, setting: str
+    ) -> list[LabelledSet | CaptionSet]:
+        """Open one split of each set, whatever its kind; arguments and errors as above."""
+
+        def opened(name: str, spec: str) -> LabelledSet | CaptionSet:
+            try:
+                return self._captioned(name, spec, split)
+            except NoSplit:
+                raise
+            except Unusable:
+                return self._labelled(name, spec, split)
+
+        return self._each(sets, setting, opened)
 
     def splits(
         self,
@@ -60,62 +121,54 @@ class Library:
         split: str,
         setting: str,
         val_split: str | None = None,
-    ) -> list[Splits]:
-        """Two splits of each set, and a third where it has it.
+    ) -> list[TrainTest]:
+        """Open two splits of each set of labelled images, and a third where the set has it.
 
-        Raises:
-            ValueError: One line that names `setting` and the file.
+        Arguments and errors as above.
         """
 
-        def opened(name: str, spec: str) -> Splits:
-            test = self._open(name, spec, split)
+        def opened(name: str, spec: str) -> TrainTest:
+            test = self._labelled(name, spec, split)
             train = self._beside(test, spec, train_split)
             if val_split is None:
-                return Splits(train, test)
+                return TrainTest(train, test)
             try:
                 val = self._beside(test, spec, val_split)
             except NoSplit:
-                return Splits(train, test)
+                return TrainTest(train, test)
             # A folder that is itself one split answers to several names.
             again = {train.fingerprint, test.fingerprint}
-            return Splits(train, test, None if val.fingerprint in again else val)
+            return TrainTest(train, test, None if val.fingerprint in again else val)
 
-        return _each(sets, setting, opened)
+        return self._each(sets, setting, opened)
 
-    def captioned(self, sets: Mapping[str, str], split: str, setting: str) -> list[CaptionSet]:
-        """A split of each set of captioned images.
-
-        Raises:
-            ValueError: One line that names `setting` and the file.
-        """
-
-        def opened(name: str, spec: str) -> CaptionSet:
-            key = name, spec, split
-            if key not in self._captioned:
-                self._captioned[key] = open_captioned(
-                    spec, split, name, self.downloads, self.download
-                )
-            return self._captioned[key]
-
-        return _each(sets, setting, opened)
+    def _each(
+        self, sets: Mapping[str, str], setting: str, opened: Callable[[str, str], T]
+    ) -> list[T]:
+        evaluation = setting.rpartition(".")[0]
+        shared = sets.items() <= self.shared.items()
+        found: list[T] = []
+        skipped: list[str] = []
+        for name, spec in sets.items():
+            try:
+                found.append(opened(name, spec))
+            except Unusable as error:
+                if not shared:
+                    raise ValueError(f"{setting}: {error}") from error
+                skipped.append(str(error))
+                if rank() == 0:
+                    logger.warning("%s skips %s: %s", evaluation, name, error)
+            except ValueError as error:
+                raise ValueError(f"{setting}: {error}") from error
+        if skipped and not found:
+            raise ValueError(
+                f"evaluation.datasets: {evaluation} can use none of these sets "
+                f"({'; '.join(skipped)}); add one that it can use, or set {setting}"
+            )
+        return found
 
     def _beside(self, test: LabelledSet, spec: str, split: str) -> LabelledSet:
-        other = self._open(test.name, spec, split)
+        other = self._labelled(test.name, spec, split)
         if other.classnames != test.classnames:
             raise ValueError(f"{spec}: the split {split!r} has other classes than the test images")
         return other
-
-    def _open(self, name: str, spec: str, split: str) -> LabelledSet:
-        key = name, spec, split
-        if key not in self._labelled:
-            self._labelled[key] = open_labelled(
-                spec, split, name, self.root, self.downloads, self.download
-            )
-        return self._labelled[key]
-
-
-def _each(sets: Mapping[str, str], setting: str, opened: Callable[[str, str], T]) -> list[T]:
-    try:
-        return [opened(name, spec) for name, spec in sets.items()]
-    except ValueError as error:
-        raise ValueError(f"{setting}: {error}") from error

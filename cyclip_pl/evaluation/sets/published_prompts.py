@@ -1,4 +1,4 @@
-"""Class names and prompts of torchvision's sets."""
+"""Published class names and prompt templates of torchvision's sets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.sets.catalogue import Entry
+from cyclip_pl.evaluation.sets.templates import named_templates
 
 logger = logging.getLogger(__name__)
 
@@ -18,28 +19,27 @@ PLAIN = ("a photo of a {c}.",)  # CLIP's default
 
 
 def names_and_templates(name: str, entry: Entry, own: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The published class names and prompts of a set, else its own names and a plain prompt.
+    """The published class names and templates of a set, or its own names and a plain template.
 
-    ImageNet's are those of open_clip. For the others they come from the files that the package
-    clip_benchmark carries, if it is installed; they are read, it is not imported. The log says
-    when a set has none.
+    ImageNet's come from open_clip. The others come from files of the package clip_benchmark, if it
+    is installed; the files are read, the package is not imported. A warning says when a set gets
+    the plain template.
 
     Args:
-        name: What the log calls the set.
-        own: The names that torchvision, or the table, has for the K classes.
+        name: The set's name in the warning.
+        own: The names that torchvision, or the catalogue, has for the K classes.
     """
     if entry.torchvision == "ImageNet" and len(own) == 1000:
         import open_clip  # slow to import, and only ImageNet needs it
 
-        templates = [template("{c}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]
-        return list(open_clip.IMAGENET_CLASSNAMES), templates
+        return list(open_clip.IMAGENET_CLASSNAMES), named_templates("openai")
     names = _packaged("en_classnames.json").get(entry.prompts)
-    # Caltech101's counts the background as a class, which torchvision leaves out.
+    # clip_benchmark counts the background of Caltech101 as a class, torchvision does not.
     classnames = names if names is not None and len(names) == len(own) else own
     published = _packaged("en_zeroshot_classification_templates.json").get(entry.prompts)
     if published is None and rank() == 0:
         logger.warning(
-            "%s: the plain prompt %r; with the package clip_benchmark, the published ones",
+            "%s: uses the plain prompt %r; install clip_benchmark for the published prompts",
             name,
             PLAIN[0],
         )

@@ -1,7 +1,7 @@
-"""Where each sample of a tar shard lies, so that any image can be read alone.
+"""The places of the samples in a tar shard, so that any image can be read alone.
 
-A shard is walked once, header by header, without reading its images. Grouping follows WebDataset:
-a sample is a run of consecutive members whose names agree up to the first dot of the last part.
+A shard is read once, header by header, without its images. Grouping follows WebDataset: a sample
+is a run of consecutive members whose names agree up to the first dot of the last part.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def _files(shard: Path) -> Iterator[tuple[str, Member]]:
     with tarfile.open(shard, "r:") as tar:
         last = -1
         while (info := tar.next()) is not None:
-            if info.offset <= last:  # a negative size: without this, round and round
+            if info.offset <= last:  # a negative size: this would never end
                 raise tarfile.ReadError(f"damaged at byte {last}")
             last = info.offset
             tar.members = []  # type: ignore[attr-defined]  # or it keeps every header
             if info.isreg() and not info.issparse():
                 yield info.name, Member(info.offset_data, info.size)
         end = tar.offset
-    # tarfile takes a damaged header in the middle for the end: the set would silently shrink.
+    # tarfile takes a damaged header for the end of the tar: the set would shrink unnoticed.
     with open(shard, "rb") as file:
         file.seek(end)
         mark = file.read(tarfile.BLOCKSIZE)
@@ -53,7 +53,7 @@ def samples(shard: Path) -> Iterator[Sample]:
     """The samples of an uncompressed tar, in its order.
 
     Raises:
-        ValueError: the shard is missing, not a tar, damaged or cut short, or repeats a member.
+        ValueError: The shard is missing, not a tar, damaged or cut short, or repeats a member.
     """
     if not shard.is_file():
         raise ValueError(f"{shard} is missing")
@@ -73,6 +73,6 @@ def samples(shard: Path) -> Iterator[Sample]:
                 raise tarfile.ReadError(f"it holds {name} twice")
             members[suffix] = member
     except (tarfile.TarError, EOFError, OverflowError) as error:
-        raise ValueError(f"{shard} is no readable tar: {error}") from error
+        raise ValueError(f"{shard} is not a readable tar: {error}") from error
     if key is not None:
         yield Sample(key, members)

@@ -1,4 +1,4 @@
-"""Prompt templates: text with `{c}` where the class goes."""
+"""Prompt templates: text in which `{c}` stands for the class name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclip_pl.evaluation.sets.classification import TEMPLATES
 from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.layout import TEMPLATES
 
 NAMES = ("openai", "simple")
 
 Templates = list[str] | dict[str, list[str]]
-"""Templates for every class, or the whole prompts of each class by its name."""
+"""Templates for all classes, or the complete prompts of each class by its name."""
 
 
-def _named(name: str) -> list[str]:
+def named_templates(name: str) -> list[str]:
+    """open_clip's prompt templates for ImageNet: `openai` or `simple`."""
     import open_clip  # slow to import, and only these two names need it
 
     functions = {
@@ -27,15 +28,15 @@ def _named(name: str) -> list[str]:
 
 
 class PromptSource:
-    """Where the prompts of each set come from.
+    """Gives each set its prompts.
 
     Args:
-        templates: None for each set's own; `openai`, the 80 prompts for ImageNet of the CLIP
-            release, or `simple`, the 7 best of them, both as open_clip has them; a list of
-            templates; a mapping from the names of sets to their lists, or the JSON file of such a
-            mapping, as `clip_benchmark` has them. In a mapping a set may also have, instead of a
-            list, a mapping from each class to its own prompts (CuPL, arXiv 2209.03320).
-        setting: Its name, for messages.
+        templates: None for each set's own; `openai`, the 80 templates for ImageNet of the CLIP
+            release, or `simple`, the 7 best of them, both from open_clip; a list of templates; a
+            mapping of sets to lists of templates; or a JSON file with such a mapping, as
+            `clip_benchmark` has them. In a mapping, a set may have complete prompts by class
+            instead of a list (CuPL, arXiv 2209.03320).
+        setting: The name of this setting, for messages.
 
     Raises:
         ValueError: One line that names `setting`.
@@ -45,56 +46,48 @@ class PromptSource:
         self, templates: str | Sequence[str] | Mapping[str, Any] | None, setting: str
     ) -> None:
         self._setting = setting
-        self._everywhere: list[str] | None = None
-        self._of_set: dict[str, Templates] | None = None
-        self.title = "own"
-        allowed = (
-            f"{setting} must be null (each set's own), one of {', '.join(NAMES)}, a list of "
-            "prompts with {c}, or a JSON file or mapping of such lists by set"
-        )
+        self._templates: list[str] | dict[str, Templates] | None = None
+        self.title = "own" if templates is None else "given"
         if isinstance(templates, str) and templates.endswith(".json"):
             self.title = Path(templates).name
             templates = _read(Path(templates), setting)
         elif isinstance(templates, str) and templates in NAMES:
             self.title = templates
-            templates = _named(templates)
-        elif templates is not None:
-            self.title = "given"
+            templates = named_templates(templates)
         if isinstance(templates, Mapping):
-            self._of_set = {
+            self._templates = {
                 str(name): _checked(of_set, f"{setting}: {name}")
                 for name, of_set in templates.items()
             }
-        elif isinstance(templates, Sequence) and not isinstance(templates, str):
-            if not _are_templates(templates):
-                raise ValueError(f"{allowed}; got {list(templates)!r}")
-            self._everywhere = list(templates)
+        elif isinstance(templates, Sequence) and _are_templates(templates):
+            self._templates = list(templates)
         elif templates is not None:
-            raise ValueError(f"{allowed}; got {templates!r}")
+            raise ValueError(
+                f"{setting}={templates}: must be null (each set's own), one of {', '.join(NAMES)}, "
+                "a list of prompts with {c}, or a JSON file or mapping of such lists by set"
+            )
 
     def prompts(self, dataset: LabelledSet) -> list[list[str]]:
         """The prompts of each class of a set.
 
         Raises:
-            ValueError: One line: there are none for this set, or for one of its classes.
+            ValueError: This set, or one of its classes, has no prompts; one line.
         """
-        templates: Templates
-        if self._everywhere is not None:
-            templates = self._everywhere
-        elif self._of_set is None:
-            if dataset.templates is None:
-                raise ValueError(
-                    f"{dataset.name}: {TEMPLATES} is missing: set {self._setting} to one of "
-                    f"{', '.join(NAMES)} or to a list of prompts with {{c}}"
-                )
+        templates: Templates | None
+        if self._templates is None:
             templates = dataset.templates
-        elif dataset.name in self._of_set:
-            templates = self._of_set[dataset.name]
-        else:
-            raise ValueError(
-                f"{self._setting} has no templates for {dataset.name}; it has: "
-                f"{', '.join(self._of_set) or 'none'}"
+            lacks = (
+                f"{dataset.name}: {TEMPLATES} is missing; set {self._setting} to one of "
+                f"{', '.join(NAMES)} or to a list of prompts with {{c}}"
             )
+        elif isinstance(self._templates, dict):
+            templates = self._templates.get(dataset.name)
+            has = ", ".join(self._templates) or "none"
+            lacks = f"{self._setting} has no templates for {dataset.name}; it has: {has}"
+        else:
+            templates = self._templates
+        if templates is None:
+            raise ValueError(lacks)
         if isinstance(templates, list):
             return [[fill(template, name) for template in templates] for name in dataset.classnames]
         if missing := [name for name in dataset.classnames if name not in templates]:
@@ -105,7 +98,7 @@ class PromptSource:
 
 
 def fill(template: str, name: str) -> str:
-    """The template with the class's name; `str.format` would follow a stranger's attributes."""
+    """Put the class name into a template, without `str.format`, which would read attributes."""
     return template.replace("{c}", name)
 
 
@@ -131,7 +124,7 @@ def _read(path: Path, setting: str) -> Mapping[str, Any]:
     except OSError as error:
         raise ValueError(f"{setting}={path}: {error.strerror}") from error
     except ValueError as error:
-        raise ValueError(f"{setting}={path} is no JSON: {error}") from error
+        raise ValueError(f"{setting}={path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{setting}={path} must map the names of sets to their templates")
     return content

@@ -19,28 +19,28 @@ from torch import Tensor
 
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED
-from cyclip_pl.evaluation.sets.image_shards import NoSplit
+from cyclip_pl.evaluation.sets.interface import NoSplit
 from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
 from cyclip_pl.files import locked, reason
 from cyclip_pl.images import Undecodable, open_image
 
-# Where the classes keep labels and paths. Of those that keep them elsewhere every item is asked.
+# Where torchvision's classes keep labels and paths. If elsewhere, every item is asked.
 _LABELS = ("targets", "labels", "_labels", "y")
 _SAMPLES = ("_samples", "samples")
 _PATHS = ("_image_files", "_images", *_SAMPLES)  # paths, or pairs that begin with one
 
 
 class TorchvisionSet:
-    """One of the sets of `catalogue.yaml` that torchvision reads, from the files that it lays down.
+    """A `LabelledSet`: a set of `catalogue.yaml` that torchvision reads from its own files.
 
-    torchvision checks what it downloads, and the pickles of CIFAR before it opens them.
+    torchvision checks what it downloads, and CIFAR's pickles before it opens them.
 
     Args:
-        entry: A name in the table.
+        entry: A name in the catalogue.
         split: One of its splits.
         root: The folder that torchvision's classes take.
-        download: Fetch what is not there.
-        name: What figures call it; `entry` if None.
+        download: Fetch files that are not there.
+        name: The first part of its metrics' keys; `entry` if None.
 
     Raises:
         NoSplit: The set has no such split.
@@ -91,7 +91,7 @@ class TorchvisionSet:
         return len(self.label_N)
 
     def key(self, index: int) -> str:
-        """The image's number in torchvision's class, after that of the class if there are two."""
+        """The image's number in its part; preceded by the part's number if there are several."""
         part, number = self._places[index]
         return f"{part}/{number}" if len(self._parts) > 1 else str(number)
 
@@ -120,7 +120,7 @@ class TorchvisionSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the names, the labels and every picture of this split."""
+        """A hash of the class names, the labels and every image of this split."""
         digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
         for part, number in self._places:
             digest.update(hashlib.sha256(_content(self._parts[part], number)).digest())
@@ -136,8 +136,7 @@ def _open(name: str, of: str, arguments: dict[str, Any], root: Path, download: b
         return dataset(str(root), **arguments)
     except Exception as error:  # each class has its own way to say so
         if not download or "download" not in inspect.signature(dataset).parameters:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{lacking}: put its files there ({reason})") from error
+            raise ValueError(f"{lacking}: put its files there ({reason(error)})") from error
     root.mkdir(parents=True, exist_ok=True)
     partial = root / f".{name}.partial"
     with locked(root / f".{name}.lock"):
@@ -150,9 +149,8 @@ def _open(name: str, of: str, arguments: dict[str, Any], root: Path, download: b
             dataset(str(partial), download=True, **arguments)
             _move_into(partial, root)
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"{lacking}, and cannot be downloaded ({reason}): put its files there"
+                f"{lacking}, and cannot be downloaded ({reason(error)}): put its files there"
             ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -196,7 +194,7 @@ def _content(dataset: Any, number: int) -> bytes:
 
 
 def _own_names(name: str, dataset: Any) -> list[str]:
-    """torchvision's names with blanks; of synonyms, as ImageNet has, the first."""
+    """torchvision's names with blanks; where it lists synonyms, as for ImageNet, the first."""
     names = getattr(dataset, "classes", None) or getattr(dataset, "categories", None)
     if not names:
         raise ValueError(f"{name}: torchvision finds no class names beside its images")
@@ -205,11 +203,11 @@ def _own_names(name: str, dataset: Any) -> list[str]:
 
 
 def _chosen(label_N: Tensor, per_class: int) -> Tensor:
-    """Of each class `per_class` images, by a hash of their number: bool, (N,)."""
+    """Choose `per_class` images of each class by a hash of their number: bool, (N,)."""
     chosen_N = torch.zeros(len(label_N), dtype=torch.bool)
     for label in label_N.unique().tolist():
         members = (label_N == label).nonzero().flatten().tolist()
-        # Numbered inside the class, so that one more image elsewhere changes nothing here.
+        # Numbered inside the class, so that an image added to another class changes nothing here.
         numbers = sorted(
             range(len(members)), key=lambda n: hashlib.sha256(f"{label}/{n}".encode()).digest()
         )

@@ -1,1 +1,1 @@
-"""A plot a file: `draw(runs)` gives its pictures, none if no run has what it shows."""
+"""One kind of plot per file: `draw(runs)` returns the plots, none if no run has the data."""

@@ -10,13 +10,16 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features import cache
+from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows
 from cyclip_pl.evaluation.features.cache import FeatureCache, model_fingerprint
-from cyclip_pl.evaluation.features.store import EncodedImages, FeatureStore
+from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TableModel, coded_set, pixels, png, write_tar
 from tests.helpers.models import FeatureNet
+from tests.helpers.protocols import one_thread
 
 
 @pytest.fixture
@@ -42,10 +45,10 @@ def test_a_second_run_encodes_nothing_and_finds_the_same(
     model = FeatureNet()
     again = images(model, ClassificationSet(tmp_path / "s", name="mine"), tmp_path / "cache")
     assert model.images == 2
-    assert again.index_N.tolist() == [0, 1, 2, 4] and again.label_N.tolist() == [0, 1, 1, 1]
-    assert torch.equal(first.embedding_ND, again.embedding_ND)
-    assert first.feature_NF is not None and again.feature_NF is not None
-    assert torch.equal(first.feature_NF, again.feature_NF)
+    assert again.rows.index_n.tolist() == [0, 1, 2, 4]
+    assert again.rows.label_n.tolist() == [0, 1, 1, 1]
+    for name in ("embedding_nD", "feature_nF"):
+        assert torch.equal(getattr(first.rows, name), getattr(again.rows, name))
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -125,7 +128,7 @@ def test_a_fingerprint_leaves_the_model_in_training() -> None:
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_other_weights_pixels_labels_or_batches_are_computed_anew(
+def test_other_weights_pixels_labels_or_batches_are_computed_again(
     tmp_path: Path, dataset: ClassificationSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "cache"
@@ -151,7 +154,7 @@ def test_other_weights_pixels_labels_or_batches_are_computed_anew(
     assert not FeatureCache(folder, model, 2).path(dataset.fingerprint).exists()
 
 
-def test_a_shard_written_anew_behind_an_open_set_has_no_fingerprint(
+def test_a_shard_rewritten_behind_an_open_set_has_no_fingerprint(
     tmp_path: Path, dataset: ClassificationSet
 ) -> None:
     write_tar(tmp_path / "s/test/0.tar", [("long" * 30 + ".png", png()), ("a.cls", b"0")])
@@ -193,12 +196,12 @@ def _no_digest(path: Path) -> None:
 
 def _other_rows(path: Path) -> None:
     tensors = load_file(path)
-    tensors["index_N"] = tensors["index_N"].flip(0)
+    tensors["index_n"] = tensors["index_n"].flip(0)
     save_file(tensors, path, metadata={"sha256": "0" * 64})
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip_a_bit, _garbage, _no_digest, _other_rows])
-def test_a_damaged_file_is_computed_anew(
+def test_a_damaged_file_is_computed_again(
     tmp_path: Path,
     dataset: ClassificationSet,
     caplog: pytest.LogCaptureFixture,
@@ -213,7 +216,7 @@ def test_a_damaged_file_is_computed_anew(
         assert encoded(model, dataset, folder) == 5
     assert f"{path} is damaged" in caplog.text
     again = images(model, dataset, folder)
-    assert torch.equal(again.embedding_ND, first.embedding_ND)
+    assert torch.equal(again.rows.embedding_nD, first.rows.embedding_nD)
     assert encoded(model, dataset, folder) == 0
 
 
@@ -221,16 +224,20 @@ def test_an_interrupted_write_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FeatureCache(tmp_path, FeatureNet(), 2)
-    store.write("set", {"x": torch.ones(2)})
+
+    def rows(value: float) -> Rows:
+        return Rows(torch.full((1, 2), value), torch.tensor([0]), torch.tensor([0]))
+
+    store.write("set", rows(1), {0: 1})
 
     def interrupted(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cache, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        store.write("set", {"x": torch.zeros(2)})
-    found = store.read("set")
-    assert found is not None and torch.equal(found["x"], torch.ones(2))
+        store.write("set", rows(0), {0: 1})
+    found = store.read("set", [0], features=False)
+    assert found is not None and torch.equal(found[0].embedding_nD, torch.ones(1, 2))
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -243,24 +250,44 @@ def test_what_cannot_be_cached_is_one_line(tmp_path: Path) -> None:
         FeatureStore(model, cache=tmp_path)
 
 
-def _of_rank(folder: Path) -> tuple[EncodedImages, int]:
-    from cyclip_pl.distributed import rank
-
+def _of_rank(folder: Path, cache: str) -> tuple[list[Rows], int]:
+    """This rank's blocks, and how many images it encoded; `{}` in the folder is its number."""
     model = FeatureNet()
-    # The disks of two machines: only the first has the features.
-    found = images(model, ClassificationSet(folder / "s"), folder / f"cache{rank()}")
-    return found, model.images - 2
+    found = images(model, ClassificationSet(folder / "s"), folder / cache.format(rank()))
+    return found.blocks, model.images - 2
+
+
+def _with_one_thread(folder: Path, cache: str) -> list[Rows]:
+    with one_thread():
+        return _of_rank(folder, cache)[0]
+
+
+def _same(blocks: list[Rows], others: list[Rows]) -> bool:
+    return all(
+        torch.equal(one.probe_nF, other.probe_nF) and torch.equal(one.index_n, other.index_n)
+        for one, other in zip(blocks, others, strict=True)
+    )
+
+
+def test_any_number_of_ranks_reads_what_another_number_wrote(
+    tmp_path: Path, dataset: ClassificationSet
+) -> None:
+    alone = _with_one_thread(tmp_path, "one")
+    for number, (blocks, encoded) in enumerate(run_distributed(_of_rank, 2, tmp_path, "one")):
+        assert encoded == 0 and _same(blocks, alone[number::2])
+    for number, (blocks, encoded) in enumerate(run_distributed(_of_rank, 3, tmp_path, "three")):
+        assert encoded > 0 and _same(blocks, alone[number::3])
+    model = FeatureNet()
+    assert _same(images(model, dataset, tmp_path / "three").blocks, alone) and model.images == 2
 
 
 def test_ranks_that_do_not_all_have_the_file_compute_it_together(
     tmp_path: Path, dataset: ClassificationSet
 ) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        alone = images(FeatureNet(), dataset, tmp_path / "cache0")
-    finally:
-        torch.set_num_threads(threads)
-    for found, count in run_distributed(_of_rank, 2, tmp_path):
-        assert count > 0
-        assert torch.equal(found.embedding_ND, alone.embedding_ND)
+    # The disks of two machines: only the first has the features, then each its own.
+    alone = _with_one_thread(tmp_path, "disk0")
+    for encodes in (True, False):
+        for number, (blocks, encoded) in enumerate(
+            run_distributed(_of_rank, 2, tmp_path, "disk{}")
+        ):
+            assert (encoded > 0) == encodes and _same(blocks, alone[number::2])

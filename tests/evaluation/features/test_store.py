@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.results import Results
@@ -15,6 +16,7 @@ from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TinyNet, coded_set, pixels, png
 from tests.helpers.models import FeatureNet
+from tests.helpers.protocols import one_thread
 
 
 def opened(folder: Path, samples: int = 13, broken: Sequence[int] = (2, 12)) -> ClassificationSet:
@@ -28,15 +30,17 @@ def test_rows_are_the_models_own_in_the_order_of_the_set(tmp_path: Path, batch_s
     model = FeatureNet().eval()
     images = FeatureStore(model, batch_size).images(dataset, features=True)
     good = [n for n in range(13) if n not in (2, 12)]
-    assert images.index_N.tolist() == good and len(images) == 11
-    assert images.label_N.tolist() == [n % 3 for n in good]
+    assert images.rows.index_n.tolist() == good
+    assert images.total == 11 and images.rows.label_n.tolist() == [n % 3 for n in good]
+    assert len(images.blocks) == {1: 11, 4: 3, 100: 1}[batch_size]
     stack = torch.stack([pixels(dataset.image(n)) for n in good])
     with torch.no_grad():
         embedding_ND, feature_NF = model.encode_image_and_features(stack)
-    assert torch.allclose(images.embedding_ND, embedding_ND, atol=1e-6)
-    assert images.feature_NF is not None
-    assert torch.allclose(images.feature_NF, feature_NF, atol=1e-6)
-    assert not images.embedding_ND.requires_grad and images.embedding_ND.dtype == torch.float32
+    found_ND = images.rows.embedding_nD
+    assert torch.allclose(found_ND, embedding_ND, atol=1e-6)
+    assert torch.allclose(images.rows.feature_nF, feature_NF, atol=1e-6)
+    assert torch.equal(images.rows.probe_nF, images.rows.feature_nF)
+    assert not found_ND.requires_grad and found_ND.dtype == torch.float32
 
 
 def test_a_set_is_encoded_once_for_all_that_open_it(tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path:
 
         def __call__(self, store: FeatureStore) -> Results:
             found = store.images(dataset, features=self.needs_features)
-            assert (found.feature_NF is None) == (not store.keep_features)
+            assert (found.rows.feature_nF is None) == (not store.keep_features)
             return Results()
 
     for evaluations, features in (([False], False), ([False, True], True)):
@@ -74,8 +78,9 @@ def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path:
 
 def test_a_model_without_features_gives_none(tmp_path: Path) -> None:
     model = TinyNet()
-    store = FeatureStore(model)
-    assert store.images(opened(tmp_path / "s"), features=True).feature_NF is None
+    images = FeatureStore(model).images(opened(tmp_path / "s"), features=True)
+    assert images.rows.feature_nF is None
+    assert torch.equal(images.rows.probe_nF, images.rows.embedding_nD)
 
 
 def test_texts_are_encoded_once_and_equal_ones_have_equal_rows() -> None:
@@ -107,9 +112,9 @@ def test_a_model_in_training_is_left_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 0}, r"^features\.batch_size must be a whole number of at least 1; got 0$"),
-        ({"batch_size": 2.0}, r"^features\.batch_size must be .*; got 2\.0$"),
-        ({"workers": -1}, r"^features\.workers must be a whole number of at least 0; got -1$"),
+        ({"batch_size": 0}, r"^features\.batch_size=0: must be a whole number of at least 1$"),
+        ({"batch_size": 2.0}, r"^features\.batch_size=2\.0: must be"),
+        ({"workers": -1}, r"^features\.workers=-1: must be a whole number of at least 0$"),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
@@ -117,29 +122,42 @@ def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
         FeatureStore(TinyNet(), **settings)
 
 
-def _encoded(folder: Path) -> list[Tensor]:
+def _encoded(folder: Path) -> tuple[list[list[Rows]], list[dict], list[Tensor]]:
     store = FeatureStore(FeatureNet(), batch_size=4)
-    found = []
-    for name in ("s", "few"):
-        images = store.images(ClassificationSet(folder / name), features=True)
-        assert images.feature_NF is not None
-        found += [images.embedding_ND, images.feature_NF, images.index_N, images.label_N]
+    sets = [ClassificationSet(folder / name) for name in ("s", "few")]
+    images = [store.images(dataset, features=True) for dataset in sets]
+    columns = [
+        of_set.columns(dataset, first=of_set.rows.embedding_nD[:, 0])
+        for of_set, dataset in zip(images, sets, strict=True)
+    ]
     texts = [f"text {n % 7}" for n in range(11)]
     classifier = store.classifier(["a", "b", "a"], [["a", "an a"], ["b"], ["never"]])
-    return [*found, store.texts(texts), store.texts(["new", *texts]), classifier.class_KD]
+    whole = [store.texts(texts), store.texts(["new", *texts]), classifier.class_KD]
+    return [of_set.blocks for of_set in images], columns, whole
 
 
-def test_each_rank_has_all_rows_of_one_process_to_the_last_bit(tmp_path: Path) -> None:
+def _equal(one: Rows, other: Rows) -> bool:
+    return all(
+        torch.equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
+    )
+
+
+def test_ranks_have_the_blocks_of_one_process_in_turn_to_the_last_bit(tmp_path: Path) -> None:
     # 13 images, 3 and 7 texts in batches of 4: no share is equal, and some ranks have none.
     opened(tmp_path / "s"), opened(tmp_path / "few", samples=3, broken=[1])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        alone = _encoded(tmp_path)
-    finally:
-        torch.set_num_threads(threads)
-    for of_rank in run_distributed(_encoded, 3, tmp_path):
-        assert all(torch.equal(a, b) for a, b in zip(alone, of_rank, strict=True))
+    with one_thread():
+        alone, columns, whole = _encoded(tmp_path)
+    assert columns[0]["key"][:3] == ["s0000", "s0001", "s0003"]
+    for rank, (blocks, columns_of_rank, whole_of_rank) in enumerate(
+        run_distributed(_encoded, 3, tmp_path)
+    ):
+        for of_set, of_one in zip(blocks, alone, strict=True):
+            if expected := of_one[rank::3]:
+                assert all(_equal(a, b) for a, b in zip(of_set, expected, strict=True))
+            else:
+                assert [len(block) for block in of_set] == [0]
+        assert columns_of_rank == columns
+        assert all(torch.equal(a, b) for a, b in zip(whole, whole_of_rank, strict=True))
 
 
 def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:

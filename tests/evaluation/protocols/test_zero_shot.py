@@ -16,6 +16,7 @@ from cyclip_pl.types import Model
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, TinyNet, coded_set
 from tests.helpers.models import random_model
+from tests.helpers.protocols import one_thread
 
 
 def naive(
@@ -31,7 +32,7 @@ def naive(
     for name in classnames:
         prompts = [unit(model.text_D[t.replace("{c}", name)].tolist()) for t in TEMPLATES]
         classes.append(unit([sum(column) / len(prompts) for column in zip(*prompts, strict=True)]))
-    hits = {k: 0 for k in top_k}
+    hits = dict.fromkeys(top_k, 0)
     recalls: dict[int, list[bool]] = {}
     for n, label in enumerate(labels):
         image = model.image_ND[n].tolist()
@@ -41,23 +42,23 @@ def naive(
             hits[k] += label in order[:k]
         recalls.setdefault(label, []).append(order[0] == label)
     return {
-        **{f"top{k}": hits[k] / len(labels) for k in top_k},
-        "macro_recall": sum(sum(r) / len(r) for r in recalls.values()) / len(recalls),
+        **{f"acc{k}": hits[k] / len(labels) for k in top_k},
+        "mean_per_class_recall": sum(sum(r) / len(r) for r in recalls.values()) / len(recalls),
     }
 
 
 def evaluated(evaluation: ZeroShot, model: Model, **features: int) -> dict[str, float]:
-    """All figures of an evaluation alone."""
-    return evaluation(FeatureStore(model, **features)).figures
+    """All metrics of an evaluation alone."""
+    return evaluation(FeatureStore(model, **features)).metrics
 
 
-def of_set(figures: dict[str, float], name: str = "s") -> dict[str, float]:
+def of_set(metrics: dict[str, float], name: str = "s") -> dict[str, float]:
     prefix = f"{name}/zero_shot/"
-    return {key.removeprefix(prefix): v for key, v in figures.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): v for key, v in metrics.items() if key.startswith(prefix)}
 
 
-def without_bounds(figures: dict[str, float]) -> dict[str, float]:
-    return {name: v for name, v in figures.items() if not name.endswith(("_low", "_high"))}
+def without_bounds(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: v for name, v in metrics.items() if not name.endswith(("_low", "_high"))}
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 256])
@@ -70,25 +71,25 @@ def test_equals_loops_in_double_precision(tmp_path: Path, batch_size: int) -> No
     labels = [label for label in labels if label not in (5, 11)]
     model = random_model(len(labels), classnames)
     coded_set(tmp_path / "s", labels, classnames)
-    figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), model, batch_size=batch_size))
+    metrics = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), model, batch_size=batch_size))
     expected = naive(model, labels, classnames, (1, 3, 5))
     counts = {"samples": len(labels), "classes": 12, "skipped": 0}
-    assert without_bounds(figures) == pytest.approx({**expected, **counts}, abs=1e-12)
-    bounds = [f"top{k}{end}" for k in (1, 3, 5) for end in ("", "_low", "_high")]
-    assert list(figures) == [*bounds, "macro_recall", "samples", "classes", "skipped"]
+    assert without_bounds(metrics) == pytest.approx({**expected, **counts}, abs=1e-12)
+    bounds = [f"acc{k}{end}" for k in (1, 3, 5) for end in ("", "_low", "_high")]
+    assert list(metrics) == [*bounds, "mean_per_class_recall", "samples", "classes", "skipped"]
     for k in (1, 3, 5):
-        assert figures[f"top{k}_low"] < figures[f"top{k}"] < figures[f"top{k}_high"]
+        assert metrics[f"acc{k}_low"] < metrics[f"acc{k}"] < metrics[f"acc{k}_high"]
 
 
 def test_random_embeddings_score_at_chance(tmp_path: Path) -> None:
     classnames = [f"class {k}" for k in range(20)]
     labels = [n % 20 for n in range(2000)]
     coded_set(tmp_path / "s", labels, classnames)
-    figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), random_model(2000, classnames)))
+    metrics = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), random_model(2000, classnames)))
     for k in (1, 3, 5):  # 5 standard deviations of 2,000 draws
         chance = k / 20
-        assert figures[f"top{k}"] == pytest.approx(chance, abs=5 * (chance / 2000) ** 0.5)
-    assert figures["macro_recall"] == pytest.approx(0.05, abs=0.025)
+        assert metrics[f"acc{k}"] == pytest.approx(chance, abs=5 * (chance / 2000) ** 0.5)
+    assert metrics["mean_per_class_recall"] == pytest.approx(0.05, abs=0.025)
 
 
 def test_perfect_embeddings_score_one(tmp_path: Path) -> None:
@@ -98,8 +99,8 @@ def test_perfect_embeddings_score_one(tmp_path: Path) -> None:
     eye = torch.eye(10)
     texts = {t.replace("{c}", name): eye[k] for k, name in enumerate(classnames) for t in TEMPLATES}
     model = TableModel(one_hot(torch.tensor(labels), 10).float(), texts)
-    figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), model))
-    assert [figures[f] for f in ("top1", "top3", "top5", "macro_recall")] == [1, 1, 1, 1]
+    metrics = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), model))
+    assert [metrics[f] for f in ("acc1", "acc3", "acc5", "mean_per_class_recall")] == [1, 1, 1, 1]
 
 
 def test_one_class_and_k_above_the_number_of_classes(
@@ -107,10 +108,16 @@ def test_one_class_and_k_above_the_number_of_classes(
 ) -> None:
     coded_set(tmp_path / "s", [0, 0], ["only"])
     with caplog.at_level(logging.WARNING):
-        figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), random_model(2, ["only"])))
-    assert set(without_bounds(figures)) == {"top1", "macro_recall", "samples", "classes", "skipped"}
-    assert figures["top1"] == figures["macro_recall"] == 1
-    assert "s: no top3, top5, it has 1 classes" in caplog.text
+        metrics = of_set(evaluated(ZeroShot([str(tmp_path / "s")]), random_model(2, ["only"])))
+    assert set(without_bounds(metrics)) == {
+        "acc1",
+        "mean_per_class_recall",
+        "samples",
+        "classes",
+        "skipped",
+    }
+    assert metrics["acc1"] == metrics["mean_per_class_recall"] == 1
+    assert "s: k=3, 5 left out: only 1 classes" in caplog.text
 
 
 def test_of_two_classes_of_one_name_the_first_wins_and_it_is_said(
@@ -126,8 +133,8 @@ def test_of_two_classes_of_one_name_the_first_wins_and_it_is_said(
         },
     )
     with caplog.at_level(logging.WARNING):
-        figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")], top_k=[1, 2]), model))
-    assert figures["top1"] == 0.5 and figures["top2"] == 1
+        metrics = of_set(evaluated(ZeroShot([str(tmp_path / "s")], top_k=[1, 2]), model))
+    assert metrics["acc1"] == 0.5 and metrics["acc2"] == 1
     assert "several classes are called 'crane'" in caplog.text
 
 
@@ -139,14 +146,14 @@ def test_broken_images_are_counted_and_said(
     coded_set(tmp_path / "s", labels, classnames, broken=[1, 4, 5, 6, 19])
     model = random_model(20, classnames)
     with caplog.at_level(logging.WARNING):
-        figures = of_set(evaluated(ZeroShot([str(tmp_path / "s")], top_k=[1]), model, batch_size=4))
+        metrics = of_set(evaluated(ZeroShot([str(tmp_path / "s")], top_k=[1]), model, batch_size=4))
     good = [n for n in range(20) if n not in (1, 4, 5, 6, 19)]
     model.image_ND = model.image_ND[good]
     expected = naive(model, [labels[n] for n in good], classnames, [1])
     counts = {"samples": 15, "classes": 3, "skipped": 5}
-    assert without_bounds(figures) == pytest.approx({**expected, **counts}, abs=1e-12)
-    assert caplog.text.count("left out, not an image") == 3
-    assert "sample s0001" in caplog.text and "s: 5 of 20 images left out" in caplog.text
+    assert without_bounds(metrics) == pytest.approx({**expected, **counts}, abs=1e-12)
+    assert caplog.text.count("skipped, not an image") == 3
+    assert "sample s0001" in caplog.text and "s: 5 of 20 images skipped" in caplog.text
 
 
 def test_a_set_without_one_good_image_is_an_error(tmp_path: Path) -> None:
@@ -180,9 +187,9 @@ def test_more_prompts_to_a_class_than_a_batch_holds(tmp_path: Path) -> None:
     coded_set(tmp_path / "s", [0, 1, 1, 0, 1], ["a", "b"])
     model = random_model(5, ["a", "b"])
     folder = str(tmp_path / "s")
-    figures = evaluated(ZeroShot([folder], top_k=[1]), model, batch_size=1)
+    metrics = evaluated(ZeroShot([folder], top_k=[1]), model, batch_size=1)
     assert set(model.calls) == {1}
-    assert figures == evaluated(ZeroShot([folder], top_k=[1]), model)
+    assert metrics == evaluated(ZeroShot([folder], top_k=[1]), model)
 
 
 def test_the_model_is_evaluated_in_eval_mode_and_left_as_it_was(tmp_path: Path) -> None:
@@ -199,12 +206,12 @@ def test_a_diverged_model_scores_nothing(tmp_path: Path) -> None:
     coded_set(tmp_path / "s", [0, 1, 0], ["a", "b"])
     model = random_model(3, ["a", "b"])
     model.image_ND = torch.full_like(model.image_ND, float("nan"))
-    assert of_set(evaluated(ZeroShot([str(tmp_path / "s")], top_k=[1]), model))["top1"] == 0
+    assert of_set(evaluated(ZeroShot([str(tmp_path / "s")], top_k=[1]), model))["acc1"] == 0
 
 
-def _figures_of_rank(folders: list[str]) -> tuple[dict[str, float], Tensor]:
-    figures = evaluated(ZeroShot(folders), model := TinyNet(), batch_size=8)
-    return figures, model.head.weight.detach()
+def _metrics_of_rank(folders: list[str]) -> tuple[dict[str, float], Tensor]:
+    metrics = evaluated(ZeroShot(folders), model := TinyNet(), batch_size=8)
+    return metrics, model.head.weight.detach()
 
 
 def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
@@ -213,31 +220,22 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     folders = [str(tmp_path / "s"), str(tmp_path / "t")]
     coded_set(tmp_path / "s", [n * 7 % 11 for n in range(37)], classnames, broken=[2, 33])
     coded_set(tmp_path / "t", [0, 1, 2, 3, 4], classnames)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        alone, weight = _figures_of_rank(folders)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread():
+        alone, weight = _metrics_of_rank(folders)
     assert alone["s/zero_shot/samples"] == 35 and alone["s/zero_shot/skipped"] == 2
-    for figures, weight_of_rank in run_distributed(_figures_of_rank, 2, folders):
-        assert figures == alone
+    for metrics, weight_of_rank in run_distributed(_metrics_of_rank, 2, folders):
+        assert metrics == alone
         assert torch.equal(weight_of_rank, weight)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"top_k": []}, r"^evaluation\.zs\.top_k must be a list of numbers; got \[\]$"),
-        ({"top_k": 5}, r"^evaluation\.zs\.top_k must be a list"),
-        ({"top_k": [0]}, r"^evaluation\.zs\.top_k must be a whole number of at least 1; got 0$"),
-        ({"templates": "opnai"}, r"^evaluation\.zs\.templates .*openai, simple.*; got 'opnai'$"),
-        ({"datasets": "folder"}, r"^evaluation\.zs\.datasets .*write \[folder\]$"),
-        ({"datasets": []}, r"^evaluation\.zs\.datasets .*it names none$"),
-        ({"datasets": [3]}, r"^evaluation\.zs\.datasets .*got 3$"),
-        ({"datasets": ["a/x", "b/x"]}, r"^evaluation\.zs\.datasets: two sets are called x"),
-        ({"datasets": {"a/b": "x"}}, r"^evaluation\.zs\.datasets: 'a/b' cannot name a set"),
-        ({"datasets": {"a": None}}, r"^evaluation\.zs\.datasets: a must be a folder, URL or name"),
+        ({"top_k": []}, r"^evaluation\.zs\.top_k=\[\]: must be a list of whole numbers"),
+        ({"top_k": 5}, r"^evaluation\.zs\.top_k=5: must be a list"),
+        ({"top_k": [0]}, r"^evaluation\.zs\.top_k=\[0\]: must be a list of whole numbers of at"),
+        ({"templates": "opnai"}, r"^evaluation\.zs\.templates=opnai: "),
+        ({"datasets": "folder"}, r"^evaluation\.zs\.datasets=folder: .*write \[folder\]$"),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
@@ -249,8 +247,8 @@ def test_names_of_sets(tmp_path: Path) -> None:
     coded_set(tmp_path / "s", [0, 1], ["a", "b"])
     folder = str(tmp_path / "s")
     model = random_model(2, ["a", "b"])
-    figures = evaluated(ZeroShot([folder + "/", {"mine": folder}], name="zs"), model)
-    assert {key.rsplit("/", 1)[0] for key in figures} == {"s/zs", "mine/zs"}
+    metrics = evaluated(ZeroShot([folder + "/", {"mine": folder}], name="zs"), model)
+    assert {key.rsplit("/", 1)[0] for key in metrics} == {"s/zs", "mine/zs"}
     assert evaluated(ZeroShot({"mine": folder}), model)["mine/zero_shot/samples"] == 2
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cyclip_pl.evaluation.sets.captions import CaptionSet
+from cyclip_pl.evaluation.sets.interface import Unusable
 from cyclip_pl.images import Undecodable
 from tests.helpers.evaluation_sets import caption_set, coded_set, png, write_tar
 
@@ -47,10 +48,10 @@ def _text(data: bytes) -> Callable[[Path], None]:
         (_text(b""), r"1\.tar: a\.txt holds no caption$"),
         (_text(b" \n \n"), r"1\.tar: a\.txt holds no caption$"),
         (_text(b"\xff"), r"1\.tar: a\.txt is not UTF-8"),
-        (_text(b"a" * 2**21), r"1\.tar: a\.txt is longer than captions are"),
+        (_text(b"a" * 2**21), r"1\.tar: a\.txt holds more than 1048576 bytes$"),
         (
             lambda folder: write_tar(folder / "test/1.tar", [("a.png", png())]),
-            r"1\.tar: sample a has an image and no \.txt$",
+            r"1\.tar: sample a has an image but no \.txt$",
         ),
         (lambda folder: (folder / "test/1.tar").unlink(), r"1\.tar is missing"),
     ],
@@ -67,10 +68,14 @@ def test_what_is_wrong_is_one_line(
 
 def test_another_kind_or_no_set_says_what_there_is(tmp_path: Path) -> None:
     folder = coded_set(tmp_path / "labels", [0, 0], ["a"])
-    with pytest.raises(ValueError, match=r"0\.tar: sample s0000 has an image and no \.txt$"):
+    with pytest.raises(Unusable, match=r"labels has no captions: it has classnames\.txt and no d"):
         CaptionSet(folder)
     (folder / "dataset_type.txt").write_text("classification\n")
-    with pytest.raises(ValueError, match=r"says 'classification': this is no retrieval set$"):
+    with pytest.raises(Unusable, match=r"no captions: dataset_type\.txt says 'classification'$"):
+        CaptionSet(folder)
+    (folder / "dataset_type.txt").unlink()
+    (folder / "classnames.txt").unlink()
+    with pytest.raises(ValueError, match=r"0\.tar: sample s0000 has an image but no \.txt$"):
         CaptionSet(folder)
     with pytest.raises(ValueError, match=r"no retrieval set at .*absent; sets in .*: labels$"):
         CaptionSet(tmp_path / "absent")

@@ -1,4 +1,4 @@
-"""A stranger's `classes.py` is looked at, never run."""
+"""The `classes.py` of a stranger is parsed, never run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_as_the_authors_write_it(tmp_path):
+def test_as_the_authors_write_it(tmp_path) -> None:
     found = read_classes(write(tmp_path / "classes.py", AUTHORS))
     # What the authors do with the file; here the text is known.
     ran = eval(AUTHORS)
@@ -39,7 +39,7 @@ def test_as_the_authors_write_it(tmp_path):
             assert template.replace("{c}", name) == wanted
 
 
-def test_the_same_as_json(tmp_path):
+def test_the_same_as_json(tmp_path) -> None:
     content = {"classes": ["a", "b"], "templates": ["a {}", "b {c} {}"]}
     found = read_classes(write(tmp_path / "classes.json", json.dumps(content)))
     assert (found.classnames, found.superclasses) == (["a", "b"], None)
@@ -90,7 +90,7 @@ def of(template: str) -> str:
         (of("7"), r", line 3: the template 7 is"),
     ],
 )
-def test_anything_else_is_one_line_and_runs_nothing(tmp_path, monkeypatch, text, message):
+def test_anything_else_is_one_line_and_runs_nothing(tmp_path, monkeypatch, text, message) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "classes.py", text)
     with pytest.raises(ValueError, match=message) as caught:
@@ -99,13 +99,13 @@ def test_anything_else_is_one_line_and_runs_nothing(tmp_path, monkeypatch, text,
     assert [entry.name for entry in tmp_path.iterdir()] == ["classes.py"]
 
 
-def test_what_is_wrong_with_a_json(tmp_path):
+def test_what_is_wrong_with_a_json(tmp_path) -> None:
     for text, message in (
-        ("[", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("[", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ('["a"]', "must hold an object"),
-        ('{"classes": ["a"], "templates": ["no field"]}', "no string with"),
-        ('{"classes": ["a"], "templates": [["{}"]]}', "no string with"),
+        ('{"classes": ["a"], "templates": ["no field"]}', "not a string with"),
+        ('{"classes": ["a"], "templates": [["{}"]]}', "not a string with"),
         ('{"classes": ["a"], "templates": "{}"}', "must be a list of prompts"),
         ('{"classes": {"a": 0}}', "must be a list of names"),
     ):

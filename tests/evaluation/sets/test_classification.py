@@ -78,24 +78,27 @@ def _shard(*files: tuple[str, bytes]) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_without("classnames.txt"), r"good/classnames\.txt is missing$"),
+        (_without("classnames.txt"), r"good has no classes: classnames\.txt is missing$"),
         (_with("classnames.txt", ""), r"classnames\.txt is empty"),
         (_with("classnames.txt", "a\n\nb\n"), r"classnames\.txt, line 2, is empty"),
         (_with("classnames.txt", b"a\n\xff\n"), r"classnames\.txt is not UTF-8"),
         (_with("classnames.txt", "a\n"), r"0\.tar: s0001\.cls says class 1; .* 0 to 0$"),
         (_with("zeroshot_classification_templates.txt", "a {}\n"), r"no \{c\} in .*'a \{\}'"),
         (_with("zeroshot_classification_templates.txt", "\n"), r"templates\.txt is empty"),
-        (_with("dataset_type.txt", "retrieval\n"), r"dataset_type\.txt says 'retrieval'"),
+        (
+            _with("dataset_type.txt", "retrieval\n"),
+            r"good has no classes: dataset_type\.txt says 'retrieval'$",
+        ),
         (_without("test/nshards.txt"), r"test/nshards\.txt is missing"),
         (_with("test/nshards.txt", "-1"), r"nshards\.txt must hold the number .*'-1'"),
         (_with("test/nshards.txt", "3"), r"test/2\.tar is missing: .*says 3 shards"),
         (_with("test/nshards.txt", "0"), r"good/test holds no samples"),
-        (_shard(("a.png", png())), r"1\.tar: sample a has an image and no \.cls"),
+        (_shard(("a.png", png())), r"1\.tar: sample a has an image but no \.cls"),
         (_shard(("a.png", png()), ("a.cls", b"1.0")), r"a\.cls must hold a class number.*1\.0"),
         (_shard(("a.png", png()), ("a.cls", b"")), r"a\.cls must hold a class number"),
         (_shard(("a.png", png()), ("a.cls", b"-1")), r"a\.cls says class -1;"),
         (_shard(("a.png", png()), ("a.cls", b"1" * 99)), r"a\.cls says class 1111"),
-        (_with("test/1.tar", b"no tar"), r"1\.tar is no readable tar"),
+        (_with("test/1.tar", b"no tar"), r"1\.tar is not a readable tar"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file(
@@ -130,7 +133,7 @@ def test_files_with_a_byte_order_mark_and_without_templates(tmp_path: Path) -> N
     shutil.rmtree(folder)
 
 
-def test_a_shard_written_anew_behind_an_open_set_is_an_error(tmp_path: Path) -> None:
+def test_a_shard_that_changes_behind_an_open_set_is_an_error(tmp_path: Path) -> None:
     folder = coded_set(tmp_path / "s", [0, 1], ["a", "b"], shards=1)
     dataset = ClassificationSet(folder)
     dataset.image(1)

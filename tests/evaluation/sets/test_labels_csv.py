@@ -12,7 +12,7 @@ from tests.helpers.evaluation_sets import png
 from tests.helpers.labels_csv import CLASSES, write_split
 
 
-def test_reads_labels_names_templates_and_images(tmp_path):
+def test_reads_labels_names_templates_and_images(tmp_path) -> None:
     write_split(tmp_path / "digits/test", [2, 0, 1])
     write_split(tmp_path / "digits/train", [1, 1], first=7)
     test, train = LabelsCSV(tmp_path / "digits"), LabelsCSV(tmp_path / "digits", "train")
@@ -27,7 +27,7 @@ def test_reads_labels_names_templates_and_images(tmp_path):
     assert train.where(1) == str(tmp_path / "digits/train/images/8.png")
 
 
-def test_a_split_alone_is_what_the_authors_give(tmp_path):
+def test_a_split_alone_is_what_the_authors_give(tmp_path) -> None:
     test = write_split(tmp_path / "digits/validation", [0])
     assert len(LabelsCSV(test)) == len(LabelsCSV(test.parent, "validation")) == 1
     train = write_split(tmp_path / "digits/train", [0])
@@ -39,7 +39,7 @@ def test_a_split_alone_is_what_the_authors_give(tmp_path):
         LabelsCSV(test.parent, "test")
 
 
-def test_a_hierarchy_is_a_file_or_the_authors_superclasses(tmp_path):
+def test_a_hierarchy_is_a_file_or_the_authors_superclasses(tmp_path) -> None:
     test = write_split(tmp_path / "digits/test", [0])
     assert LabelsCSV(tmp_path / "digits").hierarchy is None
     (test / "classes.py").write_text(CLASSES[:-1] + ', "superclasses": [["zero"], ["one", "two"]]}')
@@ -50,7 +50,7 @@ def test_a_hierarchy_is_a_file_or_the_authors_superclasses(tmp_path):
         assert LabelsCSV(tmp_path / "digits").hierarchy == folder / "hierarchy.json"
 
 
-def test_classes_of_all_splits_and_as_json(tmp_path):
+def test_classes_of_all_splits_and_as_json(tmp_path) -> None:
     folder = write_split(tmp_path / "digits/test", [0])
     (folder / "classes.py").unlink()
     with pytest.raises(ValueError, match=r"neither classes\.py nor classes\.json"):
@@ -60,7 +60,7 @@ def test_classes_of_all_splits_and_as_json(tmp_path):
     assert (dataset.classnames, dataset.templates) == (["zero"], None)
 
 
-def test_a_damaged_picture_is_left_to_the_reader(tmp_path):
+def test_a_damaged_image_fails_when_it_is_read(tmp_path) -> None:
     folder = write_split(tmp_path / "test", [0, 0, 0])
     dataset = LabelsCSV(folder)
     (folder / "images/0.png").write_bytes(png()[:45])
@@ -71,7 +71,7 @@ def test_a_damaged_picture_is_left_to_the_reader(tmp_path):
             dataset.image(n)
 
 
-def test_the_fingerprint_is_of_the_content(tmp_path):
+def test_the_fingerprint_is_of_the_content(tmp_path) -> None:
     folder = write_split(tmp_path / "a/test", [0, 1])
     same = shutil.copytree(folder.parent, tmp_path / "b")
     known = LabelsCSV(folder).fingerprint
@@ -93,7 +93,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
 
 @pytest.mark.parametrize("path", ["../test2/x.png", "/etc/passwd", "images/../../x.png", "..",
                                   "..\\x.png", "\\x.png", "C:\\x.png", "C:x.png"])  # fmt: skip
-def test_no_path_leaves_the_folder(tmp_path, path):
+def test_no_path_leaves_the_folder(tmp_path, path) -> None:
     folder = write_split(tmp_path / "test", [0])
     write_split(tmp_path / "test2", [0])
     (tmp_path / "x.png").write_bytes(png())
@@ -113,14 +113,14 @@ def test_no_path_leaves_the_folder(tmp_path, path):
         (b"image,label\nimages/0.png,-1\n", r"line 2: a label must be .* '-1'"),
         (b"image,label\nimages/0.png,3\n", r"line 2: the label 3 is not one of 0 to 2"),
         (b"image,label\nimages/0.png," + b"9" * 9999, r"line 2: a label must be"),
-        (b"image,label\nimages/9.png,0\n", r"line 2: there is no picture 'images/9\.png'"),
-        (b"image,label\n,0\n", r"line 2: there is no picture ''"),
-        (b"image,label\nimages\x00,0\n", r"there is no picture|is no table"),
+        (b"image,label\nimages/9.png,0\n", r"line 2: there is no image 'images/9\.png'"),
+        (b"image,label\n,0\n", r"line 2: there is no image ''"),
+        (b"image,label\nimages\x00,0\n", r"there is no image|is not a table"),
         (b"image,label\n\xff,0\n", r"labels\.csv is not UTF-8"),
-        (b"image,label\n" + b"x" * 200_000, r"is no table|no picture 'x{200}' in"),
+        (b"image,label\n" + b"x" * 200_000, r"is not a table|no image 'x{200}' in"),
     ],
 )
-def test_what_is_wrong_is_one_line_that_names_it(tmp_path, text, message):
+def test_what_is_wrong_is_one_line_that_names_it(tmp_path, text, message) -> None:
     folder = write_split(tmp_path / "test", [0])
     (folder / "labels.csv").write_bytes(text)
     with pytest.raises(ValueError, match=message) as caught:

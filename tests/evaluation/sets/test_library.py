@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cyclip_pl.evaluation.sets.captions import CaptionSet
+from cyclip_pl.evaluation.sets.interface import LabelledSet, Unusable
 from cyclip_pl.evaluation.sets.library import Library
 from tests.helpers import torchvision_files as files
 from tests.helpers.evaluation_sets import caption_set, coded_set
@@ -38,7 +40,7 @@ def test_a_third_split_where_there_is_one(tmp_path: Path) -> None:
     assert [found.val for found in library.splits(sets, "train", "test", "x")] == [None] * 3
 
 
-def test_the_test_images_are_no_validation_split(tmp_path: Path) -> None:
+def test_the_test_images_are_not_a_validation_split(tmp_path: Path) -> None:
     """A folder of the authors' that is one split itself answers to its own name, and to `test`."""
     write_split(tmp_path / "csv/val", [0, 1])
     write_split(tmp_path / "csv/val/train", [0, 1], first=2)
@@ -48,12 +50,17 @@ def test_the_test_images_are_no_validation_split(tmp_path: Path) -> None:
 
 def test_errors_name_the_setting(tmp_path: Path) -> None:
     sets = {"s": str(coded_set(tmp_path / "s", [0], ["a"], shards=1))}
+    captions = {"c": str(caption_set(tmp_path / "c", [["a"], ["b"]]))}
     library = Library()
-    for opened in (library.labelled, library.captioned):
+    for opened, specs in ((library.labelled, sets), (library.captioned, captions)):
         with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*has no split 'dev'"):
-            opened(sets, "dev", "evaluation.x.datasets")
+            opened(specs, "dev", "evaluation.x.datasets")
     with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*has no split 'train'"):
         library.splits(sets, "train", "test", "evaluation.x.datasets")
+    with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*/s has no captions: "):
+        library.captioned(sets, "test", "evaluation.x.datasets")
+    with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*/c has no classes: "):
+        library.labelled(captions, "test", "evaluation.x.datasets")
     write_split(tmp_path / "csv/test", [0])
     train = write_split(tmp_path / "csv/train", [0], first=1)
     (train / "classes.py").write_text('{"classes": ["one", "zero", "two"]}')
@@ -62,3 +69,72 @@ def test_errors_name_the_setting(tmp_path: Path) -> None:
     emoji = {"e": str(tmp_path / "emoji/emoji_captions")}
     with pytest.raises(ValueError, match=r"cyclip_pl\.data\.prepare emoji` makes the emoji sets$"):
         library.captioned(emoji, "test", "x")
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> dict[str, str]:
+    """Three sets: with classes, with captions, with classes and a split `train`."""
+    coded_set(tmp_path / "both", [0, 1], ["a", "b"])
+    coded_set(tmp_path / "both", [1, 0], ["a", "b"], split="train", first=2)
+    return {
+        "s": str(coded_set(tmp_path / "s", [0], ["a"], shards=1)),
+        "c": str(caption_set(tmp_path / "c", [["a"], ["b"]])),
+        "both": str(tmp_path / "both"),
+    }
+
+
+def test_each_evaluation_takes_the_typed_sets_that_it_can_use(
+    typed: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    library = Library(datasets=[typed])
+
+    def skipped() -> list[str]:
+        lines = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return lines
+
+    x = "evaluation.x.datasets"
+    assert [found.name for found in library.labelled(typed, "test", x)] == ["s", "both"]
+    (line,) = skipped()
+    assert line.startswith(f"evaluation.x skips c: {typed['c']} has no classes: ")
+    assert [found.name for found in library.captioned(typed, "test", x)] == ["c"]
+    assert [line.split(":")[0] for line in skipped()] == [
+        "evaluation.x skips s",
+        "evaluation.x skips both",
+    ]
+    assert [found.test.name for found in library.splits(typed, "train", "test", x)] == ["both"]
+    assert "s has no split 'train'" in skipped()[0]
+    found = library.any_kind(typed, "test", x)
+    assert [isinstance(one, CaptionSet) for one in found] == [False, True, False]
+    assert not skipped()
+
+    def check(dataset: LabelledSet) -> None:
+        if len(dataset) < 2:
+            raise Unusable(f"{dataset.name} has no pairs")
+
+    assert [found.name for found in library.labelled(typed, "test", x, check)] == ["both"]
+    assert "evaluation.x skips s: s has no pairs" in skipped()
+
+
+def test_an_evaluation_that_can_use_none_of_them_is_one_line(typed: dict[str, str]) -> None:
+    only = {"s": typed["s"]}
+    for library in (Library(datasets=only), Library(datasets=[only])):
+        with pytest.raises(
+            ValueError,
+            match=r"^evaluation\.datasets: evaluation\.x can use none of these sets "
+            r"\(.*/s has no captions: .*\); add one that it can use, or set evaluation\.x\.data",
+        ):
+            library.captioned(only, "test", "evaluation.x.datasets")
+
+
+def test_what_is_wrong_with_a_typed_set_is_never_skipped(typed: dict[str, str]) -> None:
+    (Path(typed["s"]) / "test/0.tar").unlink()
+    with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*0\.tar is missing"):
+        Library(datasets=[typed]).labelled(typed, "test", "evaluation.x.datasets")
+
+
+def test_an_evaluations_own_list_is_strict(typed: dict[str, str]) -> None:
+    own = {"mine": typed["c"], "both": typed["both"]}
+    for library in (Library(), Library(datasets=[typed])):
+        with pytest.raises(ValueError, match=r"^evaluation\.x\.datasets: .*/c has no classes"):
+            library.labelled(own, "test", "evaluation.x.datasets")

@@ -4,8 +4,8 @@ import pytest
 
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
-from cyclip_pl.evaluation.sets.names import set_name
 from cyclip_pl.evaluation.sets.open import open_labelled
+from cyclip_pl.evaluation.sets.setting import set_name
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
 from tests.helpers import torchvision_files as files
 from tests.helpers.evaluation_sets import coded_set
@@ -18,7 +18,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_each_kind_of_set_is_what_it_looks_like(here):
+def test_each_kind_of_set_is_what_it_looks_like(here) -> None:
     files.gtsrb("test")(here / "vision", [0, 1], 0)
     coded_set(here / "wds_x", [0, 1, 2], ["a", "b", "c"])
     write_split(here / "csv/test", [0, 1, 2, 1])
@@ -42,22 +42,26 @@ def test_each_kind_of_set_is_what_it_looks_like(here):
         assert named.name == "other"
 
 
-def test_a_folder_called_like_a_set(here):
+def test_a_folder_called_like_a_set(here) -> None:
     coded_set(here / "gtsrb", [0], ["a"], shards=1)
     assert isinstance(open_labelled("./gtsrb"), ClassificationSet)
     with pytest.raises(ValueError, match="put its files there"):
         open_labelled("gtsrb", download=False)
 
 
-def test_sets_behind_urls_go_by_name(here):
-    with pytest.raises(ValueError, match=r"clip-benchmark/wds_imagenet-a is not in .*switched off"):
+def test_sets_behind_urls_go_by_name(here) -> None:
+    with pytest.raises(
+        ValueError, match=r"clip-benchmark/wds_imagenet-a is not in .*library.download is false$"
+    ):
         open_labelled("imagenet_a", downloads="cache", download=False)
 
 
-def test_what_is_nothing_of_these(here):
-    with pytest.raises(ValueError, match=r"^cifar1000 is no folder .*; did you mean cifar100\?$"):
+def test_an_unknown_set_is_one_line(here) -> None:
+    with pytest.raises(
+        ValueError, match=r"^cifar1000 is neither a folder nor .*; did you mean cifar100\?$"
+    ):
         open_labelled("cifar1000")
-    with pytest.raises(ValueError, match=r"^zzz is no folder and no .* \(aircraft, caltech101, "):
+    with pytest.raises(ValueError, match=r"^zzz is neither a folder .* \(aircraft, caltech101, "):
         open_labelled("zzz")
     with pytest.raises(ValueError, match="no classification set at .*nowhere/x"):
         open_labelled("nowhere/x")

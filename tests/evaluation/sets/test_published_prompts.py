@@ -10,7 +10,7 @@ from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
 
 
-def test_imagenets_are_those_of_open_clip():
+def test_imagenets_are_those_of_open_clip() -> None:
     names, templates = names_and_templates("imagenet", entries()["imagenet"], ["tench"] * 1000)
     assert names == list(open_clip.IMAGENET_CLASSNAMES) and len(templates) == 80
     filled = [template.replace("{c}", "tench") for template in templates]
@@ -28,7 +28,7 @@ def packaged(folder, monkeypatch, names, templates) -> None:
     monkeypatch.delitem(sys.modules, "clip_benchmark", raising=False)
 
 
-def test_the_published_ones_where_the_package_is(tmp_path, monkeypatch):
+def test_published_prompts_come_from_the_package(tmp_path, monkeypatch) -> None:
     packaged(tmp_path, monkeypatch, {"svhn": list("abcdefghij"), "caltech101": ["background", "x"]},
              {"svhn": ["number {c}", "{c}"]})  # fmt: skip
     svhn = entries()["svhn"]
@@ -36,14 +36,14 @@ def test_the_published_ones_where_the_package_is(tmp_path, monkeypatch):
         list("abcdefghij"),
         ["number {c}", "{c}"],
     )
-    # Of another number of classes: not those of this set.
+    # Another number of classes: these are not the names of this set.
     assert names_and_templates("svhn", svhn, ["own"] * 3)[0] == ["own"] * 3
     assert names_and_templates("caltech101", entries()["caltech101"], ["x"])[0] == ["x"]
 
 
-def test_without_them_the_log_says_so(tmp_path, monkeypatch, caplog):
+def test_a_warning_names_the_plain_prompt(tmp_path, monkeypatch, caplog) -> None:
     packaged(tmp_path, monkeypatch, {}, {})
     with caplog.at_level(logging.WARNING):
         names, templates = names_and_templates("mine", entries()["dtd"], ["banded", "dotted"])
     assert (names, templates) == (["banded", "dotted"], ["a photo of a {c}."])
-    assert "mine: the plain prompt" in caplog.text and "clip_benchmark" in caplog.text
+    assert "mine: uses the plain prompt" in caplog.text and "clip_benchmark" in caplog.text

@@ -46,7 +46,7 @@ def test_groups_and_places_are_those_of_webdataset(tmp_path: Path) -> None:
 
 
 def _damaged(kind: str, data: bytes) -> bytes:
-    if kind == "cut in a picture":
+    if kind == "cut in an image":
         return data[: 512 + 100]
     if kind == "cut in a header":
         return data[: 1024 + 100]
@@ -66,7 +66,7 @@ def _damaged(kind: str, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "kind",
     [
-        "cut in a picture",
+        "cut in an image",
         "cut in a header",
         "cut between members",
         "a spoilt header in the middle",
@@ -79,7 +79,7 @@ def test_a_damaged_shard_is_an_error_and_never_a_shorter_set(tmp_path: Path, kin
     shard = tmp_path / "3.tar"
     write_tar(shard, [("a.png", b"x" * 400), ("a.cls", b"1"), ("b.png", b"x"), ("b.cls", b"1")])
     shard.write_bytes(_damaged(kind, shard.read_bytes()))
-    with pytest.raises(ValueError, match=r"3\.tar is no readable tar"):
+    with pytest.raises(ValueError, match=r"3\.tar is not a readable tar"):
         list(samples(shard))
 
 

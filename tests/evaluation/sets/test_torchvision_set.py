@@ -65,7 +65,7 @@ SETS = {
 
 
 @pytest.mark.parametrize("entry", SETS)
-def test_labels_names_and_pictures(tmp_path, monkeypatch, entry):
+def test_labels_names_and_images(tmp_path, monkeypatch, entry) -> None:
     write, name_of_1 = SETS[entry]
     write(tmp_path, monkeypatch)
     first = 0
@@ -77,14 +77,14 @@ def test_labels_names_and_pictures(tmp_path, monkeypatch, entry):
         for n in range(len(labels)):
             image = dataset.image(n)
             assert image.mode == "RGB" and image.getpixel((3, 3)) == (first + n, 0, 0)
-            # What is read from attributes is what the items say.
+            # The attributes agree with the items.
             assert dataset._parts[0][n][1] == labels[n]
         assert dataset.key(1) == "1" and dataset.where(1).endswith(f"{entry} {split}, image 1")
         first += len(labels)
 
 
 @pytest.mark.parametrize("entry", ["country211", "cifar10", "oxford_pets", "stanford_cars"])
-def test_the_fingerprint_is_of_this_splits_content(tmp_path, monkeypatch, entry):
+def test_the_fingerprint_is_of_this_splits_content(tmp_path, monkeypatch, entry) -> None:
     def fingerprint(split="test"):
         return TorchvisionSet(entry, split, tmp_path, download=False, name="any").fingerprint
 
@@ -101,7 +101,7 @@ def test_the_fingerprint_is_of_this_splits_content(tmp_path, monkeypatch, entry)
     assert fingerprint() != known
 
 
-def test_splits_in_two_parts(tmp_path, monkeypatch):
+def test_splits_in_two_parts(tmp_path, monkeypatch) -> None:
     files.dtd("train")(tmp_path, TRAIN, 0)
     files.dtd("val")(tmp_path, TEST, 4)
     files.dtd("test")(tmp_path, [1, 0, 2], 9)
@@ -123,7 +123,7 @@ def test_splits_in_two_parts(tmp_path, monkeypatch):
     assert (len(test.classnames), test.label_N.tolist()) == (102, [2, 101])
 
 
-def test_sets_without_published_splits(tmp_path):
+def test_sets_without_published_splits(tmp_path) -> None:
     files.eurosat(tmp_path, TEST, 0)
     assert TorchvisionSet("eurosat", "test", tmp_path).label_N.tolist() == list(TEST)
     with pytest.raises(ValueError, match="eurosat has no split 'train'; it has: test$"):
@@ -147,7 +147,7 @@ def test_sets_without_published_splits(tmp_path):
     assert [test.key(n) for n in range(5)] == kept
 
 
-def test_mnist_is_grey(tmp_path):
+def test_mnist_is_grey(tmp_path) -> None:
     files.mnist("train")(tmp_path, TRAIN, 0)
     files.mnist("t10k")(tmp_path, TEST, 7)
     dataset = TorchvisionSet("mnist", "test", tmp_path)
@@ -156,7 +156,7 @@ def test_mnist_is_grey(tmp_path):
     assert dataset.label_N.tolist() == list(TEST)
 
 
-def test_sst2_has_two_classes(tmp_path):
+def test_sst2_has_two_classes(tmp_path) -> None:
     files.rendered_sst2("test")(tmp_path, [0, 1, 1], 0)
     dataset = TorchvisionSet("rendered_sst2", "test", tmp_path)
     assert dataset.classnames == ["negative", "positive"]
@@ -168,30 +168,30 @@ class Bomb:
         return (pytest.fail, ("unpickled",))
 
 
-def test_a_pickle_is_not_opened_before_its_check(tmp_path, monkeypatch):
+def test_a_pickle_is_not_opened_before_its_check(tmp_path, monkeypatch) -> None:
     files.cifar(tmp_path, {"train": TRAIN, "test": TEST}, monkeypatch)
     (tmp_path / "cifar-10-batches-py/test_made").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="cifar10 is not in .*corrupted"):
         TorchvisionSet("cifar10", "test", tmp_path, download=False)
 
 
-def test_a_damaged_picture_is_left_to_the_reader(tmp_path):
+def test_a_damaged_image_fails_when_it_is_read(tmp_path) -> None:
     files.food101("test")(tmp_path, TEST, 0)
     dataset = TorchvisionSet("food101", "test", tmp_path)
-    (tmp_path / "food-101/images/apple_pie/0.jpg").write_bytes(b"no picture")
+    (tmp_path / "food-101/images/apple_pie/0.jpg").write_bytes(b"not an image")
     (tmp_path / "food-101/images/bibimbap/1.jpg").unlink()
     for n, reason in enumerate(("not an image of these kinds", "No such file")):
         with pytest.raises(Undecodable, match=reason):
             dataset.image(n)
 
 
-def test_labels_beyond_the_classes(tmp_path):
+def test_labels_beyond_the_classes(tmp_path) -> None:
     files.gtsrb("test")(tmp_path, [0, 43], 0)
     with pytest.raises(ValueError, match=r"gtsrb: the labels in .* are not of 43 classes"):
         TorchvisionSet("gtsrb", "test", tmp_path)
 
 
-def test_what_is_not_there_says_what_to_do(tmp_path, monkeypatch):
+def test_what_is_not_there_says_what_to_do(tmp_path, monkeypatch) -> None:
     with pytest.raises(ValueError, match=rf"cifar10 is not in {tmp_path} as torchvision's CIFAR10 "
                                          "keeps it: put its files there"):  # fmt: skip
         TorchvisionSet("cifar10", "test", tmp_path, download=False)
@@ -216,7 +216,7 @@ def downloads(monkeypatch, fetch):
     )
 
 
-def test_a_download_is_the_default(tmp_path, monkeypatch):
+def test_a_download_is_the_default(tmp_path, monkeypatch) -> None:
     fetched = []
 
     def fetch(root):
@@ -230,7 +230,7 @@ def test_a_download_is_the_default(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"food-101", ".food101.lock"}
 
 
-def test_a_download_joins_what_is_there(tmp_path, monkeypatch):
+def test_a_download_joins_what_is_there(tmp_path, monkeypatch) -> None:
     files.gtsrb("train")(tmp_path, TRAIN, 0)
     monkeypatch.setattr(
         torchvision.datasets.GTSRB,
@@ -243,7 +243,7 @@ def test_a_download_joins_what_is_there(tmp_path, monkeypatch):
     )
 
 
-def test_a_download_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path, monkeypatch) -> None:
     def fetch(root):
         files.food101("test")(root, TEST, 0)
         raise OSError("no network\nat all")
@@ -255,7 +255,7 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {".food101.lock"}
 
 
-def test_two_readers_fetch_once(tmp_path, monkeypatch):
+def test_two_readers_fetch_once(tmp_path, monkeypatch) -> None:
     fetched = []
 
     def fetch(root):

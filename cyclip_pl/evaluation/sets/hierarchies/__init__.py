@@ -1,10 +1,10 @@
-"""Which classes make up a superclass: files, and what reads them.
+"""Superclasses: files that say which classes they contain, and their reader.
 
 A hierarchy is a JSON file of class names by superclass,
 
     {"aquatic mammals": ["beaver", "dolphin", …], "fish": […], …}
 
-or with more levels, the coarsest outside:
+or with several levels, the coarsest outside:
 
     {"Animals & Nature": {"animal-mammal": ["dog", …], "animal-bird": […]}, …}
 

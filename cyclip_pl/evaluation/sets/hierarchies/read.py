@@ -21,22 +21,22 @@ def read_hierarchy(
 ) -> tuple[Tensor, list[str]]:
     """The superclass of each class.
 
-    Names are compared as they are, else without regard to case, hyphens and underscores. Classes
-    of one name are all meant where the file has the name once; where it has it as often as there
-    are such classes, they are meant in their order.
+    Names are compared as they are; if none matches, without regard to case, hyphens and
+    underscores. If several classes share a name: one entry in the file covers all of them; as many
+    entries as classes are matched in order.
 
     Args:
-        path: A file as the package's docstring shows, the name of one that it has (`cifar100`),
-            or a `classes.py` of CyCLIP's code with "superclasses", which have no names there.
+        path: A file as in the package's docstring; the name of a shipped one (`cifar100`); or a
+            `classes.py` of CyCLIP's code with "superclasses", named after their first classes.
         classnames: The K class names of the set.
-        level: Of a file with several levels, which one; 0 is the coarsest.
+        level: The level to use; 0 is the coarsest.
 
     Returns:
         `superclass_K`, int64 on the CPU, and the S names of the superclasses in the file's order.
 
     Raises:
-        ValueError: One line that names the file and a class that it lacks, that it has too often,
-            or that the set does not have.
+        ValueError: A class is missing, listed too often, or unknown to the set; one line that
+            names the file and the class.
     """
     file = SHIPPED.get(str(path)) or Path(path)
     numbers: dict[str, list[int]] = defaultdict(list)
@@ -48,10 +48,10 @@ def read_hierarchy(
     superclasses: dict[tuple[str, ...], int] = {}
     for keys, name in _listed(file):
         if len(keys) <= level:
-            raise ValueError(f"{file} has {len(keys)} levels above {name!r}: no level {level}")
+            raise ValueError(f"{file} has {len(keys)} levels above {name!r}, not level {level}")
         known = name if name in numbers else alike.get(_plain(name))
         if known is None:
-            raise ValueError(f"{file}: {name!r} in {keys[-1]!r} is no class of the set")
+            raise ValueError(f"{file}: {name!r} in {keys[-1]!r} is not a class of the set")
         number = superclasses.setdefault(keys[: level + 1], len(superclasses))
         listed[known].append(number)
 
@@ -61,7 +61,7 @@ def read_hierarchy(
         if not found:
             raise ValueError(f"{file}: the class {name!r} is missing")
         if len(found) not in (1, len(of_name)):
-            raise ValueError(f"{file}: the class {name!r} is there {len(found)} times")
+            raise ValueError(f"{file}: the class {name!r} is listed {len(found)} times")
         superclass_K[of_name] = torch.tensor(found)
     return superclass_K, [keys[-1] for keys in superclasses]
 
@@ -100,7 +100,7 @@ def _json(file: Path) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{file}: the superclass {twice!r} is there twice")
+            raise ValueError(f"{file}: the superclass {twice!r} is listed twice")
         return found
 
     try:
@@ -109,4 +109,4 @@ def _json(file: Path) -> Any:
         shipped = f" (shipped: {', '.join(SHIPPED)})"
         raise ValueError(f"{file} cannot be read: {error.strerror}{shipped}") from error
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
+        raise ValueError(f"{file} is not JSON: {error}") from error

@@ -15,14 +15,14 @@ def write(path: Path, content: object) -> Path:
     return path
 
 
-def test_superclasses_in_the_files_order(tmp_path):
+def test_superclasses_in_the_files_order(tmp_path) -> None:
     path = write(tmp_path / "h.json", {"z": ["dog", "cat"], "a": ["car"]})
     superclass_K, names = read_hierarchy(path, ["car", "cat", "dog"])
     assert superclass_K.dtype == torch.int64 and superclass_K.tolist() == [1, 0, 0]
     assert names == ["z", "a"]
 
 
-def test_levels(tmp_path):
+def test_levels(tmp_path) -> None:
     nested = {
         "animal": {"mammal": ["dog", "cat"], "other": ["ant"]},
         "thing": {"vehicle": ["car"], "other": ["pen"]},
@@ -33,25 +33,25 @@ def test_levels(tmp_path):
     superclass_K, names = read_hierarchy(path, classnames, level=1)
     assert superclass_K.tolist() == [3, 1, 2, 0, 0]
     assert names == ["mammal", "other", "vehicle", "other"]
-    with pytest.raises(ValueError, match=r"h\.json has 2 levels above 'dog': no level 2"):
+    with pytest.raises(ValueError, match=r"h\.json has 2 levels above 'dog', not level 2"):
         read_hierarchy(path, classnames, level=2)
 
 
-def test_names_that_are_spelt_otherwise(tmp_path):
+def test_names_match_without_case_and_hyphens(tmp_path) -> None:
     path = write(tmp_path / "h.json", {"x": ["lawn mower", "T-shirt"], "y": ["t shirt"]})
     assert read_hierarchy(path, ["lawn_mower", "t shirt", "T-shirt"])[0].tolist() == [0, 1, 0]
 
 
-def test_classes_of_one_name(tmp_path):
+def test_classes_of_one_name(tmp_path) -> None:
     classnames = ["crane", "boat", "crane"]
     once = write(tmp_path / "once.json", {"a": ["crane"], "b": ["boat"]})
     assert read_hierarchy(once, classnames)[0].tolist() == [0, 1, 0]
-    # As often as there are classes: in their order, as CyCLIP's code takes them.
+    # As many entries as classes: in order, as CyCLIP's code takes them.
     each = write(tmp_path / "each.json", {"a": ["crane"], "b": ["boat", "crane"]})
     assert read_hierarchy(each, classnames)[0].tolist() == [0, 1, 1]
 
 
-def test_the_authors_file(tmp_path):
+def test_the_authors_file(tmp_path) -> None:
     path = write(
         tmp_path / "classes.py",
         """{"classes": ["ant", "bee", "cat", "dog"],
@@ -85,7 +85,7 @@ COARSE = [
 ]  # fmt: skip
 
 
-def test_cifar100_is_the_data_sets_own():
+def test_cifar100_is_the_data_sets_own() -> None:
     classnames = CIFAR100.split()
     superclass_K, names = read_hierarchy("cifar100", classnames)
     assert (len(classnames), len(names)) == (100, 20)
@@ -99,25 +99,25 @@ def test_cifar100_is_the_data_sets_own():
     ("content", "message"),
     [
         ({"x": ["a"]}, r"the class 'b' is missing"),
-        ({"x": ["a", "b", "c"]}, r"'c' in 'x' is no class of the set"),
-        ({"x": ["a", "b"], "y": ["b"]}, r"the class 'b' is there 2 times"),
+        ({"x": ["a", "b", "c"]}, r"'c' in 'x' is not a class of the set"),
+        ({"x": ["a", "b"], "y": ["b"]}, r"the class 'b' is listed 2 times"),
         ({"x": ["a", "b"], "y": []}, r"'y' must hold class names"),
         ({"x": ["a", 1]}, r"'x' must hold class names"),
         ({"x": "ab"}, r"'x' must hold class names"),
         ({}, r"it must hold class names"),
         (["a", "b"], r"it must hold class names"),
-        ('{"x": ["a"], "x": ["b"]}', r"the superclass 'x' is there twice"),
-        ("{", r"is no JSON"),
-        ("[" * 100_000, r"is no JSON"),
+        ('{"x": ["a"], "x": ["b"]}', r"the superclass 'x' is listed twice"),
+        ("{", r"is not JSON"),
+        ("[" * 100_000, r"is not JSON"),
     ],
 )
-def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, content, message):
+def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path, content, message) -> None:
     path = write(tmp_path / "h.json", content)
     with pytest.raises(ValueError, match=rf"h\.json(:|) {message}") as caught:
         read_hierarchy(path, ["a", "b"])
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_says_what_is_shipped():
+def test_a_missing_file_says_what_is_shipped() -> None:
     with pytest.raises(ValueError, match=r"nowhere\.json cannot be read: .*shipped: cifar100"):
         read_hierarchy("nowhere.json", ["a"])

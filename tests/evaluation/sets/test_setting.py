@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cyclip_pl.evaluation.sets.names import named_sets
+from cyclip_pl.evaluation.sets.setting import named_sets
 
 
 def test_a_set_is_called_by_its_last_part_or_as_it_is_said() -> None:
@@ -19,6 +19,7 @@ def test_a_set_is_called_by_its_last_part_or_as_it_is_said() -> None:
         "mine": "/b",
         "other": url,
     }
+    assert named_sets([["a", {"b": "c"}], "d"], "s") == {"a": "a", "b": "c", "d": "d"}
     assert list(named_sets({"b": "x", "a": "y"}, "s")) == ["b", "a"]
 
 
@@ -26,12 +27,12 @@ def test_a_set_is_called_by_its_last_part_or_as_it_is_said() -> None:
     ("sets", "message"),
     [
         ("cifar10", r"a list of sets .*write \[cifar10\]$"),
-        ([], "it names none$"),
-        ([3], "got 3$"),
+        ([], "=\\[\\]: must name at least one set$"),
+        ([3], "=3: must be a list of sets"),
         (["a", "/b/a"], r"two sets are called a: write \[\{NAME: SET\}, ...\]$"),
         ([{"a/b": "c"}], "'a/b' cannot name a set"),
         (["/"], "'' cannot name a set"),
-        ({"a": None}, "a must be a folder, URL or name, it is None$"),
+        ({"a": None}, "a must be a folder, a URL or a name, not None$"),
         (["pipe:cat 0.tar"], "a set is several files"),
     ],
 )

@@ -1,0 +1,129 @@
+"""What our metrics share: torchmetrics' conventions, and sums that do not depend on the order.
+
+Floating-point sums depend on their order, and so on the number of ranks. `ExactSums` splits each
+number into two integers instead, multiples of 2^-20 and of 2^-60, and sums these.
+
+Shape legend: N rows of one update, X shares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from cyclip_pl.metrics.bootstrap import shares
+
+_BOUND = 2.0**33  # of a number to sum: its first integer is then exact in float64
+_HIGH, _LOW = 2.0**20, 2.0**40
+
+
+class BaseMetric(Metric):
+    """A metric of evaluation: no gradient, states that merge, a plot; see `torchmetrics.Metric`."""
+
+    is_differentiable = False
+    full_state_update = False
+
+    def add_count(self, name: str, *shape: int) -> None:
+        """An int64 state, summed over ranks."""
+        self.add_state(name, torch.zeros(shape, dtype=torch.int64), "sum")
+
+    def scalar(self, value: float) -> Tensor:
+        """float64 on the metric's device; float32 on Apple's GPUs, which have no float64."""
+        apple = self.device.type == "mps"
+        return torch.tensor(value, dtype=None if apple else torch.float64, device=self.device)
+
+    def scalars(self, values: Mapping[str, float]) -> dict[str, Tensor]:
+        """`scalar` of each value."""
+        return {name: self.scalar(value) for name, value in values.items()}
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot a value, or a list of values over steps; `compute()` if None. Needs matplotlib."""
+        return self._plot(val, ax)
+
+
+class Shares(BaseMetric):
+    """Shares of images by name, each with its bounds `<name>_low` and `<name>_high`."""
+
+    higher_is_better = True
+    plot_lower_bound, plot_upper_bound = 0.0, 1.0
+    hit_X: Tensor
+    images: Tensor
+
+    def __init__(self, names: Sequence[str], intervals: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = list(names)
+        self.intervals = intervals
+        self.add_count("hit_X", len(self.names))
+        self.add_count("images")
+
+    def count(self, hit_NX: Tensor) -> None:
+        """Add images: which shares each counts for, bool."""
+        self.hit_X = self.hit_X + hit_NX.sum(0)
+        self.images = self.images + len(hit_NX)
+
+    def compute(self) -> dict[str, Tensor]:
+        """All values by name, float64."""
+        hits = dict(zip(self.names, self.hit_X.tolist(), strict=True))
+        return self.scalars(shares(hits, int(self.images), self.intervals))
+
+
+class ExactSums(BaseMetric):
+    """A metric over float64 sums that are the same for any order and any number of ranks.
+
+    A term's error is at most 2^-61. A term that is not finite, or not below 2^33, turns every sum
+    into nan. A sum must stay below 2^43, and may have 2^24 terms.
+    """
+
+    count: Tensor
+    unusable: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_count("count")
+        self.add_count("unusable")
+
+    def add_sum(self, name: str, *shape: int) -> None:
+        """A sum of this shape; `add` adds to it, `total` reads it."""
+        self.add_count(name, 2, *shape)
+
+    def add(self, name: str, term_N: Tensor) -> None:
+        """Add N terms, each of the sum's shape."""
+        term_N = as_double(term_N)
+        usable_N = term_N.abs() < _BOUND
+        scaled_N = term_N.where(usable_N, 0.0) * _HIGH
+        high_N = scaled_N.round()
+        low_N = scaled_N.sub_(high_N).mul_(_LOW).round_()
+        term = torch.stack([high_N.long().sum(0), low_N.long().sum(0)])
+        state = getattr(self, name)
+        setattr(self, name, state + term.to(state.device))
+        self.unusable = self.unusable + (~usable_N).sum().to(self.unusable.device)
+
+    def total(self, name: str) -> Tensor:
+        """The sum, float64; nan throughout if any term of any sum was unusable."""
+        high, low = as_double(getattr(self, name))
+        total = (high + low / _LOW) / _HIGH
+        return total if not self.unusable else torch.full_like(total, math.nan)
+
+
+def with_double(x: Tensor) -> Tensor:
+    """`x` where float64 exists: on the CPU for Apple's GPUs, else where it is."""
+    return x.cpu() if x.device.type == "mps" else x
+
+
+def as_double(x: Tensor) -> Tensor:
+    """`x` as float64, see `with_double`."""
+    return with_double(x).double()
+
+
+def check_width(width: int, **rows: Tensor) -> None:
+    """Raise ValueError where rows are not (N, width)."""
+    for name, row_ND in rows.items():
+        if row_ND.ndim != 2 or row_ND.shape[1] != width:
+            raise ValueError(
+                f"{name}: shape {tuple(row_ND.shape)}: must be (N, {width}), the metric's width"
+            )

@@ -1,0 +1,107 @@
+"""Every command of the README and of docs/ is one that exists, and every config composes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf, open_dict
+
+from cyclip_pl.data.prepare.__main__ import parser as prepare_parser
+from cyclip_pl.reports.__main__ import parser as reports_parser
+from tests.docs.commands import COMMANDS
+from tests.docs.pages import BLOCKS, FILES, ROOT
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`conf/` with the YAML files that pages tell the reader to write."""
+    folder = tmp_path_factory.mktemp("docs") / "conf"
+    shutil.copytree(ROOT / "conf", folder)
+    for title, text in FILES.items():
+        if title.endswith(".yaml"):
+            path = folder / title.partition("conf/")[2]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    return folder
+
+
+def _composes(conf: Path, script: str, arguments: list[str]) -> None:
+    flags = {"-m", "--cfg", "job", "--resolve", "--config-dir=my_conf"}
+    overrides = OverridesParser.create().parse_overrides([a for a in arguments if a not in flags])
+    # A sweep composes job by job; one job is enough here.
+    lines = [
+        f"{o.get_key_element()}={next(o.sweep_string_iterator())}"
+        if o.is_sweep_override() and "-m" in arguments
+        else o.input_line
+        for o in overrides
+    ]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        config = compose(script.removesuffix(".py"), lines, return_hydra_config=True)
+    with open_dict(config):
+        config.hydra.runtime.output_dir = "run"
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    OmegaConf.resolve(config)
+    # These two may stay open: the sets have defaults, and only `model=ours` reads a checkpoint.
+    assert OmegaConf.missing_keys(config) <= {"evaluation.datasets", "checkpoint"}
+    assert script == "train.py" or "checkpoint" in " ".join(lines) or "model=" in " ".join(lines)
+
+
+def _is_command(conf: Path, words: list[str]) -> None:
+    match words:
+        case ["python", "train.py" | "eval.py" as script, *arguments]:
+            _composes(conf, script, arguments)
+        case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
+            prepare_parser().parse_args(arguments)
+        case ["python", "-m", "cyclip_pl.reports", *arguments]:
+            reports_parser().parse_args(arguments)
+        case ["python", "-m", "pytest", "-q", *paths]:
+            assert all(path in FILES or (ROOT / path).is_file() for path in paths)
+        case ["python", script, *_]:
+            assert script in FILES or (ROOT / script).is_file()
+        case ["make", target, *variables]:
+            makefile = (ROOT / "Makefile").read_text()
+            assert re.search(rf"^{target}:.*## ", makefile, re.MULTILINE)
+            assert all(f"\n{v.partition('=')[0]} ?=" in makefile for v in variables)
+        case ["pip", "install", package]:
+            extra = package.removeprefix("cyclip-pl[").removesuffix("]")
+            assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
+        case ["source", ".venv/bin/activate"] | [".venv/bin/pre-commit", "install"]:
+            pass
+        case _:
+            pytest.fail("the tests do not know this kind of command")
+
+
+@pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[i for i, _ in COMMANDS])
+def test_the_command_is_one(conf: Path, words: list[str]) -> None:
+    _is_command(conf, words)
+
+
+def test_the_first_command_composes_from_a_shell() -> None:
+    words = next(words for _, words in COMMANDS if words[:2] == ["python", "train.py"])
+    done = subprocess.run(
+        [sys.executable, *words[1:], "--cfg", "job", "--resolve"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "UniCLIP" in done.stdout
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=str)
+def test_python_compiles(block) -> None:
+    compile(block.text, str(block.page), "exec")
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "sh"], ids=str)
+def test_bash_parses(block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
