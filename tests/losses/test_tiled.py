@@ -117,7 +117,7 @@ def test_float32_is_within_rounding_of_float64(name, scale, monkeypatch):
 
 
 def test_a_row_far_below_the_others_is_not_lost():
-    # Scores of −100 and of 100 in one tile: e^−200 is no float32 number.
+    # Scores of −100 and of 100 in one tile: float32 has no e^−200.
     rows = normalize(torch.tensor([[1.0, 0.0], [1.0, 0.01], [-1.0, 0.0]], dtype=torch.float64))
     inputs = (rows, rows.flip(0).contiguous(), torch.tensor(100.0, dtype=torch.float64))
     wide = with_gradients(lambda *x: contrastive_loss(*x, "dense"), *inputs)
