@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.images import FORMATS, MAX_PIXELS
 from cyclip_pl.training import train
 from tests.docs.pages import PAGES, README, names, table
 from tests.helpers.composed import CONF, choices, composed
@@ -102,6 +103,12 @@ def test_a_setting_that_a_page_names_exists(page: Path, settings: set[str]) -> N
         if named and named[1].split(".")[0] in roots:
             pattern = re.sub(r"<\w+>", r"\\w+", named[1].replace(".", r"\.").replace("*", r"\w+"))
             assert any(re.fullmatch(pattern, setting) for setting in settings), code
+
+
+def test_the_kinds_of_images_are_listed() -> None:
+    listed = [tuple(names(members)) for _, members in table("data.md", "| kind |")]
+    assert listed == list(FORMATS.values())
+    assert round(MAX_PIXELS / 1e6) == 67
 
 
 def test_the_catalogue_is_listed() -> None:
