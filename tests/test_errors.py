@@ -40,7 +40,7 @@ def run(script: str, *arguments: str, **environment: str) -> subprocess.Complete
         (["data.batch_size=[1"], ["data.batch_size=[1"]),
     ],
 )
-def test_a_wrong_override(arguments, words, tmp_path):
+def test_a_wrong_override(arguments, words, tmp_path) -> None:
     done = run("train.py", f"hydra.run.dir={tmp_path}/run", *arguments)
     assert done.returncode == 1
     assert not done.stdout
@@ -50,13 +50,13 @@ def test_a_wrong_override(arguments, words, tmp_path):
         assert word in line
 
 
-def test_a_missing_checkpoint(tmp_path):
+def test_a_missing_checkpoint(tmp_path) -> None:
     done = run("eval.py", f"hydra.run.dir={tmp_path}/run")
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["error: checkpoint has no value: set checkpoint=…"]
 
 
-def test_an_error_inside_the_run(tmp_path):
+def test_an_error_inside_the_run(tmp_path) -> None:
     done = run(
         "train.py",
         f"hydra.run.dir={tmp_path}/run",
@@ -71,7 +71,7 @@ def test_an_error_inside_the_run(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_trace_on_request(tmp_path):
+def test_a_trace_on_request(tmp_path) -> None:
     done = run(
         "eval.py", f"hydra.run.dir={tmp_path}/run", "checkpoint=/nowhere", CYCLIP_TRACEBACK="1"
     )
@@ -80,7 +80,7 @@ def test_a_trace_on_request(tmp_path):
     assert "checkpoint=/nowhere" in done.stderr
 
 
-def test_help_needs_no_torch(tmp_path):
+def test_help_needs_no_torch(tmp_path) -> None:
     code = (
         "import sys; sys.argv = ['train.py', '--help']\n"
         "try:\n    from cyclip_pl.cli import train; train()\n"

@@ -47,7 +47,7 @@ def _on_rank():
     return _gradients(slice(distributed.rank() * n, (distributed.rank() + 1) * n))
 
 
-def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process():
+def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process() -> None:
     loss, gradients = _gradients(slice(None))
     ranks = run_distributed(_on_rank, 2)
     assert "objective.logit_scale" in gradients
@@ -58,7 +58,7 @@ def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process():
         torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-5, msg=name)
 
 
-def test_weight_decay_is_for_matrices_alone():
+def test_weight_decay_is_for_matrices_alone() -> None:
     from cyclip_pl.optimization import parameter_groups
 
     module = _module()
@@ -76,7 +76,7 @@ def test_weight_decay_is_for_matrices_alone():
     assert len(decayed["params"]) + len(rest["params"]) == len(names)
 
 
-def test_names_are_found_behind_wrappers():
+def test_names_are_found_behind_wrappers() -> None:
     from cyclip_pl.optimization import decayed_names, parameter_groups
 
     class Wrapper(torch.nn.Module):
@@ -94,7 +94,7 @@ def test_names_are_found_behind_wrappers():
     ("step", "expected"),
     [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.55), (110, 0.1), (500, 0.1)],
 )
-def test_cosine_with_warmup_in_steps(step, expected):
+def test_cosine_with_warmup_in_steps(step, expected) -> None:
     from cyclip_pl.optimization import cosine
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -102,7 +102,7 @@ def test_cosine_with_warmup_in_steps(step, expected):
     assert schedule.lr_lambdas[0](step) == pytest.approx(expected)
 
 
-def test_a_run_without_end_has_no_cosine():
+def test_a_run_without_end_has_no_cosine() -> None:
     from cyclip_pl.optimization import cosine
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -139,7 +139,7 @@ def _sharded_on_rank():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay():
+def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay() -> None:
     from cyclip_pl.optimization import parameter_groups
 
     module = _module()
@@ -152,7 +152,7 @@ def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay():
         assert rank_groups == groups
 
 
-def test_learnable_scalars_are_clamped_after_each_step(monkeypatch):
+def test_learnable_scalars_are_clamped_after_each_step(monkeypatch) -> None:
     import lightning as L
 
     def step(self, *_):
