@@ -6,6 +6,7 @@ from cyclip_pl import distributed
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.objectives.cyclip import CyCLIP
+from cyclip_pl.optimization import parameter_groups
 from cyclip_pl.projectors.linear import Linear
 from cyclip_pl.types import Batch
 from tests.helpers.architectures import VIT
@@ -58,58 +59,6 @@ def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process() -> None:
         torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-5, msg=name)
 
 
-def test_weight_decay_is_for_matrices_alone() -> None:
-    from cyclip_pl.optimization import parameter_groups
-
-    module = _module()
-    names = {id(p): n for n, p in module.named_parameters()}
-    decayed, rest = parameter_groups(module, module.decayed)
-    assert rest["weight_decay"] == 0.0
-    assert "weight_decay" not in decayed
-    rest_names = {names[id(p)] for p in rest["params"]}
-    assert "objective.logit_scale" in rest_names
-    assert all(
-        n.split(".")[-1] in ("weight", "bias", "in_proj_bias", "class_embedding", "logit_scale")
-        for n in rest_names
-    )
-    assert "encoder.model.token_embedding.weight" in {names[id(p)] for p in decayed["params"]}
-    assert len(decayed["params"]) + len(rest["params"]) == len(names)
-
-
-def test_names_are_found_behind_wrappers() -> None:
-    from cyclip_pl.optimization import decayed_names, parameter_groups
-
-    class Wrapper(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self._fsdp_wrapped_module = torch.nn.Linear(2, 2)
-
-    inner = torch.nn.Linear(2, 2)
-    decayed, rest = parameter_groups(Wrapper(), decayed_names(inner))
-    assert [p.ndim for p in decayed["params"]] == [2]
-    assert [p.ndim for p in rest["params"]] == [1]
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.55), (110, 0.1), (500, 0.1)],
-)
-def test_cosine_with_warmup_in_steps(step, expected) -> None:
-    from cyclip_pl.optimization import cosine
-
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = cosine(optimizer, 110, warmup_steps=10, final_fraction=0.1)
-    assert schedule.lr_lambdas[0](step) == pytest.approx(expected)
-
-
-def test_a_run_without_end_has_no_cosine() -> None:
-    from cyclip_pl.optimization import cosine
-
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    with pytest.raises(ValueError, match="set trainer.max_steps"):
-        cosine(optimizer, float("inf"), warmup_steps=10)
-
-
 class _Loss(torch.nn.Module):
     """What Lightning's strategies wrap: one forward from batch to loss."""
 
@@ -123,8 +72,6 @@ class _Loss(torch.nn.Module):
 
 def _sharded_on_rank():
     from torch.distributed.fsdp import FullyShardedDataParallel
-
-    from cyclip_pl.optimization import parameter_groups
 
     module, batch = _module(), _batch()
     n = 8 // distributed.world_size()
@@ -140,8 +87,6 @@ def _sharded_on_rank():
 
 @pytest.mark.filterwarnings("ignore")
 def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay() -> None:
-    from cyclip_pl.optimization import parameter_groups
-
     module = _module()
     groups = [len(g["params"]) for g in parameter_groups(module, module.decayed)]
     loss, gradients = _gradients(slice(None))
