@@ -19,6 +19,8 @@ from tests.helpers.composed import choices, composed
 from tests.helpers.modules import small_batch, small_module
 from tests.helpers.world import shrunk
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _forget():

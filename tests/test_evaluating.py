@@ -15,6 +15,8 @@ from tests.helpers.architectures import TEXT, VIT
 from tests.helpers.composed import choices, composed
 from tests.helpers.contract import assert_keys_are_arguments
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", choices("model"))
 def test_a_model_states_the_arguments_of_its_loader(name) -> None:

@@ -27,6 +27,8 @@ from tests.helpers.distributed import run_distributed
 from tests.helpers.modules import small_batch, small_module
 from tests.helpers.world import shrunk
 
+pytestmark = pytest.mark.slow
+
 OBJECTIVES = choices("objective")
 CASES = [*((name, "vit") for name in OBJECTIVES), ("cyclip", "resnet"), ("slip", "timm")]
 SAMPLES = 12

@@ -15,6 +15,8 @@ from cyclip_pl.training import train
 from tests.helpers.composed import choices, composed
 from tests.helpers.world import shrunk
 
+pytestmark = pytest.mark.slow
+
 
 def _train(world, folder, *overrides):
     return train(composed(*shrunk(world), "trainer.max_steps=2", *overrides, run_dir=folder))

@@ -84,6 +84,7 @@ class Watched(L.Callback):
             Watched.crossings.__exit__(None, None, None)
 
 
+@pytest.mark.slow
 def test_the_loop_reads_no_value_between_the_steps_that_are_logged(world, tmp_path) -> None:
     overrides = "trainer.log_every_n_steps=100", "trainer.max_steps=6"
     watch = f"+callbacks.watch._target_={__name__}.Watched"

@@ -20,6 +20,8 @@ from tests.helpers.composed import composed
 from tests.helpers.evaluation_sets import caption_set
 from tests.helpers.world import SAMPLES, shrunk
 
+pytestmark = pytest.mark.slow
+
 
 def _train(world, folder, *overrides):
     return train(composed(*shrunk(world), *overrides, run_dir=folder))

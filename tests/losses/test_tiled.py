@@ -182,6 +182,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_no_form_by_default_ever_holds_all_scores() -> None:
     result = subprocess.run(
         [sys.executable, "-c", PEAK], capture_output=True, text=True, check=True
