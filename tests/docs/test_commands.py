@@ -86,6 +86,7 @@ def test_the_command_is_one(conf: Path, words: list[str]) -> None:
     _is_command(conf, words)
 
 
+@pytest.mark.slow
 def test_the_first_command_composes_from_a_shell() -> None:
     words = next(words for _, words in COMMANDS if words[:2] == ["python", "train.py"])
     done = subprocess.run(

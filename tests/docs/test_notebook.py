@@ -10,7 +10,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.docs.pages import ROOT
+
+pytestmark = pytest.mark.slow
 
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 

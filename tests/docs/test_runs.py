@@ -15,6 +15,8 @@ from tests.docs.pages import ROOT
 from tests.helpers.composed import choices
 from tests.helpers.world import shrunk
 
+pytestmark = pytest.mark.slow
+
 
 def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -14,6 +14,8 @@ from tests.docs.commands import commands
 from tests.docs.pages import FILES, ROOT, blocks
 from tests.helpers.world import CLASSES, picture, shrunk
 
+pytestmark = pytest.mark.slow
+
 TUTORIALS = ROOT / "docs" / "tutorials"
 
 
