@@ -81,8 +81,11 @@ def test_without_it_nothing_is_compiled(setting):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("max-autotune", "compile must be true, false or a mapping with keys of torch.compile"),
-        ({"modes": "default"}, "compile must be true, false or a mapping"),
+        (
+            "max-autotune",
+            "compile=max-autotune: must be true, false or a mapping with arguments of",
+        ),
+        ({"modes": "default"}, "compile={'modes': 'default'}: must be true, false or a mapping"),
         ({"mode": "fastest"}, "compile={'mode': 'fastest'}: "),
         ({"backend": "fast"}, "compile={'backend': 'fast'}: "),
     ],

@@ -26,12 +26,17 @@ def run(script: str, *arguments: str, **environment: str) -> subprocess.Complete
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["objective=cylcip"], ["objective=cylcip", "choose from", "c_cyclip", "cyclip"]),
-        (["encoder=resnet"], ["encoder=resnet", "rn50", "tiny", "vit_b_32"]),
+        (
+            ["objective=cylcip"],
+            ["objective=cylcip: unknown choice", "did you mean cyclip?", "c_cyclip"],
+        ),
+        (["encoder=resnet"], ["encoder=resnet", "(encoder has convnext_base,", "vit_l_14)"]),
         (["objective.lamda_in_modal=1"], ["objective.lamda_in_modal", "lambda_in_modal"]),
         (["sede=1"], ["sede", "did you mean seed?"]),
-        (["trainer.max_step=3"], ["trainer.max_step ", "did you mean max_steps?"]),
+        (["trainer.max_step=3"], ["unknown setting trainer.max_step; did you mean max_steps? ("]),
         (["objectiv=clip"], ["objectiv", "did you mean objective?"]),
+        (["experimnt=x"], ["unknown setting experimnt; did you mean experiment?"]),
+        (["logger=[csv,wand]"], ["logger=wand: unknown choice; did you mean wandb?"]),
         (["data.batch_size=[1"], ["data.batch_size=[1"]),
     ],
 )

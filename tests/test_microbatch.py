@@ -307,7 +307,9 @@ def test_a_training_is_that_of_the_large_batch_step_for_step(world, tmp_path):
 
 @pytest.mark.parametrize("microbatch", [0, -1, 2.5, True, "8"])
 def test_what_is_no_size_is_refused(microbatch):
-    with pytest.raises(ValueError, match="microbatch must be null or a whole number of at least 1"):
+    with pytest.raises(
+        ValueError, match="microbatch=0: must be null or a whole number of at least 1"
+    ):
         small_module(microbatch=microbatch)
 
 
@@ -316,7 +318,9 @@ def test_parameters_in_shards_are_refused():
     module.trainer = SimpleNamespace(
         accumulate_grad_batches=1, gradient_clip_algorithm=None, strategy=FSDPStrategy()
     )
-    with pytest.raises(ValueError, match="microbatch needs whole parameters .* not FSDPStrategy"):
+    with pytest.raises(
+        ValueError, match="microbatch=.: FSDPStrategy does not keep whole parameters"
+    ):
         module.setup("fit")
 
 

@@ -1,23 +1,25 @@
 """What our metrics share: torchmetrics' conventions, and sums that do not depend on the order.
 
 Floating-point sums depend on their order, and so on the number of ranks. `ExactSums` splits each
-number into two integers instead, multiples of 2^-30 and of 2^-70, and sums these.
+number into two integers instead, multiples of 2^-20 and of 2^-60, and sums these.
 
-Shape legend: N rows of one update.
+Shape legend: N rows of one update, X shares.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-_BOUND = 2.0**23  # of a number to sum: its first integer is then exact in float64
-_HIGH, _LOW = 2.0**30, 2.0**40
+from cyclip_pl.metrics.bootstrap import shares
+
+_BOUND = 2.0**33  # of a number to sum: its first integer is then exact in float64
+_HIGH, _LOW = 2.0**20, 2.0**40
 
 
 class BaseMetric(Metric):
@@ -44,11 +46,37 @@ class BaseMetric(Metric):
         return self._plot(val, ax)
 
 
+class Shares(BaseMetric):
+    """Shares of images by name, each with its bounds `<name>_low` and `<name>_high`."""
+
+    higher_is_better = True
+    plot_lower_bound, plot_upper_bound = 0.0, 1.0
+    hit_X: Tensor
+    images: Tensor
+
+    def __init__(self, names: Sequence[str], intervals: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = list(names)
+        self.intervals = intervals
+        self.add_count("hit_X", len(self.names))
+        self.add_count("images")
+
+    def count(self, hit_NX: Tensor) -> None:
+        """Add images: which shares each counts for, bool."""
+        self.hit_X = self.hit_X + hit_NX.sum(0)
+        self.images = self.images + len(hit_NX)
+
+    def compute(self) -> dict[str, Tensor]:
+        """All values by name, float64."""
+        hits = dict(zip(self.names, self.hit_X.tolist(), strict=True))
+        return self.scalars(shares(hits, int(self.images), self.intervals))
+
+
 class ExactSums(BaseMetric):
     """A metric over float64 sums that are the same for any order and any number of ranks.
 
-    A term's error is at most 2^-71. A term that is not finite, or not below 2^23, turns every sum
-    into nan. A sum must stay below 2^33, and may have 2^24 terms.
+    A term's error is at most 2^-61. A term that is not finite, or not below 2^33, turns every sum
+    into nan. A sum must stay below 2^43, and may have 2^24 terms.
     """
 
     count: Tensor

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 SCALES = ("linear", "logit")
-"""Of the accuracies, in which a baseline is a line: CyCLIP's authors draw it in the first; in a
-logit scale it fits better over a wide range (Miller et al., arXiv 2107.04649)."""
+"""Scales of accuracy in which a baseline is a line. CyCLIP's authors use the first; over a wide
+range the logit scale fits better (Miller et al., arXiv 2107.04649)."""
 
 _EDGE = 1e-6  # the logit of 0 and of 1 is infinite
 

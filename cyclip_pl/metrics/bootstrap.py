@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -86,18 +85,4 @@ def shares(hits: Mapping[str, int], total: int, intervals: bool = True) -> dict[
         found[name] = hit / total if total else math.nan
         if intervals:
             found[f"{name}_low"], found[f"{name}_high"] = share_interval(hit, total)
-    return found
-
-
-def with_intervals(
-    metrics: Mapping[str, float], values: Mapping[str, Tensor], weight_U: Tensor | None = None
-) -> dict[str, float]:
-    """The metrics, each followed by its `_low` and `_high` where `values` has its units."""
-    found: dict[str, float] = {}
-    for name, metric in metrics.items():
-        found[name] = metric
-        if name in values:
-            found[f"{name}_low"], found[f"{name}_high"] = interval(
-                values[name].double().numpy(), None if weight_U is None else weight_U.numpy()
-            )
     return found

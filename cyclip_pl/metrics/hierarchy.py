@@ -2,7 +2,7 @@
 
 As in CyCLIP (arXiv 2205.14459): which level of the hierarchy do the errors come from?
 
-Shape legend: N images, K classes, S superclasses that have a class, T numbers k.
+Shape legend: N images, K classes, S superclasses that have a class.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.metrics.accuracy import rank_of_label
-from cyclip_pl.metrics.base import BaseMetric
-from cyclip_pl.metrics.bootstrap import shares
+from cyclip_pl.metrics.base import Shares
 
 
 def fine_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def coarse_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Ten
     return torch.where(finite_N, rank_of_label(score_NS, dense_K[label_N]), len(present_S))
 
 
-class HierarchyAccuracy(BaseMetric):
+class HierarchyAccuracy(Shares):
     """Top-k accuracy among the classes of the true superclass, and among superclasses.
 
     `fine_acc<k>` is the share of images with `fine_ranks` below k, `coarse_acc<k>` that with
@@ -67,12 +66,7 @@ class HierarchyAccuracy(BaseMetric):
         kwargs: See `torchmetrics.Metric`.
     """
 
-    higher_is_better = True
-    plot_lower_bound, plot_upper_bound = 0.0, 1.0
     superclass_K: Tensor
-    fine_T: Tensor
-    coarse_T: Tensor
-    images: Tensor
 
     def __init__(
         self,
@@ -81,34 +75,16 @@ class HierarchyAccuracy(BaseMetric):
         intervals: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         classes_S = superclass_K.unique(return_counts=True)[1]
         self.fine_k = [k for k in top_k if k < classes_S.max()]
         self.coarse_k = [k for k in top_k if k <= len(classes_S)]
-        self.intervals = intervals
+        names = [f"fine_acc{k}" for k in self.fine_k] + [f"coarse_acc{k}" for k in self.coarse_k]
+        super().__init__(names, intervals, **kwargs)
         self.register_buffer("superclass_K", superclass_K, persistent=False)
-        self.add_count("fine_T", len(self.fine_k))
-        self.add_count("coarse_T", len(self.coarse_k))
-        self.add_count("images")
 
     def update(self, score_NK: Tensor, label_N: Tensor) -> None:
         """Add images: scores, (N, K), and true classes, int64, (N,)."""
         fine_N = fine_ranks(score_NK, label_N, self.superclass_K)
         coarse_N = coarse_ranks(score_NK, label_N, self.superclass_K)
-        self.fine_T = self.fine_T + _within(fine_N, self.fine_k)
-        self.coarse_T = self.coarse_T + _within(coarse_N, self.coarse_k)
-        self.images = self.images + len(label_N)
-
-    def compute(self) -> dict[str, Tensor]:
-        """All values by name, float64."""
-        hits = {
-            **dict(zip((f"fine_acc{k}" for k in self.fine_k), self.fine_T.tolist(), strict=True)),
-            **dict(
-                zip((f"coarse_acc{k}" for k in self.coarse_k), self.coarse_T.tolist(), strict=True)
-            ),
-        }
-        return self.scalars(shares(hits, int(self.images), self.intervals))
-
-
-def _within(rank_N: Tensor, ks: Sequence[int]) -> Tensor:
-    return (rank_N[:, None] < torch.tensor(ks, dtype=torch.int64, device=rank_N.device)).sum(0)
+        hits = [fine_N < k for k in self.fine_k] + [coarse_N < k for k in self.coarse_k]
+        self.count(torch.stack(hits, 1))

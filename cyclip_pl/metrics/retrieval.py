@@ -17,7 +17,7 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from cyclip_pl.metrics.base import BaseMetric, as_double, with_double
-from cyclip_pl.metrics.bootstrap import shares, with_intervals
+from cyclip_pl.metrics.bootstrap import interval
 
 _HELD = 1 << 22  # scores at once: 32 MiB
 _OWN = ("image", "image_id", "best")  # states that stay on their rank
@@ -40,9 +40,9 @@ def ahead_of_true(
     image_of_text_M: Tensor,
     held: int = _HELD,
 ) -> tuple[Tensor, Tensor]:
-    """How many wrong texts stand before each image's best one, and wrong images before each text's.
+    """Count the wrong texts before each image's best one, and the wrong images before each text's.
 
-    A tie counts against. Images may be some of the set: their counts for the texts add up.
+    A tie counts against. For a part of the images, the counts of the texts are that part's.
 
     Args:
         image_ND: Images to compare with all texts.
@@ -137,8 +137,8 @@ class RetrievalRecall(BaseMetric):
             *range(images)
         ]:
             raise ValueError("image_of_text_M: must name the image of each text, and every image")
-        # Ranks cannot agree on numbers here, so they draw them: none will be drawn twice.
         image_of_text_M = image_of_text_M.to(image_ND.device)
+        # Ranks cannot agree on numbers here, so each draws its own; equal ones do not occur.
         id_N = secrets.randbits(62) + torch.arange(images, device=image_ND.device)
         true_M = true_scores(image_ND, text_MD, image_of_text_M)
         best_N = true_M.new_full((images,), -torch.inf)
@@ -156,16 +156,16 @@ class RetrievalRecall(BaseMetric):
         should_sync: bool = True,
         distributed_available: Callable[[], bool] | None = None,
     ) -> None:
-        """As in torchmetrics, but for the images, which stay on their rank."""
+        """As in torchmetrics, without the images, which stay on their rank."""
         available = distributed_available or self.distributed_available_fn
         self._over_ranks = should_sync and available()
-        if not self.text_id:  # a rank without a row joins with none, of the right type
+        if not self.text_id:  # torchmetrics would send none of another type
             self.text_id.append(torch.empty(0, dtype=torch.int64, device=self.device))
         with self._own_aside():
             super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
 
     def unsync(self, should_unsync: bool = True) -> None:
-        """As in torchmetrics, but for the images."""
+        """As in torchmetrics, without the images."""
         with self._own_aside():
             super().unsync(should_unsync)
 
@@ -174,9 +174,11 @@ class RetrievalRecall(BaseMetric):
         own = {name: getattr(self, name) for name in _OWN}
         for name in _OWN:
             setattr(self, name, [])
-        yield
-        for name, rows in own.items():
-            setattr(self, name, rows)
+        try:
+            yield
+        finally:
+            for name, rows in own.items():
+                setattr(self, name, rows)
 
     def compute(self) -> dict[str, Tensor]:
         """All values by name, float64."""
@@ -195,7 +197,9 @@ class RetrievalRecall(BaseMetric):
         self.image_ranks, self.text_ranks = rank_N.cpu(), rank_M[row_M >= 0].cpu()
         every_rank_N = torch.cat(self._gathered(rank_N))
         ways = {
-            "image_to_text": self._values(every_rank_N, None, len(text_MD)),
+            "image_to_text": self._values(
+                every_rank_N, torch.arange(len(every_rank_N)), len(text_MD)
+            ),
             "text_to_image": self._values(rank_M, text_id_M, int(images)),
         }
         return self.scalars({f"{way}_{n}": v for way, of in ways.items() for n, v in of.items()})
@@ -206,23 +210,19 @@ class RetrievalRecall(BaseMetric):
         text = _joined(self.text)
         return text_id_M, true_M, text.view(len(text_id_M), -1) if len(text) else text[:, None]
 
-    def _values(self, rank_N: Tensor, unit_N: Tensor | None, candidates: int) -> dict[str, float]:
+    def _values(self, rank_N: Tensor, unit_N: Tensor, candidates: int) -> dict[str, float]:
         """Shares and median of the ranks of N queries, whose units the bootstrap resamples."""
-        rank_N = rank_N.cpu()
-        hits = {f"r{k}": rank_N <= k for k in self.recall_at if k < candidates}
-        values = shares(
-            {name: int(hit_N.sum()) for name, hit_N in hits.items()},
-            len(rank_N),
-            self.intervals and unit_N is None,
-        )
-        if self.intervals and unit_N is not None:
-            of_unit_N = unit_N.cpu().unique(return_inverse=True)[1]
-            queries_U = torch.bincount(of_unit_N).double()
-            of_unit = {
-                name: torch.bincount(of_unit_N, weights=hit_N.double()) / queries_U
-                for name, hit_N in hits.items()
-            }
-            values = with_intervals(values, of_unit, queries_U)
+        rank_N, of_unit_N = rank_N.cpu(), unit_N.cpu().unique(return_inverse=True)[1]
+        queries_U = torch.bincount(of_unit_N)
+        values: dict[str, float] = {}
+        for k in self.recall_at:
+            if k < candidates:
+                hit_N = (rank_N <= k).double()
+                values[f"r{k}"] = hit_N.mean().item()
+                if self.intervals:
+                    mean_U = torch.bincount(of_unit_N, weights=hit_N) / queries_U
+                    bounds = interval(mean_U.numpy(), queries_U.numpy())
+                    values[f"r{k}_low"], values[f"r{k}_high"] = bounds
         values["median_rank"] = statistics.median(rank_N.tolist()) if len(rank_N) else math.nan
         return values
 

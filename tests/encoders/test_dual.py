@@ -85,7 +85,7 @@ def test_patch_dropout_acts_in_training_alone():
     assert not torch.equal(encoder.encode_image(images), encoder.encode_image(images))
     encoder.eval()
     assert torch.equal(encoder.encode_image(images), encoder.encode_image(images))
-    with pytest.raises(ValueError, match="encoder.patch_dropout: .* is a ResNet"):
+    with pytest.raises(ValueError, match="encoder.patch_dropout=0.5: .* is a ResNet"):
         DualEncoder(RESNET, image_size=32, patch_dropout=0.5)
 
 
@@ -99,21 +99,24 @@ def test_pretrained_weights_come_from_a_file_that_open_clip_wrote(tmp_path):
     encoder = DualEncoder(VIT, image_size=32, pretrained=str(path))
     for name, value in encoder.model.state_dict().items():
         assert torch.equal(value, weights[name]), name
-    with pytest.raises(ValueError, match="encoder.pretrained=.* does not fit"):
+    with pytest.raises(ValueError, match="encoder.pretrained=.*: does not fit"):
         DualEncoder(RESNET, image_size=32, pretrained=str(path))
 
 
 def test_what_cannot_be_built_is_said_in_one_line():
     for settings, message in (
-        ({"architecture": "ViT-B-23"}, "encoder.architecture: open_clip has no 'ViT-B-23'"),
-        ({"architecture": {"embed_dim": 4}}, "an inline config needs text_cfg, vision_cfg"),
+        (
+            {"architecture": "ViT-B-23"},
+            "encoder.architecture=ViT-B-23: open_clip has no such architecture; did you mean",
+        ),
+        ({"architecture": {"embed_dim": 4}}, "an inline config also needs text_cfg, vision_cfg"),
         (
             {"architecture": VIT, "pretrained": "laion9b"},
-            "encoder.pretrained=laion9b is neither a file nor a tag",
+            "encoder.pretrained=laion9b: not a file, and not a tag",
         ),
         (
             {"architecture": {**VIT, "vision_cfg": {"timm_model_name": "resnot"}}},
-            "encoder.architecture: .* cannot be built",
+            "encoder.architecture=.*: cannot be built",
         ),
     ):
         with pytest.raises(ValueError, match=message) as caught:

@@ -36,7 +36,9 @@ def test_scale_starts_at_the_papers_value_and_is_clamped():
 
 @pytest.mark.parametrize("scale", [0.5, 101.0, math.nan])
 def test_an_initial_scale_out_of_range_is_refused(scale):
-    with pytest.raises(ValueError, match="objective.init_scale must lie in"):
+    with pytest.raises(
+        ValueError, match="objective.init_scale=.*: must be a number at least 1 and at most 100"
+    ):
         CLIP(init_scale=scale)
 
 

@@ -58,9 +58,11 @@ def test_one_more_from_the_command_line():
 
 
 def test_names_and_weights_are_checked():
-    with pytest.raises(ValueError, match=r"objectives \(a\) and objective.weights \(b\) must have"):
+    with pytest.raises(
+        ValueError, match=r"weights \(b\): must name the same as objective.objectives \(a\)"
+    ):
         Composite({"a": CLIP()}, {"b": 1.0})
     with pytest.raises(ValueError, match="at least one"):
         Composite({}, {})
-    with pytest.raises(ValueError, match="objective.weights.a must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="objective.weights.a=-1: must be a number at least 0"):
         Composite({"a": CLIP()}, {"a": -1})

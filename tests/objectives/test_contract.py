@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hydra.utils import instantiate
+from torch import Tensor
 
 from cyclip_pl.objectives.base import Objective
 from tests.helpers.composed import choices, composed
@@ -46,19 +47,21 @@ def test_what_the_user_types_wins(name):
     assert config.views._target_.endswith(".Plain")
 
 
-def _on_rank():
-    results = {}
-    for name in NAMES:
-        objective = _objective(name).double()
-        results[name] = run(objective, of_rank(embeddings(objective.needs)))
-    return results
+Results = dict[str, tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]]
+
+
+def _on_rank(objectives: dict[str, Objective]) -> Results:
+    return {
+        name: run(objective, of_rank(embeddings(objective.needs)))
+        for name, objective in objectives.items()
+    }
 
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_are_one_process(world):
-    ranks = run_distributed(_on_rank, world)
-    for name in NAMES:
-        objective = _objective(name).double()
+    objectives = {name: _objective(name).double() for name in NAMES}
+    ranks = run_distributed(_on_rank, world, objectives)
+    for name, objective in objectives.items():
         terms, rows, parameters = run(objective, embeddings(objective.needs))
         assert torch.isfinite(terms["total"]), name
         assert parameters.keys() == dict(objective.named_parameters()).keys(), name

@@ -38,5 +38,7 @@ def test_further_views_do_not_count():
 
 
 def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match="objective.lambda_in_modal must be at least 0, got -1"):
+    with pytest.raises(
+        ValueError, match="objective.lambda_in_modal=-1: must be a number at least 0"
+    ):
         CyCLIPAugmented(lambda_in_modal=-1)

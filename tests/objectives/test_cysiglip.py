@@ -36,5 +36,7 @@ def test_both_weights_zero_is_siglip_to_the_last_bit():
 
 
 def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match="objective.lambda_cross_modal must be at least 0, got -1"):
+    with pytest.raises(
+        ValueError, match="objective.lambda_cross_modal=-1: must be a number at least 0"
+    ):
         CySigLIP(lambda_cross_modal=-1)

@@ -65,7 +65,7 @@ def test_harder_negatives_pull_more():
     ("setting", "value"), [("alpha", 0.0), ("alpha", 1.5), ("beta", -0.1), ("top_k", 0)]
 )
 def test_settings_are_checked(setting, value):
-    with pytest.raises(ValueError, match=f"objective.{setting} must"):
+    with pytest.raises(ValueError, match=f"objective.{setting}={value}: must be"):
         HardNegativeCLIP(**{setting: value})
 
 

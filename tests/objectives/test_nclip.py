@@ -39,7 +39,7 @@ def test_views_are_averaged():
 
 @pytest.mark.parametrize("setting", ["lambda_sharpness", "lambda_smoothness"])
 def test_a_negative_weight_is_refused(setting):
-    with pytest.raises(ValueError, match=f"objective.{setting} must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=f"objective.{setting}=-1: must be a number at least 0"):
         NCLIP(**{setting: -1})
 
 

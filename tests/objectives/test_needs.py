@@ -12,12 +12,12 @@ def test_what_is_missing_is_named_with_the_setting():
     projector = Native(features=4)
     Needs().check(_Views, projector)
     Needs(image_views=2).check(_Views, projector)
-    with pytest.raises(ValueError, match="needs 3 image views, views gives 2: choose another view"):
+    with pytest.raises(ValueError, match="needs 3 image views, this gives 2; choose another view"):
         Needs(image_views=3).check(_Views, projector)
-    with pytest.raises(ValueError, match="needs 2 text views, views gives 1"):
+    with pytest.raises(ValueError, match="needs 2 text views, this gives 1"):
         Needs(text_views=2).check(_Views, projector)
     with pytest.raises(
-        ValueError, match="head clusters, Native has none: choose another projector=…"
+        ValueError, match="head clusters, Native has none; choose another projector=…"
     ):
         Needs(heads=frozenset({"clusters"})).check(_Views, projector)
 

@@ -33,5 +33,5 @@ def test_the_papers_weights_are_the_defaults():
 
 @pytest.mark.parametrize("setting", ["weight_clip", "weight_nclip", "lambda_sharpness"])
 def test_a_negative_weight_is_refused(setting):
-    with pytest.raises(ValueError, match=f"objective.{setting} must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=f"objective.{setting}=-1: must be a number at least 0"):
         XCLIP(**{setting: -1})

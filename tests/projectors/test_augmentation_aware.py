@@ -58,13 +58,13 @@ def test_it_reads_what_the_views_report():
     class Views:
         parameters = 0
 
-    with pytest.raises(
-        ValueError, match="reads 4 augmentation parameters, views reports 0: choose"
-    ):
+    with pytest.raises(ValueError, match="takes 4 augmentation parameters, views gives 0; choose"):
         _trained().check(Views)
 
 
 @pytest.mark.parametrize("setting", ["dim", "width", "blocks", "parameters"])
 def test_settings_are_checked(setting):
-    with pytest.raises(ValueError, match=f"projector.{setting} must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match=f"projector.{setting}=0: must be a whole number of at least 1"
+    ):
         AugmentationAware(features=5, **{**SETTINGS, setting: 0})

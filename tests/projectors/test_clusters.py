@@ -88,5 +88,5 @@ def test_evaluations_may_see_the_joint_space():
     ("setting", "value"), [("clusters", 1), ("width", 0), ("temperature", 0.0), ("zero_shot", "k")]
 )
 def test_settings_are_checked(setting, value):
-    with pytest.raises(ValueError, match=f"projector.{setting} must be"):
+    with pytest.raises(ValueError, match=f"projector.{setting}={value}: must be"):
         Clusters(features=5, **{**SETTINGS, setting: value})

@@ -18,5 +18,5 @@ def test_each_modality_has_its_own_map():
 
 
 def test_a_width_below_one_is_refused():
-    with pytest.raises(ValueError, match="projector.dim must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="projector.dim=0: must be a whole number of at least 1"):
         Linear(features=4, dim=0)

@@ -20,5 +20,7 @@ def test_the_joint_space_is_the_encoders_and_the_head_beside_it():
 
 @pytest.mark.parametrize("setting", ["dim", "width"])
 def test_settings_are_checked(setting):
-    with pytest.raises(ValueError, match=f"projector.{setting} must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match=f"projector.{setting}=0: must be a whole number of at least 1"
+    ):
         SelfSupervised(features=5, **{"dim": 3, "width": 8, setting: 0})

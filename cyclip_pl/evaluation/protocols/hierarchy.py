@@ -85,8 +85,10 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
         if isinstance(given, Mapping):
             given = given.get(dataset.name)
         if (file := given or dataset.hierarchy) is None:
-            shipped = ", ".join(SHIPPED)
-            raise Unusable(f"it has no {HIERARCHY}; give a file, or one of {shipped}")
+            setting, shipped = self.setting("hierarchy"), ", ".join(SHIPPED)
+            raise Unusable(
+                f"{dataset.name} has no {HIERARCHY}; {setting} may be a file or one of {shipped}"
+            )
         return file
 
     def _add(

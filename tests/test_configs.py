@@ -58,5 +58,9 @@ def test_the_papers_recipe():
     assert config.optimizer.lr == 5e-4
     assert config.optimizer.weight_decay == 0.1
     assert config.scheduler.warmup_steps == 10_000
+    # It measures the number that it promises, and keeps the checkpoint that is best by it.
+    assert config.evaluation.zero_shot.datasets == ["cifar10", "cifar100", "imagenet"]
+    assert config.evaluation.zero_shot.cadence == {"every_n_epochs": 1, "every_n_steps": None}
+    assert config.callbacks.best.monitor == "imagenet/zero_shot/acc1"
     # What is typed wins over the experiment.
     assert composed("experiment=cc3m_rn50_cyclip", "optimizer.lr=1").optimizer.lr == 1
