@@ -100,7 +100,7 @@ def test_a_machine_without_a_compiler_is_told_in_one_line(world, tmp_path, monke
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     config = composed(*shrunk(world), "compile=true", run_dir=tmp_path / "run")
     config.encoder.architecture = VIT
-    with pytest.raises(Exception) as caught:  # noqa: PT011  # whichever torch raises
+    with pytest.raises(Exception) as caught:  # whichever torch raises
         train(config)
     line = one_line(caught.value, "train")
     assert line.startswith("compile: ") and "No working C++ compiler found" in line

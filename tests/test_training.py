@@ -215,7 +215,7 @@ def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
 def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, overrides, message):
     from cyclip_pl.errors import one_line
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Hydra wraps some
+    with pytest.raises(Exception) as caught:
         _train(world, tmp_path, *overrides)
     line = one_line(caught.value, "train")
     assert message in line

@@ -70,7 +70,7 @@ class EvaluationCallback(Callback):
         self.features = dict(features or {})
         self.metrics: dict[str, float] = {}
         self.seconds = 0.0
-        self._step_of_last = {name: 0 for name in self.evaluations}
+        self._step_of_last = dict.fromkeys(self.evaluations, 0)
 
     @classmethod
     def from_config(

@@ -66,7 +66,7 @@ def test_details_say_how_and_of_which_classes(results: Results, tmp_path: Path) 
         "split": "test",
         "templates": "own",
         "prompts": 6,
-        "metric": "accuracy",
+        "metric": "acc1",
         "interval": {"method": "percentile", "resamples": 1000, "level": 0.95, "seed": 0},
     }
     rows = results.predictions["s/zero_shot"]

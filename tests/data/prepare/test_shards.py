@@ -70,15 +70,15 @@ def test_no_sample_no_shard(tmp_path):
 
 
 def test_classification_set(tmp_path):
-    pictures = {key: members["png"] for key, members in SAMPLES.items()}
-    labels = {key: "odd" if int(key[1:]) % 2 else "even" for key in pictures}
+    images = {key: members["png"] for key, members in SAMPLES.items()}
+    labels = {key: "odd" if int(key[1:]) % 2 else "even" for key in images}
     classes, templates = ["even", "none of them", "odd"], ["{c}", "a {c}"]
-    assert write_classification_set(tmp_path / "s", pictures, labels, classes, templates) == 11
+    assert write_classification_set(tmp_path / "s", images, labels, classes, templates) == 11
     read = read_set(tmp_path / "s")
     assert {k: int(m["cls"]) for k, m in read.items()} == {
         key: 0 if label == "even" else 2 for key, label in labels.items()
     }
-    assert {k: m["png"] for k, m in read.items()} == pictures
+    assert {k: m["png"] for k, m in read.items()} == images
     assert lines(tmp_path / "s" / "classnames.txt") == classes
     assert lines(tmp_path / "s" / "zeroshot_classification_templates.txt") == templates
 

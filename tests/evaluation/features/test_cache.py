@@ -19,6 +19,7 @@ from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TableModel, coded_set, pixels, png, write_tar
 from tests.helpers.models import FeatureNet
+from tests.helpers.protocols import one_thread
 
 
 @pytest.fixture
@@ -257,12 +258,8 @@ def _of_rank(folder: Path, cache: str) -> tuple[list[Rows], int]:
 
 
 def _with_one_thread(folder: Path, cache: str) -> list[Rows]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return _of_rank(folder, cache)[0]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _same(blocks: list[Rows], others: list[Rows]) -> bool:

@@ -16,6 +16,7 @@ from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TinyNet, coded_set, pixels, png
 from tests.helpers.models import FeatureNet
+from tests.helpers.protocols import one_thread
 
 
 def opened(folder: Path, samples: int = 13, broken: Sequence[int] = (2, 12)) -> ClassificationSet:
@@ -144,12 +145,8 @@ def _equal(one: Rows, other: Rows) -> bool:
 def test_ranks_have_the_blocks_of_one_process_in_turn_to_the_last_bit(tmp_path: Path) -> None:
     # 13 images, 3 and 7 texts in batches of 4: no share is equal, and some ranks have none.
     opened(tmp_path / "s"), opened(tmp_path / "few", samples=3, broken=[1])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         alone, columns, whole = _encoded(tmp_path)
-    finally:
-        torch.set_num_threads(threads)
     assert columns[0]["key"][:3] == ["s0000", "s0001", "s0003"]
     for rank, (blocks, columns_of_rank, whole_of_rank) in enumerate(
         run_distributed(_encoded, 3, tmp_path)

@@ -1,70 +1,57 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
-from cyclip_pl.evaluation.protocols.consistency import agree, majority_labels
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.consistency import Consistency
 from tests.helpers.loops import naive_majority, naive_nearest
+from tests.helpers.protocols import table, write_sets
 
 
-def consistency_scores(
-    test: Tensor,
-    prediction: Tensor,
-    train: Tensor,
-    label: Tensor,
-    ks: Sequence[int] = (1, 3, 5, 10, 30),
-) -> dict[int, float]:
-    majorities = majority_labels(test, train, label, ks)
-    return {k: agree(prediction, m).double().mean().item() for k, m in majorities.items()}
-
-
-def test_equals_loops_ties_included() -> None:
-    # Rounded rows: many equal cosines, and votes that tie.
-    generator = torch.Generator().manual_seed(0)
-    test = torch.randn(60, 3, generator=generator).round()
-    train = torch.randn(50, 3, generator=generator).round()
-    labels = torch.randint(0, 4, (50,), generator=generator)
-    prediction = torch.randint(0, 4, (60,), generator=generator)
-    ks = (1, 2, 3, 4, 10, 50)
-    scores = consistency_scores(test, prediction, train, labels, ks)
-    _, rows = naive_nearest(test, train, 50)
-    for k in ks:
-        agree = [
-            naive_majority([labels[m].item() for m in row[:k]]) == prediction[n].item()
-            for n, row in enumerate(rows)
-        ]
-        assert scores[k] == sum(agree) / 60
-    assert list(scores) == list(ks)
-
-
-def test_perfect_embeddings_score_one_and_random_ones_chance() -> None:
+def test_equals_loops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Two splits of 31 and 23 images; image 2 of both and image 30 cannot be decoded.
+    test, train = [n % 6 for n in range(31)], [n * 7 % 6 for n in range(23)]
     generator = torch.Generator().manual_seed(1)
-    labels = torch.arange(400) % 10
-    perfect = one_hot(labels, 10).float()
-    assert set(consistency_scores(perfect, labels, perfect, labels).values()) == {1.0}
-    test, train = (normalize(torch.randn(4000, 16, generator=generator), dim=1) for _ in range(2))
-    prediction = torch.randint(0, 10, (4000,), generator=generator)
-    for share in consistency_scores(test, prediction, train, torch.arange(4000) % 10).values():
-        assert share == pytest.approx(0.1, abs=5 * (0.09 / 4000) ** 0.5)
+    image_ND = torch.randn(54, 3, generator=generator).round() + 0.01
+    text_KD = torch.randn(6, 3, generator=generator)
+    model = table(normalize(image_ND, dim=1), normalize(text_KD, dim=1))
+    write_sets(tmp_path, test, train, broken=[2, 30])
+    evaluation = Consistency([str(tmp_path / "s")], ks=[1, 4, 22, 23])
+    with caplog.at_level(logging.WARNING):
+        results = evaluation(FeatureStore(model, batch_size=8))
+    kept, kept_train = [n for n in range(31) if n not in (2, 30)], [m for m in range(23) if m != 2]
+    class_KD = torch.stack([normalize(2 * normalize(t, dim=0), dim=0) for t in text_KD])
+    predicted = (model.image_ND[kept] @ class_KD.T).argmax(1).tolist()
+    _, rows = naive_nearest(model.image_ND[kept], model.image_ND[[31 + m for m in kept_train]], 22)
+    metrics = {name.split("/")[2]: value for name, value in results.metrics.items()}
+    for k in (1, 4, 22):
+        majorities = [naive_majority([train[kept_train[m]] for m in row[:k]]) for row in rows]
+        agree = [p == m for p, m in zip(predicted, majorities, strict=True)]
+        assert metrics[f"k{k}"] == pytest.approx(sum(agree) / 29)
+        assert metrics[f"k{k}_low"] <= metrics[f"k{k}"] <= metrics[f"k{k}_high"]
+        assert results.predictions["s/consistency"][f"majority_k{k}"] == majorities
+    assert (metrics["samples"], metrics["train_samples"]) == (29, 22)
+    assert "k23" not in metrics
+    assert "s: k=23 left out: only 22 training images" in caplog.text
+    assert results.predictions["s/consistency"]["index"] == kept
+    assert results.predictions["s/consistency"]["prediction"] == predicted
 
 
-def test_one_class() -> None:
-    zeros = torch.zeros(7, dtype=torch.int64)
-    scores = consistency_scores(torch.randn(7, 4), zeros, torch.randn(7, 4), zeros, (1, 7))
-    assert scores == {1: 1.0, 7: 1.0}
+def test_no_k_within_the_training_images(tmp_path: Path) -> None:
+    write_sets(tmp_path, [0, 1], [0, 1])
+    model = table(torch.eye(6), torch.eye(6))
+    results = Consistency([str(tmp_path / "s")], ks=[3])(FeatureStore(model))
+    assert set(results.metrics) == {"s/consistency/samples", "s/consistency/train_samples"}
 
 
-def test_a_diverged_model_agrees_with_nothing() -> None:
-    nan, prediction = torch.full((3, 4), torch.nan), torch.tensor([0, 1, -1])
-    labels = torch.tensor([0, 1, 1])
-    assert consistency_scores(nan, prediction, nan, labels, (1, 3)) == {1: 0.0, 3: 0.0}
-
-
-def test_k_over_the_training_images_is_refused() -> None:
-    with pytest.raises(ValueError, match="^cannot take the 4 nearest of 3 training rows$"):
-        majority_labels(torch.eye(3), torch.eye(3), torch.tensor([0, 1, 1]), (1, 4))
-    assert majority_labels(torch.eye(3), torch.eye(3), torch.tensor([0, 1, 1]), ()) == {}
+def test_wrong_settings_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^evaluation\.consistency\.ks=\[0\]: must be"):
+        Consistency(["x"], ks=[0])
+    write_sets(tmp_path, [0, 1], [0, 1])
+    with pytest.raises(ValueError, match=r"^evaluation\.consistency\.datasets: .*no split 'train'"):
+        Consistency([str(tmp_path / "t")]).open()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from cyclip_pl.evaluation.build import build, entries
@@ -22,7 +21,7 @@ from tests.helpers.contract import TESTS, target
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import caption_set, coded_set
 from tests.helpers.models import FeatureNet
-from tests.helpers.protocols import CLASSES, table, write_sets
+from tests.helpers.protocols import CLASSES, one_thread, table, write_sets
 
 NAMES = choices("evaluation")
 CHANCE = {
@@ -154,7 +153,6 @@ def write_uneven_sets(folder: Path) -> Path:
 
 
 def _on_a_rank(folder: Path) -> Results:
-    torch.set_num_threads(1)
     every = evaluations(folder, "s, t, c, few, d")
     return run(every, FeatureStore(FeatureNet(), batch_size=8))
 
@@ -163,7 +161,9 @@ def _on_a_rank(folder: Path) -> Results:
 def by_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Results]]:
     """Number of ranks -> what each of them finds."""
     folder = write_uneven_sets(tmp_path_factory.mktemp("uneven"))
-    return {world: run_distributed(_on_a_rank, world, folder) for world in (1, 2, 3)}
+    with one_thread():
+        alone = _on_a_rank(folder)
+    return {1: [alone], **{world: run_distributed(_on_a_rank, world, folder) for world in (2, 3)}}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,22 +179,3 @@ def test_ranks_agree_with_one_process_to_the_last_digit(
             found, expected = getattr(results, kind), getattr(alone, kind)
             titles = {title for title in expected if title.endswith(f"/{name}")}
             assert {t: found[t] for t in titles} == {t: expected[t] for t in titles}
-
-
-def test_an_evaluation_without_features_is_of_the_embeddings(tmp_path: Path) -> None:
-    """Features tell the classes apart, embeddings do not."""
-
-    class TwoFaced(type(table(torch.eye(6), torch.eye(6)))):  # type: ignore[misc]
-        def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.ones(len(images), 6) / 6**0.5, self.encode_image(images)
-
-    test, train = [n % 6 for n in range(48)], [n % 6 for n in range(300)]
-    folder = write_sets(tmp_path, test, train)
-    texts = table(torch.eye(6), torch.eye(6)).text_D
-    model = TwoFaced(one_hot(torch.tensor(test + train), 6) * 7.0, texts)
-    results = run(evaluations(folder, "s, t"), FeatureStore(model))
-    assert results.metrics["s/linear_probe/adamw_acc1"] == 1
-    assert results.metrics["s/linear_probe/lbfgs_5_shot_acc1"] == 1
-    assert results.metrics["s/knn/weighted_k10"] == results.metrics["s/knn/majority_k10"] == 1
-    assert results.details["s/knn"]["protocol"]["rows"] == "features"
-    assert results.metrics["s/hierarchy/fine_acc1"] == pytest.approx(1 / 3)

@@ -1,72 +1,76 @@
 from __future__ import annotations
 
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch.nn.functional import normalize
 
-from cyclip_pl.evaluation.protocols.hierarchy import coarse_ranks, fine_ranks
-
-
-def naive_fine(scores: list[float], label: int, superclass: list[int]) -> int:
-    rivals = [k for k in range(len(scores)) if superclass[k] == superclass[label]]
-    return sorted(rivals, key=lambda k: (-scores[k], k)).index(label)
-
-
-def naive_coarse(scores: list[float], label: int, superclass: list[int]) -> int:
-    best: dict[int, float] = {}
-    for k, score in enumerate(scores):
-        best[superclass[k]] = max(best.get(superclass[k], -float("inf")), score)
-    return sorted(best, key=lambda s: (-best[s], s)).index(superclass[label])
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.hierarchy import Hierarchy
+from cyclip_pl.evaluation.sets.library import Library
+from tests.helpers.protocols import CLASSES, table, write_sets
 
 
-@pytest.mark.parametrize("superclasses", [1, 4, 30])
-def test_equal_loops_with_ties_and_empty_superclasses(superclasses: int) -> None:
-    # 30 numbers for 13 classes: most superclasses are empty, some have one class.
-    generator = torch.Generator().manual_seed(superclasses)
-    score = torch.randint(-3, 3, (200, 13), generator=generator).float()
-    label = torch.randint(0, 13, (200,), generator=generator)
-    superclass = torch.randint(0, superclasses, (13,), generator=generator)
-    rows = list(zip(score.tolist(), label.tolist(), strict=True))
-    expected = [naive_fine(s, y, superclass.tolist()) for s, y in rows]
-    assert fine_ranks(score, label, superclass).tolist() == expected
-    expected = [naive_coarse(s, y, superclass.tolist()) for s, y in rows]
-    assert coarse_ranks(score, label, superclass).tolist() == expected
+def test_equals_loops(tmp_path: Path) -> None:
+    labels = [n * 5 % 6 for n in range(29)]
+    generator = torch.Generator().manual_seed(1)
+    image_ND = normalize(torch.randn(31, 4, generator=generator), dim=1)
+    text_KD = normalize(torch.randn(6, 4, generator=generator), dim=1)
+    folder = write_sets(tmp_path, labels, [0, 1])
+    evaluation = Hierarchy([str(folder / "t")], str(folder / "h.json"), top_k=[1, 2, 3])
+    results = evaluation(FeatureStore(table(image_ND, text_KD), batch_size=8))
+    fine, coarse = [], []
+    for image, label in zip(image_ND, labels, strict=False):
+        scores = (text_KD @ image).tolist()
+        own = scores[label % 2 :: 2]
+        fine.append(sorted(own, reverse=True).index(scores[label]))
+        coarse.append(int(max(own) < max(scores[1 - label % 2 :: 2])))
+    columns = results.predictions["t/hierarchy"]
+    assert (columns["fine_rank"], columns["coarse_rank"]) == (fine, coarse)
+    metrics = {name.split("/")[2]: value for name, value in results.metrics.items()}
+    for k in (1, 2):
+        assert metrics[f"fine_acc{k}"] == sum(rank < k for rank in fine) / 29
+        assert metrics[f"coarse_acc{k}"] == sum(rank < k for rank in coarse) / 29
+    assert "fine_acc3" not in metrics and "coarse_acc3" not in metrics
+    assert (metrics["samples"], metrics["superclasses"]) == (29, 2)
+    assert results.details["t/hierarchy"]["protocol"]["hierarchy"] == "h.json"
 
 
-def test_a_superclass_of_at_most_k_classes_is_always_a_hit() -> None:
-    score = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
-    superclass = torch.tensor([0, 1, 1, 2, 2, 2])
-    label = torch.arange(50) % 3
-    assert (fine_ranks(score, label, superclass)[label == 0] == 0).all()
-    assert (fine_ranks(score, label, superclass) < 2).all()
+def test_a_set_has_its_own_hierarchy_or_is_skipped_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_sets(tmp_path, [0, 1], [0, 1])
+    (folder / "t/hierarchy.json").unlink()
+    sets = [str(folder / name) for name in ("s", "t")]
+    evaluation = Hierarchy(sets, library=Library(datasets=sets))
+    with caplog.at_level(logging.WARNING):
+        results = evaluation(FeatureStore(table(torch.eye(6), torch.eye(6))))
+    assert {name.split("/")[0] for name in results.metrics} == {"s"}
+    assert "evaluation.hierarchy skips t: t has no hierarchy.json" in caplog.text
+    message = r"^evaluation\.hierarchy\.datasets: t has no hierarchy\.json; set evaluation\."
+    with pytest.raises(ValueError, match=message):
+        Hierarchy([str(folder / "t")]).open()
+    by_set = Hierarchy(sets, {"t": str(folder / "h.json")})
+    by_set.open()
 
 
-def test_one_superclass_is_plain_accuracy_and_one_class_each_is_too() -> None:
-    score = torch.randn(80, 7, generator=torch.Generator().manual_seed(1))
-    label = torch.arange(80) % 7
-    together, apart = torch.zeros(7, dtype=torch.int64), torch.arange(7).flip(0)
-    assert torch.equal(fine_ranks(score, label, together), coarse_ranks(score, label, apart))
-    assert (coarse_ranks(score, label, together) == 0).all()
-    assert (fine_ranks(score, label, apart) == 0).all()
+def test_what_is_wrong_with_a_hierarchy_names_the_set(tmp_path: Path) -> None:
+    folder = write_sets(tmp_path, [0, 1], [0, 1])
+    t, file = str(folder / "t"), str(folder / "h.json")
+    with pytest.raises(ValueError, match=r"^evaluation\.hierarchy\.hierarchy: t: .*not level 1"):
+        Hierarchy([t], file, 1).open()
+    (folder / "h.json").write_text(json.dumps({"all": CLASSES[:5]}))
+    with pytest.raises(ValueError, match=r"^evaluation\.hierarchy\.hierarchy: t: .*class 5"):
+        Hierarchy([t], file).open()
 
 
-def test_random_scores_are_at_chance() -> None:
-    # 20 superclasses of 5 classes, as CIFAR-100.
-    score = torch.randn(10_000, 100, generator=torch.Generator().manual_seed(2))
-    label, superclass = torch.arange(10_000) % 100, torch.arange(100) % 20
-    for k in (1, 2, 3):
-        fine = (fine_ranks(score, label, superclass) < k).double().mean()
-        coarse = (coarse_ranks(score, label, superclass) < k).double().mean()
-        assert fine == pytest.approx(k / 5, abs=0.025)
-        assert coarse == pytest.approx(k / 20, abs=0.02)
-
-
-def test_perfect_scores_are_first_and_scores_not_finite_last() -> None:
-    superclass = torch.tensor([0, 0, 1, 1])
-    label = torch.arange(4)
-    perfect = torch.eye(4)
-    for ranks in (fine_ranks, coarse_ranks):
-        assert ranks(perfect, label, superclass).tolist() == [0, 0, 0, 0]
-    # The score that is not finite is of another superclass.
-    perfect[0, 3], perfect[3, 0] = torch.nan, -torch.inf
-    assert fine_ranks(perfect, label, superclass).tolist() == [4, 0, 0, 4]
-    assert coarse_ranks(perfect, label, superclass).tolist() == [2, 0, 0, 2]
+@pytest.mark.parametrize(
+    "settings", [{"top_k": []}, {"level": "category"}, {"hierarchy": {"y": "h.json"}}]
+)
+def test_wrong_settings_are_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^evaluation\.hierarchy\.{next(iter(settings))}\b"):
+        Hierarchy(["x"], **settings)

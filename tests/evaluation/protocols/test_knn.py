@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
-from cyclip_pl.evaluation.probes.linear_classifier import accuracy
-from cyclip_pl.evaluation.protocols.knn import knn_predictions
+from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.knn import KNN
 from tests.helpers.loops import naive_majority, naive_nearest
+from tests.helpers.protocols import table, two_faced, write_sets
 
 
 def naive_weighted(cosines: list[float], labels: list[int], temperature: float) -> int:
@@ -18,50 +21,38 @@ def naive_weighted(cosines: list[float], labels: list[int], temperature: float) 
     return max(votes, key=lambda label: votes[label])  # of equal ones the first met
 
 
-@pytest.mark.parametrize("temperature", [0.07, 1.0])
-def test_equals_loops(temperature: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    test = torch.randn(300, 4, generator=generator)
-    train = torch.randn(45, 4, generator=generator)
-    labels = torch.randint(0, 5, (45,), generator=generator)
-    ks = (1, 2, 7, 45)
-    weighted, by_majority = knn_predictions(test, train, labels, ks, temperature)
-    cosines, rows = naive_nearest(test, train, 45)
-    for k in ks:
-        near = [[labels[m].item() for m in row[:k]] for row in rows]
-        assert by_majority[k].tolist() == [naive_majority(of_image) for of_image in near]
-        assert weighted[k].tolist() == [
-            naive_weighted(cosine[:k], of_image, temperature)
-            for cosine, of_image in zip(cosines, near, strict=True)
-        ]
-
-
-def test_of_equal_votes_the_class_of_the_nearest_wins() -> None:
-    train = torch.tensor([[1.0, 0], [1, 0], [1, 0], [1, 0]])
-    for predictions in knn_predictions(train[:1], train, torch.tensor([3, 1, 1, 3]), (2, 4)):
-        assert predictions[2].item() == 3
-    assert knn_predictions(train[:1], train, torch.tensor([3, 1, 1, 3]), (4,))[0][4].item() == 3
-
-
-def test_perfect_embeddings_score_one_and_random_ones_chance() -> None:
-    labels = torch.arange(2000) % 10
-    perfect = one_hot(labels, 10).float()
+def test_equals_loops(tmp_path: Path) -> None:
+    test, train = [n % 6 for n in range(31)], [n * 7 % 6 for n in range(23)]
     generator = torch.Generator().manual_seed(1)
-    test, train = (normalize(torch.randn(2000, 16, generator=generator), dim=1) for _ in range(2))
-    for right in knn_predictions(perfect, perfect, labels, (1, 10, 20)):
-        assert [accuracy(prediction, labels) for prediction in right.values()] == [1, 1, 1]
-    for at_random in knn_predictions(test, train, labels, (1, 10, 20)):
-        for prediction in at_random.values():
-            assert accuracy(prediction, labels) == pytest.approx(0.1, abs=5 * (0.09 / 2000) ** 0.5)
+    image_ND = normalize(torch.randn(54, 4, generator=generator), dim=1)
+    model = table(image_ND, torch.eye(6)[:, :4])
+    write_sets(tmp_path, test, train)
+    evaluation = KNN([str(tmp_path / "s")], ks=[1, 7, 24], temperature=0.2)
+    results = evaluation(FeatureStore(model, batch_size=8))
+    cosines, rows = naive_nearest(image_ND[:31], image_ND[31:], 7)
+    found = results.predictions["s/knn"]
+    for k in (1, 7):
+        near = [[train[m] for m in row[:k]] for row in rows]
+        assert found[f"majority_k{k}"] == [naive_majority(labels) for labels in near]
+        assert found[f"weighted_k{k}"] == [
+            naive_weighted(c[:k], labels, 0.2) for c, labels in zip(cosines, near, strict=True)
+        ]
+        for vote in ("majority", "weighted"):
+            hits = [p == y for p, y in zip(found[f"{vote}_k{k}"], test, strict=True)]
+            assert results.metrics[f"s/knn/{vote}_k{k}"] == sum(hits) / 31
+    assert not [name for name in results.metrics if "k24" in name or "mean_per_class" in name]
 
 
-def test_a_diverged_model_predicts_nothing() -> None:
-    nan, labels = torch.full((3, 4), torch.nan), torch.tensor([0, 1, 1])
-    for predictions in knn_predictions(nan, nan, labels, (2,)):
-        assert predictions[2].tolist() == [-1, -1, -1]
+def test_it_looks_at_the_features(tmp_path: Path) -> None:
+    test, train = [n % 6 for n in range(12)], [n % 6 for n in range(18)]
+    results = KNN([str(write_sets(tmp_path, test, train) / "s")], ks=[3])(
+        FeatureStore(two_faced(test + train))
+    )
+    assert results.metrics["s/knn/weighted_k3"] == results.metrics["s/knn/majority_k3"] == 1
+    assert results.details["s/knn"]["protocol"]["rows"] == "features"
 
 
-def test_k_over_the_training_images_is_refused() -> None:
-    with pytest.raises(ValueError, match="^cannot take the 4 nearest of 3 training rows$"):
-        knn_predictions(torch.eye(3), torch.eye(3), torch.tensor([0, 1, 1]), (1, 4))
-    assert knn_predictions(torch.eye(3), torch.eye(3), torch.tensor([0, 1, 1]), ()) == ({}, {})
+@pytest.mark.parametrize("settings", [{"ks": "all"}, {"temperature": 0}, {"temperature": "1"}])
+def test_wrong_settings_are_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^evaluation\.knn\.{next(iter(settings))}=.*: must be"):
+        KNN(["x"], **settings)

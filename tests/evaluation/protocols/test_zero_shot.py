@@ -16,6 +16,7 @@ from cyclip_pl.types import Model
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TEMPLATES, TableModel, TinyNet, coded_set
 from tests.helpers.models import random_model
+from tests.helpers.protocols import one_thread
 
 
 def naive(
@@ -31,7 +32,7 @@ def naive(
     for name in classnames:
         prompts = [unit(model.text_D[t.replace("{c}", name)].tolist()) for t in TEMPLATES]
         classes.append(unit([sum(column) / len(prompts) for column in zip(*prompts, strict=True)]))
-    hits = {k: 0 for k in top_k}
+    hits = dict.fromkeys(top_k, 0)
     recalls: dict[int, list[bool]] = {}
     for n, label in enumerate(labels):
         image = model.image_ND[n].tolist()
@@ -116,7 +117,7 @@ def test_one_class_and_k_above_the_number_of_classes(
         "skipped",
     }
     assert metrics["acc1"] == metrics["mean_per_class_recall"] == 1
-    assert "s: no acc3, acc5, it has 1 classes" in caplog.text
+    assert "s: k=3, 5 left out: only 1 classes" in caplog.text
 
 
 def test_of_two_classes_of_one_name_the_first_wins_and_it_is_said(
@@ -151,7 +152,7 @@ def test_broken_images_are_counted_and_said(
     expected = naive(model, [labels[n] for n in good], classnames, [1])
     counts = {"samples": 15, "classes": 3, "skipped": 5}
     assert without_bounds(metrics) == pytest.approx({**expected, **counts}, abs=1e-12)
-    assert caplog.text.count("skipped, not one of") == 3
+    assert caplog.text.count("skipped, not an image") == 3
     assert "sample s0001" in caplog.text and "s: 5 of 20 images skipped" in caplog.text
 
 
@@ -219,12 +220,8 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     folders = [str(tmp_path / "s"), str(tmp_path / "t")]
     coded_set(tmp_path / "s", [n * 7 % 11 for n in range(37)], classnames, broken=[2, 33])
     coded_set(tmp_path / "t", [0, 1, 2, 3, 4], classnames)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         alone, weight = _metrics_of_rank(folders)
-    finally:
-        torch.set_num_threads(threads)
     assert alone["s/zero_shot/samples"] == 35 and alone["s/zero_shot/skipped"] == 2
     for metrics, weight_of_rank in run_distributed(_metrics_of_rank, 2, folders):
         assert metrics == alone
@@ -234,19 +231,11 @@ def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"top_k": []}, r"^evaluation\.zs\.top_k must be a list of numbers; got \[\]$"),
-        ({"top_k": 5}, r"^evaluation\.zs\.top_k must be a list"),
-        ({"top_k": [0]}, r"^evaluation\.zs\.top_k must be a whole number of at least 1; got 0$"),
-        ({"templates": "opnai"}, r"^evaluation\.zs\.templates=opnai: .*openai, simple"),
+        ({"top_k": []}, r"^evaluation\.zs\.top_k=\[\]: must be a list of whole numbers"),
+        ({"top_k": 5}, r"^evaluation\.zs\.top_k=5: must be a list"),
+        ({"top_k": [0]}, r"^evaluation\.zs\.top_k=\[0\]: must be a list of whole numbers of at"),
+        ({"templates": "opnai"}, r"^evaluation\.zs\.templates=opnai: "),
         ({"datasets": "folder"}, r"^evaluation\.zs\.datasets=folder: .*write \[folder\]$"),
-        ({"datasets": []}, r"^evaluation\.zs\.datasets=\[\]: must name at least one set$"),
-        ({"datasets": [3]}, r"^evaluation\.zs\.datasets=3: must be a list"),
-        ({"datasets": ["a/x", "b/x"]}, r"^evaluation\.zs\.datasets: two sets are called x"),
-        ({"datasets": {"a/b": "x"}}, r"^evaluation\.zs\.datasets: 'a/b' cannot name a set"),
-        (
-            {"datasets": {"a": None}},
-            r"^evaluation\.zs\.datasets: a must be a folder, a URL or a name",
-        ),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
