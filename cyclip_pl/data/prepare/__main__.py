@@ -10,6 +10,7 @@ from cyclip_pl import checks
 
 
 def parser() -> argparse.ArgumentParser:
+    """The arguments of the commands."""
     top = argparse.ArgumentParser(
         prog="python -m cyclip_pl.data.prepare",
         description="Make WebDataset shards for training, and zero-shot sets, from other sources.",
@@ -114,9 +115,11 @@ def _csv(arguments: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
     arguments = parser().parse_args(argv)
     try:
-        checks.whole("--workers", arguments.workers, optional=True)
+        if arguments.workers is not None:
+            checks.whole("--workers", arguments.workers)
         print({"emoji": _emoji, "csv": _csv}[arguments.command](arguments))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ Sample = Mapping[str, bytes]
 
 
 def json_bytes(content: Any) -> bytes:
+    """Sorted, so that equal contents are equal bytes."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
