@@ -67,7 +67,7 @@ def label(metric: str) -> str:
 
 
 def without_bounds(metrics: Iterable[str]) -> list[str]:
-    """The names without those of an interval's ends; `x_low` stays where there is no `x`."""
+    """The names without those of an interval's ends; `x_low` stays if `x` is missing."""
     names = list(metrics)
     ends = {name + bound for name in names for bound in BOUNDS}
     return [name for name in names if name not in ends]
