@@ -120,7 +120,6 @@ class Jpeg:
 def _cut(pixels: np.ndarray, box: Box, fill: int) -> np.ndarray:
     """A region of an (H, W, 3) array; `fill` outside of it."""
     left, upper, right, lower = box
-    height, width = pixels.shape[:2]
     inside = pixels[max(0, upper) : lower, max(0, left) : right]
     if inside.shape[:2] == (lower - upper, right - left):
         return inside

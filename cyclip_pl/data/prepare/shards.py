@@ -18,6 +18,7 @@ Sample = Mapping[str, bytes]
 
 
 def json_bytes(content: Any) -> bytes:
+    """`content` as JSON with sorted keys."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
