@@ -22,7 +22,7 @@ from tests.helpers.composed import choices, composed
 )
 def test_precision_is_what_the_device_computes_in(
     monkeypatch, accelerator, cuda, gpu_bf16, cpu_bf16, expected
-):
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: gpu_bf16)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_bf16)
@@ -33,7 +33,7 @@ def test_precision_is_what_the_device_computes_in(
 
 
 @pytest.mark.parametrize("name", choices("trainer"))
-def test_strategies_are_lightnings(name):
+def test_strategies_are_lightnings(name) -> None:
     strategy = composed(f"trainer={name}").trainer.strategy
     if isinstance(strategy, str):
         assert strategy == "auto"
@@ -43,7 +43,7 @@ def test_strategies_are_lightnings(name):
         assert isinstance(instantiate(strategy), Strategy)
 
 
-def test_the_papers_recipe():
+def test_the_papers_recipe() -> None:
     config = composed(
         "data=webdataset",
         "data.train.shards='/data/cc3m/{00000..00331}.tar'",

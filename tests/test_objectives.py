@@ -15,13 +15,15 @@ from cyclip_pl.training import train
 from tests.helpers.composed import choices, composed
 from tests.helpers.world import shrunk
 
+pytestmark = pytest.mark.slow
+
 
 def _train(world, folder, *overrides):
     return train(composed(*shrunk(world), "trainer.max_steps=2", *overrides, run_dir=folder))
 
 
 @pytest.mark.parametrize("name", choices("objective"))
-def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, name):
+def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, name) -> None:
     metrics = _train(world, tmp_path, f"objective={name}")
     with (tmp_path / "csv" / "metrics.csv").open() as file:
         totals = [float(r["train/total"]) for r in csv.DictReader(file) if r["train/total"]]
@@ -36,7 +38,7 @@ def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, na
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["objective=nclip", "projector=native"], "the head clusters, Native has none: choose ano"),
+        (["objective=nclip", "projector=native"], "the head clusters, Native has none; choose ano"),
         (["objective=slip", "projector=clusters"], "the head views, Clusters has clusters"),
         (
             ["objective=slip", "views=jittered"],
@@ -49,20 +51,20 @@ def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, na
         (["objective=uniclip", "views=augmented_pair"], "AugmentationAware takes 12 augmentation"),
     ],
 )
-def test_pairs_that_cannot_work_are_refused(world, tmp_path, overrides, message):
+def test_pairs_that_cannot_work_are_refused(world, tmp_path, overrides, message) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         _train(world, tmp_path, *overrides)
     assert "\n" not in one_line(caught.value, "train")
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_clip_with_the_augmentation_of_others(world, tmp_path):
+def test_clip_with_the_augmentation_of_others(world, tmp_path) -> None:
     for views in ("weak_two_strong", "augmented_pair"):
         metrics = _train(world, tmp_path / views, "objective=clip", f"views={views}")
         assert metrics["train/samples"] == 2 * 24
 
 
-def test_resuming_with_other_parts_is_refused(world, tmp_path):
+def test_resuming_with_other_parts_is_refused(world, tmp_path) -> None:
     _train(world, tmp_path / "first")
     resume = f"resume={tmp_path}/first"
     with pytest.raises(ValueError, match="was trained with another (objective|projector)"):

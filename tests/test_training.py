@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,18 +20,20 @@ from tests.helpers.composed import composed
 from tests.helpers.evaluation_sets import caption_set
 from tests.helpers.world import SAMPLES, shrunk
 
+pytestmark = pytest.mark.slow
+
 
 def _train(world, folder, *overrides):
     return train(composed(*shrunk(world), *overrides, run_dir=folder))
 
 
 @pytest.fixture(scope="module")
-def run(world, tmp_path_factory):
+def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     folder = tmp_path_factory.mktemp("run")
     return folder, _train(world, folder)
 
 
-def test_the_run_folder_has_what_others_rely_on(run):
+def test_the_run_folder_has_what_others_rely_on(run) -> None:
     folder, returned = run
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics == returned
@@ -44,7 +47,7 @@ def test_the_run_folder_has_what_others_rely_on(run):
     assert list((folder / "tensorboard").glob("events.*"))
 
 
-def test_what_made_the_run_is_beside_its_metrics_and_in_its_checkpoints(run):
+def test_what_made_the_run_is_beside_its_metrics_and_in_its_checkpoints(run) -> None:
     folder, _ = run
     made_by = json.loads((folder / "provenance.json").read_text())
     assert made_by["cyclip_pl"] == __version__
@@ -53,7 +56,7 @@ def test_what_made_the_run_is_beside_its_metrics_and_in_its_checkpoints(run):
         assert torch.load(path, weights_only=True)["provenance"] == made_by
 
 
-def test_every_term_and_rate_is_logged_by_name(run):
+def test_every_term_and_rate_is_logged_by_name(run) -> None:
     folder, _ = run
     with (folder / "csv" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -80,7 +83,7 @@ def test_every_term_and_rate_is_logged_by_name(run):
 
 
 @pytest.mark.parametrize("path", ["", "checkpoints/last.ckpt", "checkpoints/best.ckpt"])
-def test_what_was_saved_evaluates_as_it_did_in_training(run, world, path):
+def test_what_was_saved_evaluates_as_it_did_in_training(run, world, path) -> None:
     folder, metrics = run
     model = load(folder / path)
     again = ZeroShot(datasets=[str(world / "shapes")])(FeatureStore(model)).metrics
@@ -91,7 +94,9 @@ def test_what_was_saved_evaluates_as_it_did_in_training(run, world, path):
     assert model.scale == pytest.approx(1 / 0.07, rel=1e-2)
 
 
-def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path, monkeypatch):
+def test_an_evaluation_run_shares_and_keeps_what_it_encodes(
+    run, world, tmp_path, monkeypatch
+) -> None:
     folder, metrics = run
     caption_set(tmp_path / "captions", [[f"a red square {n}", "an image"] for n in range(20)])
     config = composed(
@@ -120,7 +125,7 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(run, world, tmp_path
     assert evaluate(config) == found
 
 
-def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypatch):
+def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypatch) -> None:
     caption_set(tmp_path / "captions", [[f"a red square {n}"] for n in range(6)])
     encoded = []
     encode_images = features.encode_images
@@ -143,7 +148,7 @@ def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypat
     assert metrics["shapes/zero_shot/samples"] == metrics["shapes/again/samples"] == 36
 
 
-def test_a_loaded_model_embeds_strings_and_images(run):
+def test_a_loaded_model_embeds_strings_and_images(run) -> None:
     from PIL import Image
 
     model = load(run[0])
@@ -159,7 +164,7 @@ def _weights(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-def test_one_seed_is_one_run_and_another_is_not(run, world, tmp_path):
+def test_one_seed_is_one_run_and_another_is_not(run, world, tmp_path) -> None:
     _train(world, tmp_path / "same")
     _train(world, tmp_path / "other", "seed=1")
     weights = _weights(run[0])
@@ -171,7 +176,7 @@ def test_one_seed_is_one_run_and_another_is_not(run, world, tmp_path):
 @pytest.mark.parametrize("every_n_steps", [4, 1000])
 def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
     world, tmp_path, every_n_steps
-):
+) -> None:
     assert SAMPLES == 4 * 24, "an epoch is the four steps of a run"
     constant = [
         "scheduler.warmup_steps=0",
@@ -212,7 +217,9 @@ def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
         ),
     ],
 )
-def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, overrides, message):
+def test_what_cannot_work_is_refused_before_the_first_step(
+    world, tmp_path, overrides, message
+) -> None:
     from cyclip_pl.errors import one_line
 
     with pytest.raises(Exception) as caught:
@@ -235,18 +242,20 @@ def test_what_cannot_work_is_refused_before_the_first_step(world, tmp_path, over
         (["encoder=vit_b_32", "encoder.image_size=32"], "this run has ViT-B-32"),
     ],
 )
-def test_a_checkpoint_of_another_encoder_is_refused(run, world, tmp_path, overrides, message):
+def test_a_checkpoint_of_another_encoder_is_refused(
+    run, world, tmp_path, overrides, message
+) -> None:
     with pytest.raises(ValueError, match="was trained") as caught:
         _train(world, tmp_path, f"resume={run[0]}", *overrides)
     assert message in str(caught.value)
 
 
-def test_weights_alone_cannot_be_resumed(run, world, tmp_path):
+def test_weights_alone_cannot_be_resumed(run, world, tmp_path) -> None:
     with pytest.raises(ValueError, match="best.ckpt: has weights only"):
         _train(world, tmp_path, f"resume={run[0]}/checkpoints/best.ckpt")
 
 
-def test_a_monitor_that_no_evaluation_gives_is_said_and_the_last_step_kept(world, tmp_path):
+def test_a_monitor_that_no_evaluation_gives_is_said_and_the_last_step_kept(world, tmp_path) -> None:
     with pytest.raises(
         ValueError, match="monitor=shapes/zero_shot/top_1: .* shapes/zero_shot/acc1"
     ):
@@ -254,7 +263,7 @@ def test_a_monitor_that_no_evaluation_gives_is_said_and_the_last_step_kept(world
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(world, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(world, tmp_path) -> None:
     with pytest.raises(ValueError, match="the loss is nan at step .; lower optimizer.lr"):
         _train(
             world,

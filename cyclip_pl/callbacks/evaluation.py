@@ -76,8 +76,7 @@ class EvaluationCallback(Callback):
     def from_config(
         cls, config: Mapping[str, Any] | None, features: Mapping[str, Any] | None = None
     ) -> EvaluationCallback:
-        """From the `evaluation` node, whose entries may have a `cadence` beside their settings,
-        and the `features` node.
+        """From the nodes `evaluation`, whose entries may have a `cadence`, and `features`.
 
         Raises:
             ValueError: One line that names the setting.

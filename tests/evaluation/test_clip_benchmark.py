@@ -30,6 +30,8 @@ from clip_benchmark.datasets.builder import (
 )
 from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["ant", "bee", "old cat", "dog", "eel", "fox", "gnu"]
 TEMPLATES = ["{c}", "a photo of a {c}.", "the {c}, large"]
 

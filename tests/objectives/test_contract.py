@@ -22,7 +22,7 @@ def _objective(name: str) -> Objective:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_config(name):
+def test_config(name) -> None:
     config = composed(f"objective={name}").objective
     assert_keys_are_arguments(config)
     assert_has_test(config, "objectives")
@@ -32,7 +32,7 @@ def test_config(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_yaml_picks_what_serves_it(name):
+def test_its_yaml_picks_what_serves_it(name) -> None:
     config = composed(f"objective={name}")
     views = instantiate(config.views)
     projector = instantiate(config.projector)(features=8)
@@ -41,7 +41,7 @@ def test_its_yaml_picks_what_serves_it(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_user_types_wins(name):
+def test_what_the_user_types_wins(name) -> None:
     config = composed(f"objective={name}", "projector=linear", "views=plain")
     assert config.projector._target_.endswith(".Linear")
     assert config.views._target_.endswith(".Plain")
@@ -58,7 +58,7 @@ def _on_rank(objectives: dict[str, Objective]) -> Results:
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_are_one_process(world):
+def test_ranks_are_one_process(world) -> None:
     objectives = {name: _objective(name).double() for name in NAMES}
     ranks = run_distributed(_on_rank, world, objectives)
     for name, objective in objectives.items():
@@ -75,7 +75,7 @@ def test_ranks_are_one_process(world):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_more_views_than_it_needs(name):
+def test_more_views_than_it_needs(name) -> None:
     objective = _objective(name)
     more = type(objective.needs)(objective.needs.image_views + 1, objective.needs.text_views + 1)
     terms, rows, _ = run(objective.double(), embeddings(more))
@@ -85,7 +85,7 @@ def test_more_views_than_it_needs(name):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", NAMES)
-def test_precision_under_autocast(name, dtype):
+def test_precision_under_autocast(name, dtype) -> None:
     """Values and gradients against float64: within 1e-5 from float32 rows, 1e-2 from bfloat16."""
     objective = _objective(name).double()
     exact = embeddings(objective.needs, n=64, width=32)

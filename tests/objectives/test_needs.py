@@ -8,7 +8,7 @@ class _Views:
     image_views, text_views = 2, 1
 
 
-def test_what_is_missing_is_named_with_the_setting():
+def test_what_is_missing_is_named_with_the_setting() -> None:
     projector = Native(features=4)
     Needs().check(_Views, projector)
     Needs(image_views=2).check(_Views, projector)
@@ -22,6 +22,6 @@ def test_what_is_missing_is_named_with_the_setting():
         Needs(heads=frozenset({"clusters"})).check(_Views, projector)
 
 
-def test_all_of_several():
+def test_all_of_several() -> None:
     both = Needs.all_of([Needs(3, 1, frozenset({"views"})), Needs(1, 2, frozenset({"clusters"}))])
     assert both == Needs(3, 2, frozenset({"views", "clusters"}))

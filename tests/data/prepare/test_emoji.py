@@ -18,6 +18,8 @@ from cyclip_pl.data.prepare.emoji_names import base_emoji, concept
 from cyclip_pl.evaluation.sets.hierarchies.read import read_hierarchy
 from tests.data.prepare.reading import array, lines, read_set, read_tars, tree
 
+pytestmark = pytest.mark.slow
+
 CLASSIFICATION = (
     "emoji_unseen_pictures",
     "emoji_unseen_pictures_100",

@@ -37,6 +37,7 @@ def test_a_failure_leaves_nothing(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".output.lock"]
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_never_looks_finished(tmp_path) -> None:
     script = (
         "import sys, time, pathlib\n"

@@ -60,6 +60,7 @@ def test_usage_errors_are_status_2(options, capsys) -> None:
     assert "usage: python -m cyclip_pl.data.prepare" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_help_as_a_module() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "cyclip_pl.data.prepare", "csv", "--help"],
