@@ -14,11 +14,11 @@ BENCH ?= losses
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test check docs lock clean
+.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test test-fast test-oldest check docs lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER, RUNS, BENCH,"
 	@echo "  ARGS (further overrides, e.g. ARGS='objective=clip seed=1')"
 
@@ -62,10 +62,19 @@ bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader or step 
 test: $(INSTALLED) ## Run the whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(INSTALLED) ## Lint and type-check
+test-fast: $(INSTALLED) ## Run the tests of a minute: no other processes, no whole trainings
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-oldest: ## Run them with the oldest allowed packages, in .venv-oldest (5 GB)
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.oldest -e '.[demo,dev]'
+	.venv-oldest/bin/python -m pytest -m "not slow" $(ARGS)
+
+check: $(INSTALLED) ## Lint, format, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: $(INSTALLED) ## Build the documentation into build/site, strictly
 	$(BIN)/mkdocs build --strict
@@ -79,4 +88,4 @@ lock: ## Pin the packages of a new environment in requirements.lock
 	rm -rf .venv-lock
 
 clean: ## Remove the environment and caches; data and runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-oldest .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info

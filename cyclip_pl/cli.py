@@ -1,6 +1,6 @@
-"""`cyclip-train` and `cyclip-eval`: Hydra composes a config, one line says what is wrong with it.
+"""`cyclip-train` and `cyclip-eval`: Hydra composes a config, and an error is one line.
 
-Imports stay light here: `--help` and a mistyped override must not wait for torch.
+Imports are light: `--help` and a mistyped override must not wait for torch.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TRACEBACK = "CYCLIP_TRACEBACK"
 
 
 def train() -> None:
-    """Train: `python train.py [group=choice] [key=value] …`."""
+    """Run `python train.py [group=choice] [key=value] …`."""
     _main("train", _train)
 
 
 def evaluate() -> None:
-    """Evaluate: `python eval.py checkpoint=PATH [evaluation=[…]] …`."""
+    """Run `python eval.py checkpoint=PATH [evaluation=[…]] …`."""
     _main("eval", _evaluate)
 
 
@@ -42,7 +42,7 @@ def _evaluate(config: DictConfig) -> None:
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     wants_traceback = os.environ.get(TRACEBACK) == "1"
-    # With this set Hydra raises what it would have printed, and the line is ours.
+    # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def stop(error: Exception) -> NoReturn:
@@ -53,7 +53,7 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         print(f"error: {one_line(error, config_name)}", file=sys.stderr)
         sys.exit(1)
 
-    # Caught inside as well: Hydra adds lines of its own to what leaves a task.
+    # Also caught here: Hydra adds lines of its own to an error that leaves a task.
     def guarded(config: DictConfig) -> None:
         try:
             task(config)

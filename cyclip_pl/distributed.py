@@ -22,9 +22,9 @@ _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Inside, this rank is one process of its own: no collective takes place.
+    """Inside this context collectives do nothing: this rank counts as a single process.
 
-    For what every rank computes of the same rows.
+    For computations in which every rank holds the same rows.
     """
     token = _alone.set(True)
     try:
@@ -38,10 +38,12 @@ def _grouped() -> bool:
 
 
 def world_size() -> int:
+    """Number of ranks, 1 without a process group."""
     return dist.get_world_size() if _grouped() else 1
 
 
 def rank() -> int:
+    """This rank's number, 0 without a process group."""
     return dist.get_rank() if _grouped() else 0
 
 
@@ -70,7 +72,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        # A sum, then one's own rows: reduce-scatter, in the form that gloo has as well.
+        # The sum, then this rank's rows: a reduce-scatter in the form that gloo offers too.
         total = grads[0].contiguous().clone()
         dist.all_reduce(total)
         return total.chunk(world_size())[rank()]
@@ -92,9 +94,9 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 
 
 def gather(x: Tensor) -> Tensor:
-    """Rows of all ranks in rank order: (N, ...) -> (W·N, ...), differentiable.
+    """Rows of all W ranks in rank order: (N, ...) → (W·N, ...), differentiable.
 
-    Every rank brings the same number of rows.
+    N is equal on all ranks.
     """
     return _Gather.apply(x) if world_size() > 1 else x
 
@@ -142,19 +144,22 @@ def objects_of_all(x: Any) -> list[Any]:
 
 
 def from_next_rank(x: Tensor) -> Tensor:
-    """The next rank's `x` (the last one's next is the first), differentiable.
+    """The next rank's `x` (the first rank follows the last), differentiable.
 
-    Called again and again it brings every rank's rows past this one, and no rank ever holds more
-    than its own and one other's.
+    Repeated calls bring every rank's rows past this one. A rank then holds its own rows and one
+    other rank's.
     """
     return _FromNextRank.apply(x) if world_size() > 1 else x
 
 
 def from_ahead(x: Tensor, hops: int) -> Callable[[], Tensor]:
-    """Start to fetch the `x` of the rank `hops` ahead (behind, if negative); call to have it.
+    """Start to fetch the `x` of the rank `hops` ahead (behind, if negative).
 
-    For use inside autograd functions: it has no gradient of its own. Between start and call `x`
-    may be read, not written.
+    For use inside autograd functions: it has no gradient. Until the result is called, `x` may be
+    read but not written.
+
+    Returns:
+        A function that waits for the fetched tensor and returns it.
     """
     if hops % world_size() == 0:
         return lambda: x
@@ -176,9 +181,10 @@ def from_ahead(x: Tensor, hops: int) -> Callable[[], Tensor]:
 
 
 def passing_by(x: Tensor, steps: int) -> Iterator[Tensor]:
-    """One's own `x`, then that of the rank ahead, …, of `steps` ahead; not differentiable.
+    """Yield this rank's `x`, then the `x` of the next `steps` ranks in order; not differentiable.
 
-    The next one's is under way while the caller uses the last, which may be read, not written.
+    The next block is fetched while the caller uses the current one, which may be read but not
+    written.
     """
     for step in range(steps + 1):
         coming = from_ahead(x, int(step < steps))
@@ -187,9 +193,8 @@ def passing_by(x: Tensor, steps: int) -> Iterator[Tensor]:
 
 
 def onward(x: Tensor, step: int, steps: int) -> Tensor:
-    """What travels with `passing_by`'s blocks, written at every step and brought home at the last.
+    """Pass on what belongs to the current block of `passing_by`, and at the end to its owner.
 
-    Called after each of the steps 0, …, `steps`: hands `x` on with its block, or to the block's
-    owner.
+    Call it after each of the steps 0, …, `steps`; between the calls `x` may be written.
     """
     return from_ahead(x, 1 if step < steps else -steps)()

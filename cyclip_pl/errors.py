@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import sys
-from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cyclip_pl.checks import did_you_mean
+from cyclip_pl.conf_dir import config_dir
+
 
 def one_line(error: BaseException, config_name: str) -> str:
-    """What to print of `error`; what is neither the user's nor the config's says its own type."""
+    """One line to print for `error`; a bug's line begins with the type of the error."""
     if isinstance(error, InstantiationException):
         return _instantiation(error, config_name)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
@@ -48,17 +53,15 @@ def _composition(error: BaseException, config_name: str) -> str:
     text = str(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read: {text.splitlines()[0]}; quote it for the shell?"
-    group = re.search(r"Could not find '([^']+)'", text)
-    options = re.search(r"Available options in '([^']+)':(.*)", text, re.DOTALL)
-    if group and options:
-        choice = group[1].removeprefix(f"{options[1]}/")
-        return f"{options[1]}={choice}: choose from {', '.join(options[2].split())}"
-    unknown = re.search(r"Could not override '([^']+)'", text)
+    choice = re.search(r"Could not (?:find|load) '([^']+)/([^']+)'", text)
+    if choice:
+        known = sorted({p.stem for p in Path(config_dir(), choice[1]).glob("*.yaml")} - {"base"})
+        hint = did_you_mean(choice[2], known)
+        return f"{choice[1]}={choice[2]}: unknown choice{hint} ({choice[1]} has {', '.join(known)})"
+    # A key inside the config, or a group of the defaults list.
+    unknown = re.search(r"Could not override '?([^'\s]+)'?", text)
     if unknown:
-        return _unknown_key(unknown[1], config_name)
-    missing_group = re.search(r"Could not override '?([^'\s]+)'?\.? No match in the defaults", text)
-    if missing_group:
-        return _unknown_key(missing_group[1], config_name)
+        return _unknown_key(unknown[1].rstrip("."), config_name)
     missing = re.search(r"Missing mandatory value: (\S+)", text)
     if missing:
         return f"{missing[1]} has no value: set {missing[1]}=…"
@@ -69,33 +72,24 @@ def _unknown_key(key: str, config_name: str) -> str:
     """Name the keys beside a mistyped one."""
     parent, _, name = key.rpartition(".")
     config: Any = _compose_without(key, config_name)
-    if parent:
-        config = OmegaConf.select(config, parent) if config is not None else None
-    known = (
-        [str(k) for k in config if not str(k).startswith("_")]
-        if isinstance(config, DictConfig)
-        else []
-    )
-    if not known:
-        return f"{key} is no setting"
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{key} is no setting; {parent or 'the config'} has {', '.join(sorted(known))}{hint}"
+    groups = () if parent or config is None else config.hydra.runtime.choices
+    if parent and config is not None:
+        config = OmegaConf.select(config, parent)
+    names = {str(k) for k in (*config, *groups)} if isinstance(config, DictConfig) else set()
+    known = sorted(n for n in names if not n.startswith("_") and "/" not in n)
+    listed = f" ({parent or 'the config'} has {', '.join(known)})" if known else ""
+    return f"unknown setting {key}{did_you_mean(name, known)}{listed}"
 
 
 def _compose_without(key: str, config_name: str) -> DictConfig | None:
     """The config that the rest of the command line makes, or None if that fails as well."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from cyclip_pl.conf_dir import config_dir
-
     rest = [
         a for a in sys.argv[1:] if "=" in a and not a.startswith("-") and a.split("=")[0] != key
     ]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            return compose(config_name, overrides=[a for a in rest if not a.startswith("hydra.")])
+            overrides = [a for a in rest if not a.startswith("hydra.")]
+            return compose(config_name, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException):
         return None

@@ -1,10 +1,9 @@
-"""A batch beyond memory: embedded piece by piece, and again piece by piece for its gradients.
+"""A batch that exceeds the memory: embedded in pieces, twice (GradCache, arXiv 2101.06983).
 
-The first pass keeps the embeddings and no graph, the objective sees all of them at once, and the
-second pass takes each piece's share of their gradient through the parts (GradCache, Gao et al.,
-arXiv 2101.06983). To autograd it is one node whose inputs are the parameters: each receives its
-gradient once, in the one backward there is, so that what acts on gradients (DDP, a loss scale,
-clipping) need not know of it.
+The first pass keeps the embeddings and no graph. The objective sees all embeddings at once. The
+second pass back-propagates each piece's share of their gradient through the parts. To autograd all
+of this is one node whose inputs are the parameters. Each parameter gets its gradient once, in a
+single backward, so DDP, loss scaling and clipping work as usual.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from cyclip_pl.types import Batch, Embeddings
 def embed_in_microbatches(
     embed: Callable[[Batch], Embeddings], parts: Sequence[nn.Module], batch: Batch, size: int
 ) -> Embeddings:
-    """`embed(batch)`, while no more than `size` samples' activations are held at any time.
+    """`embed(batch)`, holding the activations of at most `size` samples at a time.
 
-    Gradients are those of `embed(batch)`, up to rounding, where samples do not see each other; a
-    BatchNorm normalises each piece by itself, as ranks that have a piece each would. Its running
-    statistics move in the first pass alone. The second pass sees the random state, the autocast
+    Gradients equal those of `embed(batch)` up to rounding if samples do not see each other. A
+    BatchNorm normalises each piece on its own, as if each rank had one piece. Its running
+    statistics change in the first pass only. The second pass repeats the random state, the autocast
     and the default dtype of the first.
 
     Args:
-        embed: of nothing but `parts` and its argument; called twice for each piece.
-        parts: the modules whose parameters it uses.
-        batch: cut by `Batch.split`.
-        size: samples a piece, at most.
+        embed: Depends on `parts` and its argument only; called twice for each piece.
+        parts: The modules whose parameters `embed` uses.
+        batch: Split by `Batch.split`.
+        size: Samples per piece, at most.
     """
     parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
     return Embeddings(*_InPieces.apply(embed, parts, batch.split(size), *parameters))
@@ -84,8 +83,8 @@ def _heads(rows: Embeddings) -> list[Tensor | None]:
 def _gradients(
     heads: Sequence[Tensor | None], cached: Sequence[Tensor | None], parameters: Sequence[Tensor]
 ) -> Sequence[Tensor | None]:
-    """By parameter, None where no head depends on it."""
-    # Of the heads that the objective looked at and that something learnable made.
+    """One gradient per parameter, None where no head depends on it."""
+    # Heads that the objective used and that depend on parameters.
     used = [
         (head, gradient)
         for head, gradient in zip(heads, cached, strict=True)
@@ -98,7 +97,7 @@ def _gradients(
 
 
 def _plus(total: Tensor | None, gradient: Tensor) -> Tensor:
-    # In float32 at least: half precision would lose the later pieces. A copy of the first one:
+    # In float32 at least: half precision would lose the later pieces. The first one is copied:
     # autograd may give one tensor to two parameters.
     if total is None:
         dtype = torch.promote_types(gradient.dtype, torch.float32)
@@ -107,7 +106,7 @@ def _plus(total: Tensor | None, gradient: Tensor) -> Tensor:
 
 
 class _Surroundings:
-    """What a forward on `device` depends on beside weights and inputs, as it is now."""
+    """What a forward on `device` depends on besides weights and inputs, as it is now."""
 
     def __init__(self, device: torch.device) -> None:
         kind = device.type
@@ -120,7 +119,7 @@ class _Surroundings:
 
     @contextmanager
     def random_again(self) -> Iterator[None]:
-        """The same draws, in the same order; afterwards as if there had been none."""
+        """The same random numbers again; afterwards the generators are as before."""
         now = [g.get_rng_state() for g in self.generators]
         try:
             for generator, state in zip(self.generators, self.states, strict=True):
@@ -143,8 +142,8 @@ class _Surroundings:
 
 @contextmanager
 def _statistics_kept(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """BatchNorms in training normalise by their batch as before, and remember nothing of it."""
-    # In evaluation mode, as a locked tower's are, they go on using what they remember.
+    """BatchNorms in training mode normalise as before, but keep their running statistics."""
+    # Those in evaluation mode, as in a locked tower, use their running statistics anyway.
     norms = [
         m
         for part in parts

@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cyclip_pl import checks
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.models.embedding import EmbeddingModel
@@ -25,14 +26,14 @@ class ContrastiveModule(L.LightningModule):
     """Batch → encoder → projector → objective → named terms → optimiser.
 
     Args:
-        encoder, projector, objective: the three swappable parts.
-        optimizer: parameter groups → optimiser.
+        encoder, projector, objective: The three exchangeable parts.
+        optimizer: Parameter groups → optimiser.
         scheduler: (optimiser, total steps) → a schedule that advances every step.
-        config: what all of these were made from, plain containers only; travels in checkpoints.
-        microbatch: samples whose activations are held at a time, None for the whole batch's.
+        config: What all of these were made from, in plain containers; stored in checkpoints.
+        microbatch: Samples per pass, whose activations are held at a time; None for all.
 
     Raises:
-        ValueError: microbatch below 1.
+        ValueError: A `microbatch` below 1.
     """
 
     def __init__(
@@ -46,10 +47,7 @@ class ContrastiveModule(L.LightningModule):
         microbatch: int | None = None,
     ) -> None:
         super().__init__()
-        if microbatch is not None and (type(microbatch) is not int or microbatch < 1):
-            raise ValueError(
-                f"microbatch must be null or a whole number of at least 1, got {microbatch!r}"
-            )
+        checks.whole("microbatch", microbatch, optional=True)
         self.encoder = encoder
         self.projector = projector
         self.objective = objective
@@ -59,31 +57,30 @@ class ContrastiveModule(L.LightningModule):
         # What makes this run, in plain containers; travels in checkpoints.
         self.provenance: dict[str, Any] | None = None
         self.microbatch = microbatch
-        # Now, while parameters have their shapes: FSDP flattens them.
+        # Decided now, because FSDP flattens the parameters later.
         self.decayed = decayed_names(self)
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and self.trainer.accumulate_grad_batches != 1:
+        if stage != "fit":
+            return
+        accumulated, strategy = self.trainer.accumulate_grad_batches, self.trainer.strategy
+        if accumulated != 1:
             raise ValueError(
-                "trainer.accumulate_grad_batches must be 1: the negatives of an in-batch objective"
-                " are the batch's, so accumulated small batches are not the large one;"
+                f"trainer.accumulate_grad_batches={accumulated}: small batches added up are not"
+                " one large batch, whose samples are each other's negatives;"
                 " set data.batch_size=LARGE microbatch=SMALL instead"
             )
-        whole = SingleDeviceStrategy, DDPStrategy
-        if stage == "fit" and self.microbatch and not isinstance(self.trainer.strategy, whole):
+        if self.microbatch and not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
             raise ValueError(
-                "microbatch needs whole parameters on every device, as trainer=default and"
-                f" trainer=ddp have, not {type(self.trainer.strategy).__name__}:"
-                " set microbatch=null"
+                f"microbatch={self.microbatch}: {type(strategy).__name__} does not keep whole"
+                " parameters on each device; set microbatch=null, or trainer=default or ddp"
             )
-        if stage == "fit" and self.trainer.gradient_clip_algorithm not in (None, "norm"):
-            raise ValueError(
-                "trainer.gradient_clip_algorithm must be norm,"
-                f" got {self.trainer.gradient_clip_algorithm}"
-            )
+        clip = self.trainer.gradient_clip_algorithm
+        name = clip and clip.value
+        checks.one_of("trainer.gradient_clip_algorithm", name, ["norm"], optional=True)
 
     def embed(self, batch: Batch) -> Embeddings:
-        """Pixels and tokens → embeddings; the objective never sees the former."""
+        """Images and tokens → the embeddings that the objective sees."""
         if self.microbatch is None or len(batch) <= self.microbatch:
             return self._embed(batch)
         parts = [self.encoder, self.projector]
@@ -106,7 +103,7 @@ class ContrastiveModule(L.LightningModule):
     ) -> None:
         """Clip by global norm, and log that norm whether it clips or not."""
         max_norm = gradient_clip_val or math.inf
-        # Under FSDP a rank holds shards of the gradients; only the wrapper knows their norm.
+        # Under FSDP a rank holds a part of the gradients; only the wrapper knows their norm.
         clip = getattr(self.trainer.model, "clip_grad_norm_", None)
         if clip is None:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters(), max_norm)
@@ -120,7 +117,7 @@ class ContrastiveModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(parameter_groups(self, self.decayed))
-        # A fused optimiser would unscale fp16 gradients itself, after they were clipped.
+        # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         total = self.trainer.estimated_stepping_batches
         return {
@@ -137,11 +134,11 @@ class ContrastiveModule(L.LightningModule):
         checkpoint["scale"] = self.scale
 
     def as_model(self) -> EmbeddingModel:
-        """The towers as evaluations see them; shared, not copied."""
+        """The encoder and projector as evaluations see them; shared, not copied."""
         return EmbeddingModel(self.encoder, self.projector, self.scale)
 
     @property
     def scale(self) -> float:
-        """The multiplier of image-text similarities, 1 where the objective has none."""
+        """Multiplier of the image-text similarities, 1 if the objective has none."""
         scale = self.objective.scalars().get("scale")
         return 1.0 if scale is None else scale.item()

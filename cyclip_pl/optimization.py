@@ -10,20 +10,20 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-# What wrappers put into the names of the parameters that they wrap.
+# What wrappers add to the names of parameters.
 _WRAPPERS = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
 
 
 def decayed_names(module: nn.Module) -> set[str]:
-    """Names of the parameters that weight decay is for: matrices and convolutions.
+    """Names of the parameters that decay: the weights of linear maps and convolutions.
 
-    Norms, biases and learnable scalars have fewer than two dimensions and are left alone.
+    Norms, biases and learnable scalars have fewer than two dimensions and do not decay.
     """
     return {_clean(name) for name, p in module.named_parameters() if p.ndim >= 2}
 
 
 def parameter_groups(module: nn.Module, decayed: Collection[str]) -> list[dict[str, Any]]:
-    """Two groups of the parameters that learn: with the optimiser's weight decay, and with none."""
+    """The trainable parameters in two groups: with the optimiser's weight decay, and without."""
     learning = [(_clean(n), p) for n, p in module.named_parameters() if p.requires_grad]
     return [
         {"params": [p for n, p in learning if n in decayed]},
@@ -42,18 +42,18 @@ def cosine(
 ) -> LambdaLR:
     """Linear warm-up, then half a cosine down to `final_fraction` of the learning rate.
 
-    Step k of the warm-up runs at (k + 1) / warmup_steps of the rate, so the first step moves.
+    Step k of the warm-up runs at (k + 1) / warmup_steps of the rate, so that the first step learns.
 
     Args:
-        total_steps: optimiser steps of the whole run.
-        warmup_steps: steps, not epochs, of the warm-up.
-        final_fraction: share of the learning rate that is left at the end.
+        total_steps: Optimiser steps of the whole run.
+        warmup_steps: Optimiser steps of the warm-up.
+        final_fraction: Share of the learning rate that is left at the end.
 
     Raises:
-        ValueError: the run has no known end.
+        ValueError: The run has no known end.
     """
     if not 1 <= total_steps < math.inf:
-        raise ValueError("scheduler: a cosine has an end, set trainer.max_steps")
+        raise ValueError("scheduler=cosine: the run has no end; set trainer.max_steps")
 
     def fraction(step: int) -> float:
         if step < warmup_steps:

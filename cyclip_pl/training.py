@@ -1,4 +1,4 @@
-"""One training run: what Hydra composed becomes a run folder."""
+"""One training run: from the composed config to the run folder."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from cyclip_pl.provenance import provenance, write_provenance
 
 
 def train(config: DictConfig) -> dict[str, float]:
-    """Run what `conf/train.yaml` describes; returns the figures of `metrics.json`.
+    """Run what `conf/train.yaml` describes; returns the metrics of `metrics.json`.
 
     Raises:
-        ValueError: settings that cannot work together, or files that cannot be used.
+        ValueError: Settings that do not work together, or files that cannot be used.
     """
     folder = Path(config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,16 +59,12 @@ def train(config: DictConfig) -> dict[str, float]:
     make_data = instantiate(config.data, _partial_=True)
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
-    # First of all callbacks, so that its clock stops before evaluations start.
+    # The first callback, so that its clock stops before evaluations start.
     throughput = Throughput()
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[
-            throughput,
-            evaluation,
-            *_instances(config, "callbacks"),
-        ],
+        callbacks=[throughput, evaluation, *_instances(config, "callbacks")],
         logger=_instances(config, "logger"),
         default_root_dir=folder,
     )
@@ -78,35 +74,35 @@ def train(config: DictConfig) -> dict[str, float]:
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
-    figures = {
+    metrics = {
         **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
     }
     if trainer.is_global_zero:
-        write_metrics(folder, figures)
+        write_metrics(folder, metrics)
         print_table(evaluation.metrics)
         print(f"run folder: {folder}")
-    return figures
+    return metrics
 
 
 def _instances(config: DictConfig, group: str) -> list[Any]:
-    """What a list of choices names; none of them is a choice as well."""
+    """Instantiate each entry of a group; an empty group is allowed."""
     return list(instantiate(config.get(group) or {}).values())
 
 
 def _quiet() -> None:
-    """Lightning announces what the config says already; its warnings stay, but for two."""
+    """Silence Lightning's banners and two false warnings; keep all other warnings."""
     logging.getLogger("lightning").setLevel(logging.WARNING)
     for logger in ("pytorch", "fabric"):
         logging.getLogger(f"lightning.{logger}").setLevel(logging.WARNING)
-    # Each reader knows its own share, so the length is right; the other is Lightning's own call.
+    # The length is right, since each reader knows its share. The other is Lightning's own call.
     warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
 
 
 def precision(trainer: DictConfig) -> str:
-    """`trainer.precision`, with `auto` as bfloat16 where the device computes in it natively."""
+    """`trainer.precision`; `auto` is bfloat16 where the device computes in it natively."""
     if trainer.precision != "auto":
         return trainer.precision
     if trainer.accelerator != "cpu" and torch.cuda.is_available():

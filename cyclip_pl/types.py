@@ -1,7 +1,7 @@
-"""All that crosses folders: what data gives, what encoders and projectors return.
+"""What crosses folders: the data's batches, the encoders' features, the projectors' embeddings.
 
 Shape legend: V image views, U text views, N samples of this rank, C channels, H W pixels,
-L tokens, F feature width, D embedding width, K clusters, S width of the self-supervision head,
+L tokens, F feature width, D embedding width, K clusters, S width of the self-supervised head,
 P augmentation parameters.
 """
 
@@ -21,10 +21,10 @@ class Batch:
     """One rank's samples.
 
     Attributes:
-        images: uint8, (V, N, 3, H, W); normalised by the encoder, on the device.
-        texts: int64 tokens, (U, N, L).
-        augmentation: float32, (V, N, P), how each image view was made, or None.
-        skipped: samples left out since the reader's previous batch, by reason.
+        images: (V, N, 3, H, W), uint8; the encoder normalises them on the device.
+        texts: (U, N, L), int64 tokens.
+        augmentation: (V, N, P), float32, how each image view was made; or None.
+        skipped: Number of samples skipped since the reader's previous batch, by reason.
     """
 
     images: Tensor
@@ -40,19 +40,20 @@ class Batch:
         return replace(self, images=move(self.images), texts=move(self.texts), augmentation=moved)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """Copy to `device`; the name and the signature are those of `Tensor.to`."""
+        """Copy to `device`, as `Tensor.to` does."""
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the memory until `stream` is done with it; see `Tensor.record_stream`."""
+        """Keep the memory until `stream` has used it, as `Tensor.record_stream` does."""
         for x in (self.images, self.texts, self.augmentation):
             if x is not None:
                 x.record_stream(stream)
 
     def split(self, size: int) -> list[Batch]:
-        """Consecutive samples, at most `size` each and as many in each as can be: views, no copies.
+        """Split into consecutive pieces of at most `size` samples: views, not copies.
 
-        As even as possible, because a last piece of few samples would have poor batch statistics.
+        The pieces are as equal in size as possible, because a small last piece would have poor
+        batch statistics.
         """
         pieces = math.ceil(len(self) / size)
         parts = [self.images, self.texts]
@@ -62,13 +63,13 @@ class Batch:
         return [Batch(*piece) for piece in zip(*cut, strict=True)]
 
     def pin_memory(self) -> Batch:
-        """Called by `DataLoader(pin_memory=True)`."""
+        """A copy in pinned memory, which `DataLoader(pin_memory=True)` asks for."""
         return self._map(Tensor.pin_memory)
 
 
 @dataclass
 class Features:
-    """What the towers return, not normalised: image (V, N, F), text (U, N, F)."""
+    """The towers' outputs, not normalised: image (V, N, F), text (U, N, F)."""
 
     image: Tensor
     text: Tensor
@@ -79,11 +80,11 @@ class Embeddings:
     """What objectives see.
 
     Attributes:
-        image: unit-norm rows of the joint space, (V, N, D).
-        text: likewise, (U, N, D).
-        image_clusters: log-probabilities, (V, N, K), where the projector has the head `clusters`.
-        text_clusters: likewise, (U, N, K).
-        image_views: unit-norm rows, (V, N, S), where the projector has the head `views`.
+        image: (V, N, D), unit-norm rows of the joint space.
+        text: (U, N, D), likewise.
+        image_clusters: (V, N, K), log-probabilities, if the projector has the head `clusters`.
+        text_clusters: (U, N, K), likewise.
+        image_views: (V, N, S), unit-norm rows, if the projector has the head `views`.
     """
 
     image: Tensor
@@ -93,43 +94,43 @@ class Embeddings:
     image_views: Tensor | None = None
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Every image view with every text view, each (N, D) and (N, D)."""
+        """Each image view (N, D) with each text view (N, D)."""
         return [(image, text) for image in self.image for text in self.text]
 
     def cluster_pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Every image view's log-probabilities with every text view's, each (N, K) and (N, K)."""
+        """The log-probabilities of each image view (N, K) with those of each text view (N, K)."""
         assert self.image_clusters is not None and self.text_clusters is not None
         return [(p, q) for p in self.image_clusters for q in self.text_clusters]
 
 
 class Model(Protocol):
-    """All that an evaluation may ask of a model, ours or anyone's."""
+    """All that an evaluation uses of a model, ours or any other."""
 
     preprocess: Callable[[Any], Tensor]
-    """PIL image -> what `encode_image` takes a stack of."""
+    """PIL image → one tensor; `encode_image` takes a stack of them."""
     tokenizer: Callable[[Sequence[str]], Tensor]
-    """Strings -> int64 tokens, (K, L)."""
+    """Strings → int64 tokens (N, L)."""
     scale: float
-    """The multiplier of the similarities, exp(logit_scale)."""
+    """Multiplier of the similarities, exp(logit_scale)."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that computes."""
         ...
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Preprocessed images (N, 3, H, W) -> unit-norm embeddings (N, D)."""
+        """Preprocessed images (N, 3, H, W) → unit-norm embeddings (N, D)."""
         ...
 
     def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
-        """Strings, or tokens (N, L) -> unit-norm embeddings (N, D)."""
+        """Strings, or tokens (N, L) → unit-norm embeddings (N, D)."""
         ...
 
 
 @runtime_checkable
 class FeatureModel(Protocol):
-    """What a `Model` may offer besides: the features that linear probes look at."""
+    """A `Model` that also gives the features which linear probes and kNN use."""
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What `encode_image` gives (N, D), and the encoder's features (N, F), not normalised."""
+        """As `encode_image`, and the encoder's features (N, F), not normalised."""
         ...

@@ -11,7 +11,7 @@ def message(check, *args, **kwargs) -> str:
     return str(caught.value)
 
 
-def test_whole():
+def test_whole() -> None:
     checks.whole("data.x", 1)
     checks.whole("data.x", 0, least=0)
     checks.whole("data.x", None, optional=True)
@@ -23,7 +23,7 @@ def test_whole():
     assert message(checks.whole, 0, optional=True) == expected
 
 
-def test_number():
+def test_number() -> None:
     checks.number("data.x", 0, least=0)
     checks.number("data.x", None, above=0, optional=True)
     assert message(checks.number, 0, above=0) == "data.x=0: must be a number above 0"
@@ -35,13 +35,13 @@ def test_number():
     assert message(checks.probability, 2) == "data.x=2: must be a number at least 0 and at most 1"
 
 
-def test_one_of():
+def test_one_of() -> None:
     checks.one_of("data.x", "a", "ab")
     checks.one_of("data.x", None, "ab", optional=True)
     assert message(checks.one_of, "c", "ab") == "data.x=c: must be one of a, b"
 
 
-def test_whole_numbers():
+def test_whole_numbers() -> None:
     assert checks.whole_numbers("data.x", [3, 1, 3]) == (3, 1)
     assert checks.whole_numbers("data.x", [0], least=0) == (0,)
     expected = "data.x=[0]: must be a list of whole numbers of at least 1"
@@ -50,7 +50,7 @@ def test_whole_numbers():
         message(checks.whole_numbers, value)
 
 
-def test_interval():
+def test_interval() -> None:
     checks.interval("data.x", [0.5, 1], 0, 1)
     expected = "data.x=[0, 1]: must be [least, greatest], two numbers above 0 and at most 1"
     assert message(checks.interval, [0, 1], 0, 1) == expected

@@ -1,62 +1,70 @@
-"""Precision, strategies and packaging: what configs say that tests here cannot run."""
+"""The commands as processes: exit status, what is on which stream, what they import."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-import torch
-from hydra.utils import instantiate
 
-from cyclip_pl.training import precision
-from tests.helpers.composed import choices, composed
+pytestmark = pytest.mark.slow
 
-
-@pytest.mark.parametrize(
-    ("accelerator", "cuda", "gpu_bf16", "cpu_bf16", "expected"),
-    [
-        ("auto", True, True, False, "bf16-mixed"),
-        ("gpu", True, False, False, "16-mixed"),
-        ("cpu", True, True, False, "32-true"),
-        ("auto", False, False, True, "bf16-mixed"),
-        ("cpu", False, False, False, "32-true"),
-    ],
-)
-def test_precision_is_what_the_device_computes_in(
-    monkeypatch, accelerator, cuda, gpu_bf16, cpu_bf16, expected
-):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: gpu_bf16)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_bf16)
-    trainer = composed(f"trainer.accelerator={accelerator}").trainer
-    assert precision(trainer) == expected
-    trainer.precision = "64-true"
-    assert precision(trainer) == "64-true"
+ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", choices("trainer"))
-def test_strategies_are_lightnings(name):
-    strategy = composed(f"trainer={name}").trainer.strategy
-    if isinstance(strategy, str):
-        assert strategy == "auto"
-    else:
-        from lightning.pytorch.strategies import Strategy
-
-        assert isinstance(instantiate(strategy), Strategy)
-
-
-def test_the_papers_recipe():
-    config = composed(
-        "data=webdataset",
-        "data.train.shards='/data/cc3m/{00000..00331}.tar'",
-        "trainer=ddp",
-        "trainer.devices=8",
-        "experiment=cc3m_rn50_cyclip",
+def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        env={**os.environ, **environment},
     )
-    assert config.encoder.architecture == "RN50"
-    assert config.data.batch_size * config.trainer.devices == 128
-    assert (config.objective.lambda_in_modal, config.objective.lambda_cross_modal) == (0.25, 0.25)
-    assert config.trainer.max_epochs == 64
-    assert config.optimizer.lr == 5e-4
-    assert config.optimizer.weight_decay == 0.1
-    assert config.scheduler.warmup_steps == 10_000
-    # What is typed wins over the experiment.
-    assert composed("experiment=cc3m_rn50_cyclip", "optimizer.lr=1").optimizer.lr == 1
+
+
+def test_a_missing_checkpoint(tmp_path: Path) -> None:
+    done = run("eval.py", f"hydra.run.dir={tmp_path}/run")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["error: checkpoint has no value: set checkpoint=…"]
+
+
+def test_an_error_inside_the_run(tmp_path: Path) -> None:
+    done = run(
+        "train.py",
+        f"hydra.run.dir={tmp_path}/run",
+        "data=webdataset",
+        "data.train.shards='/nowhere/{0..3}.tar'",
+        "evaluation=[]",
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "data.train.shards: '/nowhere/0.tar' does not exist" in errors[0]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_trace_on_request(tmp_path: Path) -> None:
+    done = run(
+        "eval.py", f"hydra.run.dir={tmp_path}/run", "checkpoint=/nowhere", CYCLIP_TRACEBACK="1"
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "checkpoint=/nowhere" in done.stderr
+
+
+def test_help_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['train.py', '--help']\n"
+        "try:\n    from cyclip_pl.cli import train; train()\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.stderr.splitlines()[-1] == "False"
+    for group in ("objective", "encoder", "projector", "evaluation", "trainer"):
+        assert f"{group}:" in done.stdout

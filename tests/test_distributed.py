@@ -28,7 +28,7 @@ def _on_rank():
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_collectives(world):
+def test_collectives(world) -> None:
     inputs = [_rows(r).requires_grad_() for r in range(world)]
     everything = torch.cat(inputs)
     results = run_distributed(_on_rank, world)
@@ -47,7 +47,7 @@ def test_collectives(world):
             assert torch.equal(gradient, gradients[rank])
 
 
-def test_alone_they_are_the_identity():
+def test_alone_they_are_the_identity() -> None:
     x = _rows(0)
     assert all(torch.equal(collective(x), x) for collective in COLLECTIVES)
     assert (distributed.rank(), distributed.world_size()) == (0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -14,16 +15,18 @@ from tests.helpers.architectures import TEXT, VIT
 from tests.helpers.composed import choices, composed
 from tests.helpers.contract import assert_keys_are_arguments
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", choices("model"))
-def test_a_model_states_the_arguments_of_its_loader(name):
+def test_a_model_states_the_arguments_of_its_loader(name) -> None:
     overrides = {"ours": ["checkpoint=x"]}.get(name, [])
     config = composed(f"model={name}", *overrides, config_name="eval").model
     assert_keys_are_arguments(config, given={"device"})
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of open_clip's `tiny-quick`, and the authors' checkpoint with the same."""
     folder = tmp_path_factory.mktemp("weights")
     vision = VIT["vision_cfg"] | {"width": 64, "head_width": 64}
@@ -38,7 +41,7 @@ def weights(tmp_path_factory):
     return folder
 
 
-def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path):
+def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path) -> None:
     metrics = []
     for run, model in enumerate(
         (
@@ -69,7 +72,7 @@ def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path):
         (["model=open_clip", "model.name=RN50", "model.pretrained=x"], "neither a file nor a tag"),
     ],
 )
-def test_what_is_wrong_with_a_model_names_its_setting(overrides, message, tmp_path):
+def test_what_is_wrong_with_a_model_names_its_setting(overrides, message, tmp_path) -> None:
     config = composed(*overrides, "accelerator=cpu", config_name="eval", run_dir=tmp_path)
     with pytest.raises(Exception) as caught:
         evaluate(config)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import NoReturn
 
 import pytest
 
 from cyclip_pl.files import atomic, reason
 
 
-def test_atomic_writes_whole(tmp_path):
+def test_atomic_writes_whole(tmp_path) -> None:
     path = tmp_path / "new" / "a.txt"
     with atomic(path) as partial:
         partial.write_text("new")
@@ -19,7 +20,7 @@ def test_atomic_writes_whole(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
-def test_atomic_keeps_the_old_file_when_the_block_raises(tmp_path):
+def test_atomic_keeps_the_old_file_when_the_block_raises(tmp_path) -> NoReturn:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(OSError, match="full"), atomic(path) as partial:
@@ -29,7 +30,7 @@ def test_atomic_keeps_the_old_file_when_the_block_raises(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_reason():
+def test_reason() -> None:
     assert reason(ValueError("a\n  b")) == "a b"
     assert reason(KeyError()) == "KeyError"
     assert len(reason(ValueError("x" * 999))) == 200

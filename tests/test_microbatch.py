@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import weakref
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ from tests.helpers.composed import choices, composed
 from tests.helpers.distributed import run_distributed
 from tests.helpers.modules import small_batch, small_module
 from tests.helpers.world import shrunk
+
+pytestmark = pytest.mark.slow
 
 OBJECTIVES = choices("objective")
 CASES = [*((name, "vit") for name in OBJECTIVES), ("cyclip", "resnet"), ("slip", "timm")]
@@ -58,7 +61,7 @@ def _batch_norms(module: nn.Module) -> list[_BatchNorm]:
     return [m for m in module.modules() if isinstance(m, _BatchNorm)]
 
 
-def test_a_batch_is_cut_evenly_and_not_copied():
+def test_a_batch_is_cut_evenly_and_not_copied() -> None:
     batch = small_batch("uniclip", 11)
     pieces = batch.split(4)
     assert [len(piece) for piece in pieces] == [4, 4, 3]
@@ -72,7 +75,7 @@ def test_a_batch_is_cut_evenly_and_not_copied():
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_gradients_are_the_large_batchs_for_every_objective(name):
+def test_gradients_are_the_large_batchs_for_every_objective(name) -> None:
     """11 samples at most 5 at a time: pieces of 4, 4 and 3.
 
     A BatchNorm normalises by what it remembers here; by its batch, it is compared with ranks below.
@@ -133,12 +136,12 @@ def _on_rank():
 
 
 @pytest.fixture(scope="module")
-def ranks():
+def ranks() -> list[Any]:
     return run_distributed(_on_rank, 2)
 
 
 @pytest.mark.parametrize("pieces", [2, 4])
-def test_micro_batches_are_as_many_ranks(ranks, pieces):
+def test_micro_batches_are_as_many_ranks(ranks, pieces) -> None:
     """Two are two ranks; four are two ranks of two; with a BatchNorm in tower or head or none."""
     assert sum(bool(_batch_norms(small_module(*case))) for case in CASES) >= 5
     for case, (name, architecture) in enumerate(CASES):
@@ -149,7 +152,7 @@ def test_micro_batches_are_as_many_ranks(ranks, pieces):
 
 
 @pytest.mark.parametrize("static_graph", [False, True])
-def test_ddp_reduces_each_gradient_once(ranks, static_graph):
+def test_ddp_reduces_each_gradient_once(ranks, static_graph) -> None:
     module = small_module("slip", "timm", SAMPLES // 4)
     _, expected = _step(module, small_batch("slip"))
     for rank in ranks:
@@ -159,7 +162,7 @@ def test_ddp_reduces_each_gradient_once(ranks, static_graph):
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "timm"])
-def test_running_statistics_move_once_a_piece(architecture):
+def test_running_statistics_move_once_a_piece(architecture) -> None:
     module = small_module("slip", architecture, microbatch=4)
     one_by_one = small_module("slip", architecture)
     batch = small_batch("slip")
@@ -191,7 +194,7 @@ def _in_one_graph(module: ContrastiveModule, batch: Batch, size: int) -> Tensor:
     [{"patch_dropout": 0.5}, {"gradient_checkpointing": True}, {"lock_image": True}],
     ids=lambda settings: next(iter(settings)),
 )
-def test_both_passes_see_the_same(settings, autocast):
+def test_both_passes_see_the_same(settings, autocast) -> None:
     """Draws, precision and default dtype; none of them is as it was when gradients are wanted."""
     batch = small_batch()
     results = []
@@ -231,7 +234,7 @@ class _Sum(nn.Module):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_many_pieces_add_up(dtype):
+def test_many_pieces_add_up(dtype) -> None:
     """512 in bfloat16 + 1 is 512."""
     part = _Sum(dtype)
     rows = embed_in_microbatches(part, [part], small_batch(n=600), 1)
@@ -274,7 +277,7 @@ def _peak(samples: int, microbatch: int | None) -> int:
     return saved.peak
 
 
-def test_activations_are_those_of_a_micro_batch():
+def test_activations_are_those_of_a_micro_batch() -> None:
     small = _peak(4, None)
     assert _peak(40, None) > 8 * small
     assert _peak(40, 4) < 1.1 * small
@@ -296,7 +299,7 @@ def _trained(world, folder, *overrides):
     return torch.tensor(steps), checkpoint["state_dict"]
 
 
-def test_a_training_is_that_of_the_large_batch_step_for_step(world, tmp_path):
+def test_a_training_is_that_of_the_large_batch_step_for_step(world, tmp_path) -> None:
     steps, weights = _trained(world, tmp_path / "whole")
     assert len(steps) == 4
     assert len(steps[:, 0].unique()) == 4
@@ -306,21 +309,25 @@ def test_a_training_is_that_of_the_large_batch_step_for_step(world, tmp_path):
 
 
 @pytest.mark.parametrize("microbatch", [0, -1, 2.5, True, "8"])
-def test_what_is_no_size_is_refused(microbatch):
-    with pytest.raises(ValueError, match="microbatch must be null or a whole number of at least 1"):
+def test_what_is_no_size_is_refused(microbatch) -> None:
+    with pytest.raises(
+        ValueError, match="microbatch=.*: must be null or a whole number of at least 1"
+    ):
         small_module(microbatch=microbatch)
 
 
-def test_parameters_in_shards_are_refused():
+def test_parameters_in_shards_are_refused() -> None:
     module = small_module(microbatch=4)
     module.trainer = SimpleNamespace(
         accumulate_grad_batches=1, gradient_clip_algorithm=None, strategy=FSDPStrategy()
     )
-    with pytest.raises(ValueError, match="microbatch needs whole parameters .* not FSDPStrategy"):
+    with pytest.raises(
+        ValueError, match="microbatch=.: FSDPStrategy does not keep whole parameters"
+    ):
         module.setup("fit")
 
 
-def test_an_experiment_may_set_it(tmp_path):
+def test_an_experiment_may_set_it(tmp_path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "large.yaml").write_text("# @package _global_\nmicrobatch: 8\n")
     chosen = [f"hydra.searchpath=[file://{tmp_path}]", "experiment=large"]

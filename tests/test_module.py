@@ -6,6 +6,7 @@ from cyclip_pl import distributed
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.objectives.cyclip import CyCLIP
+from cyclip_pl.optimization import parameter_groups
 from cyclip_pl.projectors.linear import Linear
 from cyclip_pl.types import Batch
 from tests.helpers.architectures import VIT
@@ -47,7 +48,7 @@ def _on_rank():
     return _gradients(slice(distributed.rank() * n, (distributed.rank() + 1) * n))
 
 
-def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process():
+def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process() -> None:
     loss, gradients = _gradients(slice(None))
     ranks = run_distributed(_on_rank, 2)
     assert "objective.logit_scale" in gradients
@@ -56,58 +57,6 @@ def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process():
     for name, expected in gradients.items():
         mean = (ranks[0][1][name] + ranks[1][1][name]) / 2
         torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-5, msg=name)
-
-
-def test_weight_decay_is_for_matrices_alone():
-    from cyclip_pl.optimization import parameter_groups
-
-    module = _module()
-    names = {id(p): n for n, p in module.named_parameters()}
-    decayed, rest = parameter_groups(module, module.decayed)
-    assert rest["weight_decay"] == 0.0
-    assert "weight_decay" not in decayed
-    rest_names = {names[id(p)] for p in rest["params"]}
-    assert "objective.logit_scale" in rest_names
-    assert all(
-        n.split(".")[-1] in ("weight", "bias", "in_proj_bias", "class_embedding", "logit_scale")
-        for n in rest_names
-    )
-    assert "encoder.model.token_embedding.weight" in {names[id(p)] for p in decayed["params"]}
-    assert len(decayed["params"]) + len(rest["params"]) == len(names)
-
-
-def test_names_are_found_behind_wrappers():
-    from cyclip_pl.optimization import decayed_names, parameter_groups
-
-    class Wrapper(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self._fsdp_wrapped_module = torch.nn.Linear(2, 2)
-
-    inner = torch.nn.Linear(2, 2)
-    decayed, rest = parameter_groups(Wrapper(), decayed_names(inner))
-    assert [p.ndim for p in decayed["params"]] == [2]
-    assert [p.ndim for p in rest["params"]] == [1]
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.55), (110, 0.1), (500, 0.1)],
-)
-def test_cosine_with_warmup_in_steps(step, expected):
-    from cyclip_pl.optimization import cosine
-
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = cosine(optimizer, 110, warmup_steps=10, final_fraction=0.1)
-    assert schedule.lr_lambdas[0](step) == pytest.approx(expected)
-
-
-def test_a_run_without_end_has_no_cosine():
-    from cyclip_pl.optimization import cosine
-
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    with pytest.raises(ValueError, match="set trainer.max_steps"):
-        cosine(optimizer, float("inf"), warmup_steps=10)
 
 
 class _Loss(torch.nn.Module):
@@ -124,8 +73,6 @@ class _Loss(torch.nn.Module):
 def _sharded_on_rank():
     from torch.distributed.fsdp import FullyShardedDataParallel
 
-    from cyclip_pl.optimization import parameter_groups
-
     module, batch = _module(), _batch()
     n = 8 // distributed.world_size()
     mine = slice(distributed.rank() * n, (distributed.rank() + 1) * n)
@@ -139,9 +86,7 @@ def _sharded_on_rank():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay():
-    from cyclip_pl.optimization import parameter_groups
-
+def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay() -> None:
     module = _module()
     groups = [len(g["params"]) for g in parameter_groups(module, module.decayed)]
     loss, gradients = _gradients(slice(None))
@@ -152,7 +97,7 @@ def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay():
         assert rank_groups == groups
 
 
-def test_learnable_scalars_are_clamped_after_each_step(monkeypatch):
+def test_learnable_scalars_are_clamped_after_each_step(monkeypatch) -> None:
     import lightning as L
 
     def step(self, *_):

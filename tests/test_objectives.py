@@ -15,20 +15,22 @@ from cyclip_pl.training import train
 from tests.helpers.composed import choices, composed
 from tests.helpers.world import shrunk
 
+pytestmark = pytest.mark.slow
+
 
 def _train(world, folder, *overrides):
     return train(composed(*shrunk(world), "trainer.max_steps=2", *overrides, run_dir=folder))
 
 
 @pytest.mark.parametrize("name", choices("objective"))
-def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, name):
-    figures = _train(world, tmp_path, f"objective={name}")
+def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, name) -> None:
+    metrics = _train(world, tmp_path, f"objective={name}")
     with (tmp_path / "csv" / "metrics.csv").open() as file:
         totals = [float(r["train/total"]) for r in csv.DictReader(file) if r["train/total"]]
     assert len(totals) == 2 and all(abs(total) < 100 for total in totals)
     model = load(tmp_path)
-    again = ZeroShot(datasets=[str(world / "shapes")])(FeatureStore(model)).figures
-    assert again == {k: v for k, v in figures.items() if k in again}
+    again = ZeroShot(datasets=[str(world / "shapes")])(FeatureStore(model)).metrics
+    assert again == {k: v for k, v in metrics.items() if k in again}
     text = model.encode_text(["a red square", "a blue bar"])
     torch.testing.assert_close(text.norm(dim=1), torch.ones(2))
 
@@ -36,27 +38,33 @@ def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, na
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["objective=nclip", "projector=native"], "the head clusters, Native has none: choose ano"),
+        (["objective=nclip", "projector=native"], "the head clusters, Native has none; choose ano"),
         (["objective=slip", "projector=clusters"], "the head views, Clusters has clusters"),
-        (["objective=slip", "views=jittered"], "needs 2 image views, views gives 1"),
-        (["objective=cyclip_augmented", "views=two_strong"], "needs 2 text views, views gives 1"),
-        (["objective=uniclip", "views=augmented_pair"], "AugmentationAware reads 12 augmentation"),
+        (
+            ["objective=slip", "views=jittered"],
+            "views: the objective needs 2 image views, this gives 1",
+        ),
+        (
+            ["objective=cyclip_augmented", "views=two_strong"],
+            "views: the objective needs 2 text views, this gives 1",
+        ),
+        (["objective=uniclip", "views=augmented_pair"], "AugmentationAware takes 12 augmentation"),
     ],
 )
-def test_pairs_that_cannot_work_are_refused(world, tmp_path, overrides, message):
+def test_pairs_that_cannot_work_are_refused(world, tmp_path, overrides, message) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         _train(world, tmp_path, *overrides)
     assert "\n" not in one_line(caught.value, "train")
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_clip_with_the_augmentation_of_others(world, tmp_path):
+def test_clip_with_the_augmentation_of_others(world, tmp_path) -> None:
     for views in ("weak_two_strong", "augmented_pair"):
-        figures = _train(world, tmp_path / views, "objective=clip", f"views={views}")
-        assert figures["train/samples"] == 2 * 24
+        metrics = _train(world, tmp_path / views, "objective=clip", f"views={views}")
+        assert metrics["train/samples"] == 2 * 24
 
 
-def test_resuming_with_other_parts_is_refused(world, tmp_path):
+def test_resuming_with_other_parts_is_refused(world, tmp_path) -> None:
     _train(world, tmp_path / "first")
     resume = f"resume={tmp_path}/first"
     with pytest.raises(ValueError, match="was trained with another (objective|projector)"):

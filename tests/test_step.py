@@ -48,7 +48,7 @@ def _devices(tree: Any) -> set[str]:
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("name", choices("objective"))
-def test_no_objective_reads_or_sends_a_value(monkeypatch, name, large):
+def test_no_objective_reads_or_sends_a_value(monkeypatch, name, large) -> None:
     # "meta" has no autocast to switch off.
     monkeypatch.setattr(torch, "autocast", lambda *a, **k: nullcontext())
     if large:  # the forms of large batches
@@ -62,7 +62,7 @@ def test_no_objective_reads_or_sends_a_value(monkeypatch, name, large):
     assert not crossings.found
 
 
-def test_what_reads_and_what_sends_is_seen():
+def test_what_reads_and_what_sends_is_seen() -> None:
     with Crossings() as crossings:
         torch.ones(2).sum().item()
         torch.ones(2, device="meta").new_tensor([1.0, 2.0])
@@ -84,7 +84,8 @@ class Watched(L.Callback):
             Watched.crossings.__exit__(None, None, None)
 
 
-def test_the_loop_reads_no_value_between_the_steps_that_are_logged(world, tmp_path):
+@pytest.mark.slow
+def test_the_loop_reads_no_value_between_the_steps_that_are_logged(world, tmp_path) -> None:
     overrides = "trainer.log_every_n_steps=100", "trainer.max_steps=6"
     watch = f"+callbacks.watch._target_={__name__}.Watched"
     train(composed(*shrunk(world), *overrides, watch, run_dir=tmp_path))

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.world import shrunk
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +90,7 @@ def test_perfect_embeddings_lead_by_one(tmp_path):
 """
 
 
+@pytest.mark.slow
 def test_three_files_and_no_edit(world: Path, tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("cyclip_pl", "conf", "tests"):

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.world import shrunk
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +53,7 @@ def test_equal_rows_cost_nothing():
 """
 
 
-def test_three_files_and_no_edit(world, tmp_path):
+def test_three_files_and_no_edit(world, tmp_path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("cyclip_pl", "conf", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)

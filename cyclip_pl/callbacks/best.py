@@ -1,35 +1,66 @@
-"""The best checkpoint by an evaluation's figure."""
+"""The best checkpoint by a metric of an evaluation."""
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from cyclip_pl import checks
+from cyclip_pl.callbacks.evaluation import EvaluationCallback
+
+logger = logging.getLogger(__name__)
+
+SETTING = "callbacks.best.monitor"
+
 
 class Best(Checkpoint):
-    """Saves `best.ckpt` when the monitored figure of an evaluation has improved.
+    """Saves `best.ckpt` whenever the monitored metric of an evaluation has improved.
 
-    Lightning's `ModelCheckpoint` looks at its own cadence and fails where the figure is not there
-    yet; here the cadence is that of the evaluation.
+    It looks after each run of the evaluation. Lightning's `ModelCheckpoint` has a cadence of its
+    own, and fails where the metric does not exist yet.
 
     Args:
-        dirpath: folder of the checkpoint.
-        monitor: `<dataset>/<evaluation>/<figure>`; None keeps no best checkpoint.
-        mode: whether more of it is better.
+        dirpath: Folder of the checkpoint.
+        monitor: `<set>/<evaluation>/<metric>`; or `<evaluation>/<metric>`, of the first set and
+            only where that evaluation runs; or None for no best checkpoint.
+        mode: Whether a larger ("max") or a smaller ("min") metric is better.
+
+    Raises:
+        ValueError: This run has no such evaluation, before the first step; or the evaluation does
+            not give that metric, after it has first run.
     """
 
     def __init__(
         self, dirpath: str | Path, monitor: str | None, mode: Literal["max", "min"] = "max"
     ) -> None:
-        if mode not in ("max", "min"):
-            raise ValueError(f"callbacks.best.mode must be max or min, got {mode}")
+        checks.one_of("callbacks.best.mode", mode, ("max", "min"))
+        if monitor is not None and monitor.count("/") not in (1, 2):
+            raise ValueError(f"{SETTING}={monitor}: must be null or [<set>/]<evaluation>/<metric>")
         self.path = Path(dirpath) / "best.ckpt"
         self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
-        self.best: float | None = None
+        self.best: dict[str, float] = {}  # by metric: a resumed run may monitor another one
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        known = {n for c in callbacks if isinstance(c, EvaluationCallback) for n in c.evaluations}
+        if self.monitor is None or (evaluation := self.monitor.split("/")[-2]) in known:
+            return
+        problem = f"{SETTING}={self.monitor}: the evaluation {evaluation} does not run"
+        if self.monitor.count("/") == 2:
+            hint = checks.did_you_mean(evaluation, known)
+            raise ValueError(f"{problem}{hint} (this run has {', '.join(known) or 'none'})")
+        if trainer.is_global_zero:
+            logger.warning("%s, so there will be no best.ckpt", problem)
+        self.monitor = None
+
+    def on_train_batch_start(self, trainer: L.Trainer, *unused: Any) -> None:
+        self._check(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
         self._look(trainer)
@@ -37,18 +68,41 @@ class Best(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, *unused: Any) -> None:
         self._look(trainer)
 
+    def on_train_end(self, trainer: L.Trainer, *unused: Any) -> None:
+        self._look(trainer)
+        # What shows at the last step is said here: `Last` has saved by now.
+        self._check(trainer)
+
+    def _metric(self, trainer: L.Trainer) -> str | None:
+        """The full name of the monitored metric, once there is one."""
+        names = trainer.callback_metrics if self.monitor else ()
+        return next((name for name in names if f"/{name}".endswith(f"/{self.monitor}")), None)
+
     def _look(self, trainer: L.Trainer) -> None:
-        figure = trainer.callback_metrics.get(self.monitor) if self.monitor else None
-        if figure is None:
+        name = self._metric(trainer)
+        if name is None:
             return
-        value = figure.item()
-        if self.best is None or self.sign * value > self.sign * self.best:
-            self.best = value
-            # For evaluation: without the optimiser it is a third of the size.
+        value = trainer.callback_metrics[name].item()
+        # NaN compares false: a metric that is not a number is never the best.
+        if self.sign * value > self.sign * self.best.get(name, -self.sign * math.inf):
+            self.best[name] = value
+            # For evaluation only: without the optimiser's state it is a third of the size.
             trainer.save_checkpoint(self.path, weights_only=True)
+
+    def _check(self, trainer: L.Trainer) -> None:
+        if self.monitor is None or self._metric(trainer):
+            return
+        *sets, evaluation, _ = self.monitor.split("/")
+        given = [n for n in trainer.callback_metrics if n.split("/")[1:2] == [evaluation]]
+        if given:
+            listed = [n for n in given if n.split("/")[:1] == sets] or given
+            raise ValueError(
+                f"{SETTING}={self.monitor}: {evaluation} gives no such metric"
+                f"{checks.did_you_mean(self.monitor, given)} (it has {', '.join(listed)})"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best = dict(state_dict["best"])

@@ -1,4 +1,4 @@
-"""The steps at which figures are logged."""
+"""The steps at which metrics are logged."""
 
 from __future__ import annotations
 

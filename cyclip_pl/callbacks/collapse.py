@@ -1,4 +1,4 @@
-"""Say when clusters have collapsed: accuracy and loss alone hide it."""
+"""Warn when clusters have collapsed, which accuracy and loss alone hide."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 import lightning as L
 
+from cyclip_pl import checks
 from cyclip_pl.callbacks.cadence import is_logged
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-READING = "cluster_information"
+METRIC = "cluster_information"
 
 
 class WarnOfCollapse(L.Callback):
-    """Watches every objective's `cluster_information`, H(p̄) − H(p), where one logs it.
+    """Watches `cluster_information`, H(p̄) − H(p), of each objective that logs it.
 
-    It is what a cluster says of its sample, and goes to zero whether all samples share a cluster or
-    every sample is spread over all of them.
+    It is the information in nats that a cluster carries about its sample. It goes to zero both if
+    all samples share one cluster and if each sample is spread over all clusters.
 
     Args:
-        least: nats below which a reading counts.
-        patience: so many readings in a row, one each time that the run logs, before the warning.
+        least: Nats below which a logged value is low.
+        patience: Number of low values in a row before the warning.
     """
 
     def __init__(self, least: float = 0.05, patience: int = 10) -> None:
-        if patience < 1:
-            raise ValueError(f"callbacks.collapse.patience must be at least 1, got {patience}")
+        checks.whole("callbacks.collapse.patience", patience)
         self.least = least
         self.patience = patience
         self._low: dict[str, int] = {}
@@ -36,14 +36,14 @@ class WarnOfCollapse(L.Callback):
         if not is_logged(trainer):
             return
         for name, value in trainer.callback_metrics.items():
-            if name.rpartition("/")[2] != READING:
+            if name.rpartition("/")[2] != METRIC:
                 continue
             self._low[name] = self._low.get(name, 0) + 1 if value.item() < self.least else 0
             if self._low[name] == self.patience and trainer.is_global_zero:
-                log.warning(
-                    "collapse: %s is %.3f nats at step %d, the clusters say nothing of their"
-                    " samples: raise lambda_sharpness (below 1) and lambda_smoothness, or"
-                    " projector.temperature",
+                logger.warning(
+                    "%s is %.3f nats at step %d: the clusters carry no information about their"
+                    " samples (collapsed); raise lambda_sharpness (below 1) and lambda_smoothness,"
+                    " or projector.temperature",
                     name,
                     value.item(),
                     trainer.global_step,

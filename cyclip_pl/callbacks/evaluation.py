@@ -70,14 +70,13 @@ class EvaluationCallback(Callback):
         self.features = dict(features or {})
         self.metrics: dict[str, float] = {}
         self.seconds = 0.0
-        self._step_of_last = {name: 0 for name in self.evaluations}
+        self._step_of_last = dict.fromkeys(self.evaluations, 0)
 
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any] | None, features: Mapping[str, Any] | None = None
     ) -> EvaluationCallback:
-        """From the `evaluation` node, whose entries may have a `cadence` beside their settings,
-        and the `features` node.
+        """From the nodes `evaluation`, whose entries may have a `cadence`, and `features`.
 
         Raises:
             ValueError: One line that names the setting.

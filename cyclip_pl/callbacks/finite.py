@@ -1,4 +1,4 @@
-"""Stop when the loss is no number any more: nothing after that step is worth its time."""
+"""Stop the run when the loss becomes NaN or infinite."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cyclip_pl.types import Batch
 
 
 class StopWhenNotFinite(L.Callback):
-    """Looks at the loss whenever it is logged, so that the device is not waited for each step.
+    """Checks the loss at the steps that are logged, so that other steps do not wait for the device.
 
     Raises:
-        ValueError: names the step and what to change.
+        ValueError: The loss is not finite; names the step and what to change.
     """
 
     def on_train_batch_end(
@@ -31,6 +31,6 @@ class StopWhenNotFinite(L.Callback):
         loss = outputs["loss"].item()
         if not math.isfinite(loss):
             raise ValueError(
-                f"the loss is {loss} at step {trainer.global_step}: lower optimizer.lr,"
+                f"the loss is {loss} at step {trainer.global_step}; lower optimizer.lr,"
                 " raise scheduler.warmup_steps or set trainer.precision=32-true"
             )

@@ -1,4 +1,4 @@
-"""The checkpoint to go on from."""
+"""The checkpoint that a run can be resumed from."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from cyclip_pl import checks
+
 
 class Last(Checkpoint):
-    """Saves `last.ckpt` every so many steps, at the end, and when the user interrupts.
+    """Saves `last.ckpt` every `every_n_steps`, at the end, and when the user interrupts the run.
 
-    Not on other exceptions: weights that have just diverged must not replace good ones.
+    Other exceptions save nothing: weights that have diverged must not replace good ones.
 
     Args:
-        dirpath: folder of the checkpoint.
-        every_n_steps: optimiser steps between saves.
-
-    Raises:
-        ValueError: every_n_steps below 1.
+        dirpath: Folder of the checkpoint.
+        every_n_steps: Optimiser steps between saves.
     """
 
     def __init__(self, dirpath: str | Path, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise ValueError(
-                f"callbacks.last.every_n_steps must be at least 1, got {every_n_steps}"
-            )
+        checks.whole("callbacks.last.every_n_steps", every_n_steps)
         self.path = Path(dirpath) / "last.ckpt"
         self.every_n_steps = every_n_steps
         self._saved_at: int | None = None
@@ -41,16 +37,16 @@ class Last(Checkpoint):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        # Saving is a collective: one interrupted rank alone would wait for the others forever.
+        # Saving is a collective: a single interrupted rank would wait for the others forever.
         if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
             self._save(trainer)
-            print(f"interrupted at step {trainer.global_step}; go on with resume={self.path}")
+            print(f"interrupted at step {trainer.global_step}; to go on: resume={self.path}")
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # A run counted in steps that stopped behind the last batch of an epoch begins the next
-        # one. Lightning takes every such run for unfinished, and would begin there at that batch.
+        # A run of `max_steps` may end with the last batch of an epoch. Resumed, it begins the next
+        # epoch, but Lightning would begin that one behind as many batches.
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         current = progress["current"]
         if progress["is_last_batch"] and current["completed"] == current["ready"]:

@@ -1,4 +1,4 @@
-"""One bar for the whole run, with the figures that matter."""
+"""One progress bar for the whole run, with the main metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cyclip_pl.callbacks.cadence import is_logged
 from cyclip_pl.types import Batch
 
-# Logged name → (what the bar calls it, its format).
-FIGURES = {
+# Logged name → (name in the bar, format).
+METRICS = {
     "train/total": ("loss", ".3f"),
     "train/scale": ("scale", ".1f"),
     "train/gradient_norm": ("grad", ".2f"),
@@ -27,7 +27,7 @@ class StepProgress(ProgressBar):
     """A bar over steps, not epochs: an epoch may be seconds or days.
 
     Args:
-        lines_every: where the output is no terminal, a line for every so many logged steps.
+        lines_every: Logged steps per line, where the output is not a terminal.
     """
 
     def __init__(self, lines_every: int = 10) -> None:
@@ -52,12 +52,12 @@ class StepProgress(ProgressBar):
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             console=self._console,
         )
         steps = trainer.estimated_stepping_batches
         total = None if steps == float("inf") else int(steps)
-        self._task = self._bar.add_task("", total=total, completed=trainer.global_step, figures="")
+        self._task = self._bar.add_task("", total=total, completed=trainer.global_step, metrics="")
         self._bar.start()
 
     def on_train_batch_end(
@@ -68,16 +68,16 @@ class StepProgress(ProgressBar):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        # Reading a figure waits for the device, so no more often than they are logged anyway.
+        # Reading a metric waits for the device, so only at the steps that are logged.
         step = trainer.global_step
         if not (self._enabled and is_logged(trainer)):
             return
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, figures=_figures(trainer))
+            self._bar.update(self._task, completed=step, metrics=_shown(trainer))
             return
         self._logged += 1
         if self._logged % self.lines_every == 0:
-            self._console.print(f"step {step}  {_figures(trainer)}", highlight=False)
+            self._console.print(f"step {step}  {_shown(trainer)}", highlight=False)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if self._bar is not None:
@@ -85,10 +85,10 @@ class StepProgress(ProgressBar):
             self._bar = None
 
 
-def _figures(trainer: L.Trainer) -> str:
+def _shown(trainer: L.Trainer) -> str:
     metrics = trainer.callback_metrics
     return "  ".join(
         f"{name} {metrics[key].item():{form}}"
-        for key, (name, form) in FIGURES.items()
+        for key, (name, form) in METRICS.items()
         if key in metrics and (key != "data/skipped" or metrics[key])
     )

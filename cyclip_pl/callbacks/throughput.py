@@ -1,4 +1,4 @@
-"""Images per second, the share of time spent waiting for data, samples that were skipped."""
+"""Images per second, the share of time that waits for data, and skipped samples."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cyclip_pl.types import Batch
 class Throughput(L.Callback):
     """Logs `train/images_per_second` (all ranks), `train/data_wait` (0…1) and `data/skipped`.
 
-    Rates are means over the steps since they were last logged. Time is the steps' own and that of
-    waiting for batches; evaluations and checkpoints do not count, so this callback comes first.
+    Rates are means over the steps since they were last logged. Time is that of the steps and of
+    waiting for batches. Evaluations and checkpoints do not count, so this callback comes first.
     On a GPU the host may run ahead of the device; over many steps both take the same time.
 
     Attributes:
-        samples: image-text pairs of this run so far, over all ranks.
-        seconds: wall time of the steps and of waiting for their batches.
-        skipped: samples that this rank left out, by reason.
+        samples: Image-text pairs of this run so far, over all ranks.
+        seconds: Wall time of the steps and of waiting for their batches.
+        skipped: Number of samples that this rank skipped, by reason.
     """
 
     def __init__(self) -> None:

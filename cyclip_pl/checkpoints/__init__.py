@@ -1,1 +1,1 @@
-"""Read what training wrote."""
+"""The checkpoints that training writes: read, checked, resumed."""

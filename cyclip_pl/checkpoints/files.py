@@ -1,4 +1,4 @@
-"""From a run folder or a path to what is in the file, without executing any of it."""
+"""Find and read checkpoints, without executing any code in them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 
 def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
-    """The checkpoint that `path` means: a file, or a run folder's `checkpoints/last.ckpt`.
+    """The checkpoint at `path`: a file, or `checkpoints/last.ckpt` of a run folder.
 
     Raises:
-        ValueError: there is none; names the setting and the path.
+        ValueError: There is none; names the setting and the path.
     """
     path = Path(path).expanduser()
     if path.is_file():
@@ -23,14 +23,14 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
             return candidate
     if path.is_dir():
         raise ValueError(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
-    raise ValueError(f"{setting}={path}: is not a file or a run folder")
+    raise ValueError(f"{setting}={path}: not a file or a run folder")
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """A file of `torch.save`: tensors and plain containers, nothing else is unpickled.
+    """Read a file of `torch.save`: tensors and plain containers, nothing else is unpickled.
 
     Raises:
-        ValueError: not such a file; names it.
+        ValueError: Not such a file; names it.
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -40,10 +40,10 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale` a float.
+    """Read a checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale`.
 
     Raises:
-        ValueError: not such a file; names it.
+        ValueError: Not such a file; names it.
     """
     checkpoint = read_weights(path)
     if not {"state_dict", "config"} <= checkpoint.keys():

@@ -1,4 +1,4 @@
-"""Shards -> batches, inside the loader's workers."""
+"""Shards → batches, inside the loader's workers."""
 
 from __future__ import annotations
 
@@ -12,49 +12,48 @@ from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from cyclip_pl.data.decode_cache import DecodeCache
 from cyclip_pl.data.decoder import Decoder
-from cyclip_pl.data.epochs import NothingToRead, Reader, Stream
+from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import RawSample, ShardReader
 from cyclip_pl.data.skipped import SkipCounter, SkippedSample
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
 from cyclip_pl.data.urls import name_all
-from cyclip_pl.data.views.interface import ViewedSample, Views
+from cyclip_pl.data.views.base import ViewedSample, Views
 from cyclip_pl.images import Undecodable
 from cyclip_pl.types import Batch
 
-# A stream of which less than 1 % is usable is an error, told after this many unusable samples.
+# Shards with less than 1 % usable samples are an error, raised after this many unusable ones.
 _PATIENCE = 2000
 _LEAST_USABLE = 0.01
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An error on its way out of a worker: raised there, it would come with two stack traces."""
+    """A worker's error as an item: raised in the worker, it would come with two stack traces."""
 
     message: str
 
 
-class BatchStream(IterableDataset["Batch | Failure"]):
-    """One rank's batches, from epoch `start` on and without end: `batches()` of them are an epoch.
+class Batches(IterableDataset["Batch | Failure"]):
+    """One rank's batches, from epoch `start` on and without end; an epoch is `per_epoch()` of them.
 
-    An epoch does not wait for the one before to be used up, or every one would begin with filling
-    shuffle buffers. The loader takes items from its workers in turn, so batch i of an epoch is made
-    by whichever worker's turn it is; its content depends on i alone, through `Reader.worker`.
+    A worker begins the next epoch while batches of the last one still wait; otherwise every epoch
+    would begin with filling shuffle buffers. The loader takes items from its workers in turn. The
+    content of an epoch's batch i depends on i alone, through `Reader.worker`.
 
     Args:
-        stream: undecoded samples.
-        decoder: bytes -> picture and captions.
-        views: picture and captions -> views.
-        tokenizer: captions -> tokens.
-        keep: the shards are small: hold their samples, and decoded pictures, in each worker's
-            memory.
-        unreadable: shards known to be of no use, with the reason, for the count.
+        epochs: Undecoded samples.
+        decoder: Bytes → image and captions.
+        views: Image and captions → views.
+        tokenizer: Captions → tokens.
+        keep: Whether each worker keeps samples and decoded images in memory; for small shards.
+        unreadable: Shards that hold nothing, each with the reason, for the count.
     """
 
     def __init__(
         self,
-        stream: Stream,
+        epochs: Epochs,
         decoder: Decoder,
         views: Views,
         tokenizer: Tokenizer,
@@ -66,7 +65,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         keep: bool = False,
         unreadable: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.stream = stream
+        self.epochs = epochs
         self.decoder = decoder
         self.views = views
         self.tokenizer = CachedTokenizer(tokenizer)
@@ -81,16 +80,16 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         self._decode = DecodeCache(decoder) if keep else decoder
         self._read_shard = ShardReader(decoder.caption_extension, keep)
 
-    def batches(self) -> int:
-        """Batches of this rank an epoch, over all its workers; the same on every rank."""
-        return self.stream.batches(self.ranks)
+    def per_epoch(self) -> int:
+        """Batches of this rank per epoch, over all its workers; the same on every rank."""
+        return self.epochs.batches(self.ranks)
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         info = get_worker_info()
         process, workers = (0, 1) if info is None else (info.id, info.num_workers)
         start = int(self.start)
         for epoch in count(start):
-            worker = (process - (epoch - start) * self.batches()) % workers
+            worker = (process - (epoch - start) * self.per_epoch()) % workers
             reader = Reader(self.seed, epoch, self.rank, self.ranks, worker, workers)
             try:
                 yield from self._epoch(reader)
@@ -102,7 +101,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         if reader.rank == reader.worker == 0:
             for url, problem in self.unreadable:
                 self._skipped.add("broken shard", url, problem)
-        quota = batches_of_worker(self.batches(), reader.workers, reader.worker)
+        quota = batches_of_worker(self.per_epoch(), reader.workers, reader.worker)
         if quota == 0:
             return
         samples: list[ViewedSample] = []
@@ -116,14 +115,14 @@ class BatchStream(IterableDataset["Batch | Failure"]):
                     return
 
     def _viewed(self, reader: Reader, wanted: int) -> Iterator[ViewedSample]:
-        """Usable samples without end; what is unusable is replaced by reading one's part again."""
+        """Endless usable samples. If some are unusable, the reader starts its share again."""
         for turn in count():
             usable = unusable = 0
             found: dict[str, None] = {}
-            for raw in self.stream.samples(reader, turn, self._read_shard, self._skipped):
+            for raw in self.epochs.samples(reader, turn, self._read_shard, self._skipped):
                 try:
-                    picture, captions = self._decode(raw)
-                    viewed = self.views(picture, captions, self._generator(reader, raw))
+                    image, captions = self._decode(raw)
+                    viewed = self.views(image, captions, self._generator(reader, raw))
                 except (SkippedSample, Undecodable) as error:
                     self._skipped.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
@@ -137,13 +136,13 @@ class BatchStream(IterableDataset["Batch | Failure"]):
                 raise NothingToRead(self._nothing(usable, found))
 
     def _generator(self, reader: Reader, raw: RawSample) -> np.random.Generator:
-        # Of the sample, whoever reads it.
+        # A function of the sample, not of the reader.
         return generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
 
     def _nothing(self, usable: int, found: dict[str, None]) -> str:
         share = f"only {usable} usable" if usable else "no usable"
         members = " ".join(f".{name}" for name in list(found)[:8]) or "no members"
-        where = name_all(self.stream.urls)
+        where = name_all(self.epochs.urls)
         return (
             f"data.train.shards: {share} sample in {where}: {self._skipped.describe()}; "
             f"found {members}; expected {self.decoder.expects()}"
@@ -153,7 +152,7 @@ class BatchStream(IterableDataset["Batch | Failure"]):
         texts = [sample.texts[view] for view in range(self.views.text_views) for sample in samples]
         tokens = self.tokenizer(texts)
         views = self.views.image_views
-        # Collated in the memory that a worker shares with the training process.
+        # Collated in memory that the worker shares with the training process.
         images = [sample.images[view] for view in range(views) for sample in samples]
         augmentations = [s.augmentation for s in samples if s.augmentation is not None]
         return Batch(

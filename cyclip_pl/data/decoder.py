@@ -1,41 +1,42 @@
-"""Undecoded samples -> pictures and captions, or the reason why not."""
+"""Undecoded samples → images and captions, or the reason why not."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 
+from cyclip_pl import checks
 from cyclip_pl.data.jpeg import Jpeg
-from cyclip_pl.data.lazy_image import Picture
+from cyclip_pl.data.lazy_image import LazyImage
 from cyclip_pl.data.shard_reader import RawSample
 from cyclip_pl.data.skipped import SkippedSample
 from cyclip_pl.files import reason
 from cyclip_pl.images import EXTENSIONS, decode_image
 
-# Beyond any context length; a tokenizer would take minutes for a member of many megabytes.
+# Longer than any context; a tokenizer would take minutes for a member of many megabytes.
 _MAX_CHARACTERS = 10_000
-# See `jpeg.reduction`; 0 for none of it.
+# `keep` of `jpeg.reduction`; 0 leaves JPEGs to Pillow.
 _KEEP = {"faithful": 0, "fast": 2, "draft": 1}
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Makes a picture and its captions of a sample's bytes.
+    """Turns a sample's bytes into an image and its captions.
 
     Attributes:
-        caption_key: None, captions are the text of `txt`; else the key of `json` that holds the
-            caption or a list of captions.
-        images: "faithful", Pillow decodes and resizes JPEGs as it does other formats; "fast", they
-            are decoded as views ask for parts, by libjpeg-turbo, and resized by PyTorch, where the
-            codec scales down what stays twice its view's size; "draft", what stays as large.
+        caption_key: The key of the `json` member that holds the caption or a list of captions;
+            None takes the caption from `txt`.
+        images: How JPEGs become pixels. "faithful": Pillow decodes and resizes all of the image.
+            "fast": libjpeg-turbo decodes the regions that views ask for, letting the codec
+            downscale those that remain at least twice the output size; PyTorch resizes them.
+            "draft": likewise, those that remain at least the output size.
     """
 
     caption_key: str | None = None
     images: str = "fast"
 
     def __post_init__(self) -> None:
-        if self.images not in _KEEP:
-            raise ValueError(f"data.decoder is one of {', '.join(_KEEP)}, not {self.images!r}")
+        checks.one_of("data.decoder", self.images, _KEEP)
 
     @property
     def caption_extension(self) -> str:
@@ -50,10 +51,12 @@ class Decoder:
             )
         return f"an image ({images}) and a caption (data.caption_key={self.caption_key} of .json)"
 
-    def __call__(self, sample: RawSample) -> tuple[Picture, list[str]]:
-        """
+    def __call__(self, sample: RawSample) -> tuple[LazyImage, list[str]]:
+        """The image and its captions.
+
         Raises:
-            SkippedSample: with its reason. A JPEG may raise it only when it is viewed.
+            SkippedSample: The image or the caption is missing or unreadable.
+            Undecodable: The image cannot be decoded; a JPEG may raise it only when it is viewed.
         """
         if sample.image is None:
             raise SkippedSample("missing image")
@@ -65,7 +68,7 @@ class Decoder:
         return jpeg or decode_image(sample.image), captions
 
     def captions(self, data: bytes) -> list[str]:
-        """The captions in the bytes of a `txt` or `json` member, at least one, none empty."""
+        """The captions in a `txt` or `json` member: one or more, none empty."""
         texts = [_text(data)] if self.caption_key is None else self._from_json(data)
         captions = [text.strip()[:_MAX_CHARACTERS] for text in texts]
         captions = [caption for caption in captions if caption]
@@ -80,11 +83,11 @@ class Decoder:
             raise SkippedSample("unreadable json", reason(error)) from error
         found = table.get(self.caption_key) if isinstance(table, dict) else None
         if found is None:
-            raise SkippedSample("missing caption", f"no {self.caption_key!r} in its json")
+            raise SkippedSample("missing caption", f"its json has no {self.caption_key!r}")
         texts = [found] if isinstance(found, str) else found
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise SkippedSample(
-                "missing caption", f"{self.caption_key!r} is not text, nor a list of it"
+                "missing caption", f"{self.caption_key!r} is not text or a list of texts"
             )
         return texts
 

@@ -1,4 +1,4 @@
-"""A reader's undecoded samples in order: exact epochs, or shards drawn with replacement.
+"""The undecoded samples of one reader, in order: exact epochs, or shards drawn with replacement.
 
 A reader is one worker of one rank. The order depends on (seed, epoch, rank, worker) alone.
 """
@@ -21,17 +21,17 @@ from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from cyclip_pl.data.shuffle import shuffled
 from cyclip_pl.data.skipped import SkipCounter
 
-# Shards in a row that give nothing, before an endless stream is given up.
+# Shards in a row without a sample, before reading stops with an error.
 _FRUITLESS = 16
 
 
 class NothingToRead(Exception):
-    """There is no sample to be had; the text is one line for the user."""
+    """The shards give no sample; the text is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads, and which epoch."""
+    """One worker of one rank, in one epoch."""
 
     seed: int
     epoch: int
@@ -41,13 +41,13 @@ class Reader:
     workers: int = 1
 
     def generator(self, purpose: str, *parts: int) -> np.random.Generator:
-        """Randomness of this reader's own."""
+        """Random numbers of this reader alone."""
         return generator(purpose, self.seed, self.epoch, self.rank, self.worker, *parts)
 
 
 @dataclass(frozen=True)
 class Shards:
-    """Shards that are read alike, and how many samples each holds (None: unknown)."""
+    """Shards of one source, and how many samples each holds (None: unknown)."""
 
     urls: tuple[str, ...]
     sizes: tuple[int | None, ...]
@@ -59,30 +59,33 @@ class Shards:
         return sum(known) if len(known) == len(self.sizes) else None
 
 
-class Stream(Protocol):
-    """What the samples of an epoch are."""
+class Epochs(Protocol):
+    """Which samples an epoch has, and their order."""
 
     @property
     def urls(self) -> Sequence[str]: ...
 
     def batches(self, ranks: int) -> int:
-        """Batches that every rank makes of an epoch."""
+        """Batches of each rank per epoch."""
         ...
 
     def samples(
         self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
-        """A reader's samples, shuffled; lost shards go to `skipped`.
+        """A reader's samples, shuffled; `skipped` counts those of broken shards.
 
         Args:
-            turn: 0, then 1, 2, ... where the samples of the turns before were not enough.
+            reader: The reader.
+            turn: 0; then 1, 2, … if the samples of the earlier turns were not enough.
+            read_shard: Reads one shard.
+            skipped: Counts what is lost.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ExactEpochs:
-    """Every sample once an epoch, but for the last incomplete batch."""
+    """Every sample once per epoch, except the last incomplete batch."""
 
     shards: Shards
     batch_size: int
@@ -112,7 +115,7 @@ class ExactEpochs:
         sizes = [size or 0 for size in self.shards.sizes]
         order: Sequence[int] = range(len(sizes))
         if self.shuffle.shards:
-            # All readers' own epoch order is this one: it is what they divide among them.
+            # The same for all readers, who divide it.
             rng = generator("shards", reader.seed, reader.epoch)
             order = rng.permutation(len(sizes)).tolist()
         start, stop = range_of_worker(
@@ -124,7 +127,7 @@ class ExactEpochs:
         )
         for piece in pieces(order, sizes, start, stop):
             url, size, read = self.urls[piece.shard], sizes[piece.shard], piece.start
-            problem = f"it was counted as {size} samples and holds fewer"
+            problem = f"it holds fewer than the {size} samples counted"
             try:
                 with closing(read_shard(url, str(turn))) as whole:
                     for sample in islice(whole, piece.start, piece.stop):
@@ -132,7 +135,7 @@ class ExactEpochs:
                         read += 1
                     uncounted = sum(1 for _ in whole) if read == size else 0
                 if uncounted:
-                    detail = f"it was counted as {size} samples and holds {size + uncounted}"
+                    detail = f"it holds {size + uncounted} samples, {size} were counted"
                     skipped.add("uncounted sample", url, detail, uncounted)
             except BrokenShard as error:
                 problem = str(error)
@@ -144,15 +147,16 @@ class ExactEpochs:
 class ResampledEpochs:
     """Shards drawn with replacement, each read whole.
 
-    Every sample takes its source by weight, so that the expected shares are the weights whatever
-    the sizes of the shards; within a source all shards are as likely. The first shard of an epoch
-    is begun at a random sample (where sizes are known), or an epoch that is shorter than the shards
-    would never see their ends.
+    The source of each sample is drawn by weight, so that the sizes of shards do not change the
+    shares; within a source all shards are equally likely. An epoch begins inside its first shard,
+    at a random sample if sizes are known. Otherwise short epochs would never reach a shard's end.
 
     Attributes:
-        sources: what to draw from.
-        weights: the expected share of each in the samples, not normalised.
-        samples_per_epoch: over all ranks.
+        sources: What to draw from.
+        weights: The expected share of each source in the samples, not normalised.
+        samples_per_epoch: Over all ranks.
+        batch_size: Samples of one rank's batch.
+        shuffle: How an epoch is mixed.
     """
 
     sources: tuple[Shards, ...]
@@ -196,14 +200,16 @@ class ResampledEpochs:
         for draw in count():
             shard, start = usable[int(rng.random() * len(usable))], 0
             if draw == 0 and source.total is not None:
-                # A sample, not a shard, at random: the state of a stream long under way.
+                # A random sample, not shard: as if the reader had begun long ago.
                 bounds = list(accumulate(size or 0 for size in source.sizes))
                 sample_index = int(rng.random() * bounds[-1])
                 shard = bisect(bounds, sample_index)
                 start = sample_index - (bounds[shard - 1] if shard else 0)
             url, size, read = source.urls[shard], source.sizes[shard], start
             name = f"{reader.rank}.{reader.worker}.{index}.{draw}"
-            problem = "it holds no sample" if size is None else f"it holds fewer than {size}"
+            problem = (
+                "it holds no sample" if size is None else f"it holds fewer than {size} samples"
+            )
             try:
                 with closing(read_shard(url, name)) as whole:
                     for sample in islice(whole, start, None):

@@ -1,8 +1,8 @@
-"""JPEG pictures that are decoded when a part is asked for, at the scale that the part needs.
+"""JPEGs whose regions are decoded when asked for, at the scale that the region needs.
 
-Pillow's pixels at the codec's speed: libjpeg-turbo without Pillow's copies (the same pixels), and
-PyTorch's antialiased bicubic filter, which is Pillow's in vector instructions (a level at most
-apart). Where a part is far larger than its view, the codec itself scales it down.
+The pixels are Pillow's, made faster. libjpeg-turbo decodes without Pillow's copies, to the same
+pixels. PyTorch's antialiased bicubic filter is Pillow's in vector instructions, at most one level
+of 255 apart. Of a region far larger than its view, the codec decodes a smaller scale.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Box = tuple[int, int, int, int]
 
 
 def reduction(width: float, height: float, size: tuple[int, int], keep: int) -> int:
-    """By how much a part of these sides is scaled down as it is decoded: 1, 2, 4 or 8.
+    """The factor by which the codec downscales a region of these sides: 1, 2, 4 or 8.
 
-    The most that leaves it `keep` times the width and height of its view, `size`.
+    The largest that leaves `keep` times the width and height of the view, `size`.
     """
     least = 2 * keep * size[0], 2 * keep * size[1]
     factor = 1
@@ -31,15 +31,15 @@ def reduction(width: float, height: float, size: tuple[int, int], keep: int) -> 
 
 
 class Jpeg:
-    """An undecoded picture.
+    """An undecoded image.
 
-    What is decoded is kept, by scale: a picture of several views is decoded once. Pixels are a
-    function of box and size alone, whatever was asked before.
+    Each scale is decoded once and kept, for several views. Pixels are a function of box and size
+    alone, not of earlier calls.
 
     Attributes:
-        size: width and height.
-        keep: see `reduction`. With 2, as in Pillow's thumbnails, the filter that follows averages
-            over what the codec's scaling does worse; with 1 that is seen.
+        size: Width and height.
+        keep: See `reduction`. With 2, as in Pillow's thumbnails, the resizing that follows averages
+            over the errors of the codec's scaling; with 1 they can be seen.
     """
 
     def __init__(self, data: bytes, size: tuple[int, int], keep: int) -> None:
@@ -50,7 +50,7 @@ class Jpeg:
 
     @classmethod
     def open(cls, data: bytes, keep: int = 2) -> Jpeg | None:
-        """None for what is left to Pillow: other formats, CMYK, and headers that cannot be read.
+        """None for what Pillow must decode: other formats, CMYK, and headers that cannot be read.
 
         Raises:
             TooLarge: It has more than `images.MAX_PIXELS` pixels.
@@ -67,29 +67,30 @@ class Jpeg:
         return cls(data, (width, height), keep)
 
     def whole(self) -> Image.Image:
-        """All of it, RGB.
+        """All of the image, RGB.
 
         Raises:
-            Undecodable: It cannot be decoded; as `part` does.
+            Undecodable: It cannot be decoded; `part` raises it too.
         """
         return Image.fromarray(self._pixels(1))
 
     def part(self, box: Box, size: tuple[int, int], fill: int = 255) -> np.ndarray:
-        """A part resized: bicubic, antialiased, nothing beyond its edges taken into account.
+        """A region, resized (bicubic, antialiased) without the pixels beyond its edges.
 
         Args:
-            box: its edges; what lies outside the picture is `fill`.
-            size: width and height of the result.
+            box: Its edges, which may lie outside the image.
+            size: Width and height of the result.
+            fill: Grey value outside the image.
 
         Returns:
             uint8, (height, width, 3).
         """
         factor = reduction(box[2] - box[0], box[3] - box[1], size, self.keep)
-        # Edges of the picture itself need not be multiples of the factor: their pixels are whole.
+        # Edges of the image need not be multiples of the factor; other edges are, see `region`.
         left, upper = box[0] // factor, box[1] // factor
         right, lower = -(-box[2] // factor), -(-box[3] // factor)
         region = _cut(self._pixels(factor), (left, upper, right, lower), fill)
-        # A view of the array as a picture in PyTorch's `channels_last`, and back.
+        # No copy: in PyTorch's `channels_last` the array is an image.
         planes_1CHW = torch.from_numpy(region).permute(2, 0, 1)[None]
         resized_1CHW = torch.nn.functional.interpolate(
             planes_1CHW, (size[1], size[0]), mode="bicubic", antialias=True
@@ -97,7 +98,7 @@ class Jpeg:
         return resized_1CHW[0].permute(1, 2, 0).numpy()
 
     def _pixels(self, factor: int) -> np.ndarray:
-        """uint8 RGB, the sides divided by `factor` and rounded up."""
+        """uint8 RGB, each side divided by `factor` and rounded up."""
         if factor not in self._decoded:
             self._decoded[factor] = self._decode(factor)
         return self._decoded[factor]
@@ -105,21 +106,20 @@ class Jpeg:
     def _decode(self, factor: int) -> np.ndarray:
         width, height = (-(-side // factor) for side in self.size)
         try:
-            # The smallest of the codec's scales that is large enough, from 1/factor on.
+            # The codec takes the smallest scale of at least this size, from 1/factor on.
             pixels = simplejpeg.decode_jpeg(
                 self._data, min_height=height, min_width=width, min_factor=factor
             )
         except ValueError:
-            # The codec stops at the least irregularity; what can be used is for Pillow to say.
+            # The codec stops at any irregularity; Pillow decides what can be used.
             pixels = np.array(decode_image(self._data).reduce(factor))
         assert pixels.shape == (height, width, 3)
         return pixels
 
 
 def _cut(pixels: np.ndarray, box: Box, fill: int) -> np.ndarray:
-    """A part of an (H, W, 3) array; what lies outside of it is `fill`."""
+    """A region of an (H, W, 3) array; `fill` outside of it."""
     left, upper, right, lower = box
-    height, width = pixels.shape[:2]
     inside = pixels[max(0, upper) : lower, max(0, left) : right]
     if inside.shape[:2] == (lower - upper, right - left):
         return inside

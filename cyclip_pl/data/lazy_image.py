@@ -1,4 +1,4 @@
-"""What views are shown: a decoded picture, or a JPEG that is decoded as they ask for parts."""
+"""What views look at: a decoded image, or a JPEG whose regions are decoded when asked for."""
 
 from __future__ import annotations
 
@@ -7,80 +7,70 @@ from PIL import Image, ImageOps
 
 from cyclip_pl.data.jpeg import Jpeg, reduction
 
-Picture = Image.Image | Jpeg
+LazyImage = Image.Image | Jpeg
 """Both have `size`: width and height."""
 Pixels = Image.Image | np.ndarray
-"""Part of a picture: RGB, or uint8 (H, W, 3)."""
+"""A region of an image: RGB, or uint8 (H, W, 3)."""
+Box = tuple[float, float, float, float]
+"""Left, upper, right, lower, in pixels of the image with its border."""
 
 _SMALL = 128
 
 
-def whole(picture: Picture) -> Image.Image:
-    """All of it, RGB.
+def whole(image: LazyImage) -> Image.Image:
+    """All of the image, RGB.
 
     Raises:
-        Undecodable: A JPEG that cannot be decoded.
+        Undecodable: It is a JPEG that cannot be decoded.
     """
-    return picture.whole() if isinstance(picture, Jpeg) else picture
+    return image.whole() if isinstance(image, Jpeg) else image
 
 
 def with_border(image: Image.Image, border: int, fill: int) -> Image.Image:
-    """With `border` pixels of a grey value on all sides."""
+    """The image with `border` pixels of a grey value on all sides."""
     return ImageOps.expand(image, border, (fill,) * 3) if border else image
 
 
-def is_small(width: float, height: float) -> bool:
-    """Of a part so small that half a pixel matters, and speed does not: Pillow cuts and resizes
-    it, to a fraction of a pixel."""
-    return min(width, height) < _SMALL
-
-
-def part(
-    picture: Picture,
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-    border: int = 0,
-    fill: int = 255,
-) -> Pixels:
-    """A part, resized: bicubic, antialiased.
-
-    Unless it is small, as torchvision's and open_clip's crops are made: cut out, then resized.
+def region(
+    image: LazyImage, box: Box, size: tuple[int, int], border: int = 0, fill: int = 255
+) -> tuple[Pixels, Box]:
+    """A region, resized, and its box: moved to whole pixels of the scale that it is decoded at.
 
     Args:
-        box: left, upper, right, lower of what `on_pixels` gave, in the picture with its border.
-        size: width and height of the result.
-        border: pixels put around the picture first, of grey value `fill`.
+        image: The image.
+        box: The region.
+        size: Width and height of the result.
+        border: Pixels put around the image first, of grey value `fill`.
+        fill: See `border`.
 
     Raises:
-        Undecodable: A JPEG that cannot be decoded.
+        Undecodable: It is a JPEG that cannot be decoded.
     """
-    small = is_small(box[2] - box[0], box[3] - box[1])
-    if isinstance(picture, Jpeg) and not small:
+    if not _is_small(box):
+        step = reduction(box[2] - box[0], box[3] - box[1], size, keep=1)
+        left, upper, right, lower = (round((edge - border) / step) * step + border for edge in box)
+        width, height = (side + 2 * border for side in image.size)
+        box = max(0, left), max(0, upper), min(right, width), min(lower, height)
+    return cut(image, box, size, border, fill), box
+
+
+def cut(
+    image: LazyImage, box: Box, size: tuple[int, int], border: int = 0, fill: int = 255
+) -> Pixels:
+    """A region with exactly this box, resized: bicubic, antialiased.
+
+    A JPEG may move edges that are not whole pixels of the scale that it is decoded at, but for
+    those of the image. Regions are cut out and then resized, as by torchvision and open_clip.
+    Small ones, of which half a pixel is seen, are cut by Pillow at a fraction of a pixel.
+    """
+    if isinstance(image, Jpeg) and not _is_small(box):
         left, upper, right, lower = (int(edge) - border for edge in box)
-        return picture.part((left, upper, right, lower), size, fill)
-    image = with_border(whole(picture), border, fill)
-    if small:
-        return image.resize(size, Image.Resampling.BICUBIC, box=box)
-    return image.crop(box).resize(size, Image.Resampling.BICUBIC)
+        return image.part((left, upper, right, lower), size, fill)
+    decoded = with_border(whole(image), border, fill)
+    if _is_small(box):
+        return decoded.resize(size, Image.Resampling.BICUBIC, box=box)
+    return decoded.crop(box).resize(size, Image.Resampling.BICUBIC)
 
 
-def on_pixels(
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-    frame: tuple[int, int],
-    border: int = 0,
-) -> tuple[float, float, float, float]:
-    """The box with its edges on whole pixels, of whatever scale it may be decoded at.
-
-    Args:
-        box: as in `part`; a small one stays as it is.
-        size: width and height of the result.
-        frame: width and height of the picture with its border.
-        border: its pixels.
-    """
-    width, height = box[2] - box[0], box[3] - box[1]
-    if is_small(width, height):
-        return box
-    step = reduction(width, height, size, keep=1)
-    left, upper, right, lower = (round((edge - border) / step) * step + border for edge in box)
-    return max(0, left), max(0, upper), min(right, frame[0]), min(lower, frame[1])
+def _is_small(box: Box) -> bool:
+    return min(box[2] - box[0], box[3] - box[1]) < _SMALL

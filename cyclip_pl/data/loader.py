@@ -8,33 +8,33 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from cyclip_pl.data.batches import BatchStream, Failure
+from cyclip_pl.data.batches import Batches, Failure
 from cyclip_pl.types import Batch
 
 
 class BatchLoader:
-    """One rank's batches, an epoch for each iteration; its length is known.
+    """One rank's batches, an epoch per iteration; its length is known.
 
-    Not a `DataLoader` itself: a trainer would then doubt the length, and offer samplers. Iterate it
-    once at a time.
+    It is not a `DataLoader`, whose length a trainer would doubt and whose sampler it would replace.
+    Only one iteration at a time is supported.
 
     Args:
-        stream: makes the batches.
-        workers: processes that do; 0 for none. They live until `close`.
-        prefetch: batches that each worker makes ahead.
-        pin_memory: in page-locked memory, where there is a GPU to copy to.
-        epoch: gives the number of the epoch, asked when its first batch is.
+        batches: Makes the batches.
+        workers: Processes that make them, until `close`; 0 makes them in this process.
+        prefetch: Batches that each worker makes ahead.
+        pin_memory: Whether batches are in page-locked memory, if there is a GPU.
+        epoch: Returns the number of the epoch; called when an iteration begins.
 
     Attributes:
-        seconds_waited: wall time that the training process has spent waiting for batches.
+        seconds_waited: Wall time that the training process has spent waiting for batches.
 
     Raises:
-        ValueError: on iteration, when the shards give no usable sample.
+        ValueError: On iteration, when the shards give no usable sample.
     """
 
     def __init__(
         self,
-        stream: BatchStream,
+        batches: Batches,
         *,
         workers: int,
         prefetch: int,
@@ -42,7 +42,7 @@ class BatchLoader:
         epoch: Callable[[], int],
     ) -> None:
         self.seconds_waited = 0.0
-        self._stream = stream
+        self.batches = batches
         self._workers = workers
         self._prefetch = prefetch
         self._pin_memory = pin_memory and torch.cuda.is_available()
@@ -52,12 +52,12 @@ class BatchLoader:
         self._next: int | None = None  # the epoch that `_items` is about to begin
 
     def __len__(self) -> int:
-        return self._stream.batches()
+        return self.batches.per_epoch()
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._epoch()
         if epoch != self._next:
-            # The first one, or the one before was left early.
+            # The first epoch, or the last one was left early.
             self._start(epoch)
         self._next = None
         for left in reversed(range(len(self))):
@@ -67,30 +67,29 @@ class BatchLoader:
             if isinstance(item, Failure):
                 self.close()
                 raise ValueError(item.message)
-            if left == 0:  # before the yield: a trainer need not ask for more than the last
+            if left == 0:  # before the yield: a trainer may stop asking after the last batch
                 self._next = epoch + 1
             yield item
 
     def close(self) -> None:
-        """End the workers; an iteration starts them again.
+        """End the workers; the next iteration starts them again.
 
-        Not left to garbage collection: in a cycle (such as an exception and the frames it names)
-        the queues would go first, and each worker take seconds to notice.
+        Garbage collection would be slow: in a cycle (such as an exception and its frames) it may
+        delete the queues first, and each worker needs seconds to notice.
         """
         self._items, self._loader, self._next = iter(()), None, None
 
     def _start(self, epoch: int) -> None:
-        self._stream.start.fill_(epoch)
+        self.batches.start.fill_(epoch)
         if self._loader is None:
             self._loader = DataLoader(
-                self._stream,
+                self.batches,
                 batch_size=None,
                 num_workers=self._workers,
                 pin_memory=self._pin_memory,
                 prefetch_factor=self._prefetch if self._workers else None,
                 persistent_workers=self._workers > 0,
-                # Workers are seeded from it, to no use: the model's own stream of random numbers
-                # must not depend on how batches are read.
+                # Its own, so that seeding the workers does not draw from the model's generator.
                 generator=torch.Generator(),
             )
         self._items = iter(self._loader)

@@ -10,49 +10,49 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 
-from cyclip_pl.data.batches import BatchStream
+from cyclip_pl import checks
+from cyclip_pl.data.batches import Batches
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.data.settings import Shuffle, Source, TrainSource
 from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.tokens import Tokenizer
-from cyclip_pl.data.transfer import Copies
+from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.data.urls import missing, name_all, size_in_bytes
-from cyclip_pl.data.views.interface import Views
+from cyclip_pl.data.views.base import Views
 from cyclip_pl.types import Batch
 
-# Sets of at most this many bytes stay in each worker's memory.
+# Each worker keeps sets of at most this many bytes in memory.
 _SMALL = 1 << 26
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class DataModule(LightningDataModule):
     """Training batches from WebDataset shards.
 
-    Each epoch's order and augmentation follow from `seed`, the epoch and the reader alone, so a run
-    resumed at an epoch's start goes on as it would have. Every rank makes the same number of
-    batches of the same size.
+    Order and augmentation depend on `seed`, the epoch and the reader alone: a resumed run reads
+    what an uninterrupted one would have read. All ranks make equally many batches of one size.
 
     Args:
-        train: the shards, and what an epoch of them is.
-        batch_size: samples of one rank's batch.
-        workers: reading processes of each rank; 0 reads in the training process.
-        views: what of a sample the model is shown.
-        tokenizer: list of K strings -> int64 (K, L); sent to the workers, so picklable.
-        seed: the same on every rank.
-        shuffle: how an epoch is mixed.
-        caption_key: None, captions are the `txt` members; else the key of the `json` members that
-            holds a caption or a list of captions.
-        decoder: how JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
-        pin_memory: use page-locked memory where there is a GPU.
-        prefetch: batches that each worker makes ahead.
-        prepare: makes the shards, or leaves those that serve; called on one process at first.
+        train: The shards, and what an epoch is.
+        batch_size: Samples of one rank's batch.
+        workers: Reading processes of each rank; 0 reads in the training process.
+        views: Make what the model sees of a sample.
+        tokenizer: List of K strings → int64 (K, L); picklable, as it is sent to the workers.
+        seed: The same on every rank.
+        shuffle: How an epoch is mixed.
+        caption_key: The key of the `json` members that holds a caption or a list of captions; None
+            takes captions from the `txt` members.
+        decoder: How JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
+        pin_memory: Whether batches are in page-locked memory, if there is a GPU.
+        prefetch: Batches that each worker makes ahead.
+        prepare: Makes the shards if they are missing; called first, in one process.
 
     Raises:
-        ValueError: from `setup`, when the shards cannot serve these ranks, workers and batches;
-            from the loader, when they hold no usable sample.
+        ValueError: From `setup`, if the shards are missing or too few; from the loader, if they
+            hold no usable sample.
     """
 
     def __init__(
@@ -72,13 +72,9 @@ class DataModule(LightningDataModule):
         prepare: Callable[[], object] | None = None,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("workers", workers, 0),
-            ("prefetch", prefetch, 1),
-        ):
-            if value < least:
-                raise ValueError(f"data.{name} must be {least} or more, not {value!r}")
+        checks.whole("data.batch_size", batch_size)
+        checks.whole("data.workers", workers, least=0)
+        checks.whole("data.prefetch", prefetch)
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
@@ -90,11 +86,11 @@ class DataModule(LightningDataModule):
         self.pin_memory = pin_memory
         self.prefetch = prefetch
         self.prepare = prepare
-        self.stream: ExactEpochs | ResampledEpochs | None = None
+        self.epochs: ExactEpochs | ResampledEpochs | None = None
         self.small = False
         self._loader: weakref.ref[BatchLoader] | None = None
         self.unreadable: tuple[tuple[str, str], ...] = ()
-        self.copies = Copies()
+        self.transfer = Transfer()
 
     @property
     def ranks(self) -> int:
@@ -106,8 +102,8 @@ class DataModule(LightningDataModule):
 
     def epoch(self) -> int:
         """The epoch whose order the next iteration takes."""
-        # Not `trainer.current_epoch`: resumed from an epoch's end, a run that counts steps is still
-        # told of the epoch before.
+        # Not `trainer.current_epoch`, which lags by one when a run that counts steps resumes from
+        # the end of an epoch.
         if not self.trainer:
             return 0
         progress: Any = self.trainer.fit_loop.epoch_progress.current
@@ -118,7 +114,7 @@ class DataModule(LightningDataModule):
             self.prepare()
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and self.stream is None:
+        if stage == "fit" and self.epochs is None:
             self._open()
 
     def _open(self) -> None:
@@ -139,19 +135,19 @@ class DataModule(LightningDataModule):
             if source.total == 0:
                 problem = sizes[source.urls[0]].problem or "no member is named KEY.EXTENSION"
                 raise ValueError(
-                    f"data.train.shards: there is no sample in {name_all(source.urls)}: {problem}"
+                    f"data.train.shards: no sample in {name_all(source.urls)}: {problem}"
                 )
         if self.train.resampled:
-            self.stream = self._resampled(sources, shards)
+            self.epochs = self._resampled(sources, shards)
         else:
-            self.stream = self._exact(shards[0])
+            self.epochs = self._exact(shards[0])
         self.small = (size_in_bytes(urls) or _SMALL + 1) <= _SMALL
         self.unreadable = tuple((url, s.problem) for url, s in sizes.items() if s.problem)
         if self.rank == 0:
-            log.info(
-                "%d training shards, %d batches of %d x %d an epoch",
+            logger.info(
+                "%d training shards, %d batches of %d x %d samples per epoch",
                 len(urls),
-                self.stream.batches(self.ranks),
+                self.epochs.batches(self.ranks),
                 self.ranks,
                 self.batch_size,
             )
@@ -161,14 +157,14 @@ class DataModule(LightningDataModule):
         if unknown is not None or shards.total is None:
             raise ValueError(
                 f"data.train.shards: the number of samples in {unknown!r} is unknown, and exact "
-                "epochs divide them: set data.train.resampled=true and "
+                "epochs need it; set data.train.resampled=true and "
                 "data.train.samples_per_epoch=N, or use local shards"
             )
         ranks, workers = self.ranks, max(1, self.workers)
         if len(shards.urls) < ranks * workers:
             raise ValueError(
                 f"data.train.shards: {len(shards.urls)} shards are too few for {ranks} ranks x "
-                f"{workers} workers = {ranks * workers} readers: lower data.workers or "
+                f"{workers} workers = {ranks * workers} readers; lower data.workers or "
                 "trainer.devices, make more shards, or set data.train.resampled=true"
             )
         self._check_length("data.train.shards", shards.total)
@@ -181,8 +177,8 @@ class DataModule(LightningDataModule):
             unknown = next((_unknown(source) for source in shards if source.total is None), None)
             if unknown is not None:
                 raise ValueError(
-                    "data.train.samples_per_epoch: needed, as the number of samples in "
-                    f"{unknown!r} is unknown"
+                    "data.train.samples_per_epoch=null: the number of samples in "
+                    f"{unknown!r} is unknown; set data.train.samples_per_epoch=N"
                 )
             length = sum(total or 0 for total in totals)
         self._check_length("data.train.samples_per_epoch", length)
@@ -193,16 +189,16 @@ class DataModule(LightningDataModule):
         batch = self.ranks * self.batch_size
         if samples < batch:
             raise ValueError(
-                f"{setting}: {samples} samples an epoch are fewer than one batch of all ranks "
-                f"({self.ranks} ranks x data.batch_size {self.batch_size} = {batch}): "
+                f"{setting}: {samples} samples per epoch are fewer than one batch of all ranks "
+                f"({self.ranks} ranks x data.batch_size {self.batch_size} = {batch}); "
                 "lower data.batch_size"
             )
 
     def train_dataloader(self) -> BatchLoader:
-        assert self.stream is not None, "setup('fit') comes first"
+        assert self.epochs is not None, "setup('fit') comes first"
         self.teardown("fit")
-        stream = BatchStream(
-            self.stream,
+        batches = Batches(
+            self.epochs,
             self.decoder,
             self.views,
             self.tokenizer,
@@ -214,19 +210,19 @@ class DataModule(LightningDataModule):
             unreadable=self.unreadable,
         )
         loader = BatchLoader(
-            stream,
+            batches,
             workers=self.workers,
             prefetch=self.prefetch,
             pin_memory=self.pin_memory,
             epoch=self.epoch,
         )
-        self._loader = weakref.ref(loader)  # it knows this module: see its `close` about cycles
+        self._loader = weakref.ref(loader)  # it refers to this module; see its `close` about cycles
         return loader
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        return self.copies(batch, device)
+        return self.transfer(batch, device)
 
     def teardown(self, stage: str) -> None:
         loader = self._loader() if self._loader else None

@@ -1,8 +1,8 @@
 """Who reads what: one epoch's samples divided over ranks and their workers.
 
-The shards, in this epoch's order, form one index space [0, total). A rank takes a contiguous range
-of it and each of its workers a contiguous part of that, so that every sample has one reader; all
-ranks emit the same number of batches, or a collective would wait for ever.
+The shards, in this epoch's order, form one index space [0, total). Each rank takes a contiguous
+range of it, and each of its workers a contiguous part of that range: every sample has one reader.
+All ranks make the same number of batches; otherwise a collective would wait forever.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ class Piece:
 
 
 def even(total: int, parts: int, index: int) -> tuple[int, int]:
-    """Part `index` of [0, total) cut in `parts` ranges whose lengths differ by at most one."""
+    """Part `index` of [0, total), cut into `parts` ranges whose lengths differ by at most one."""
     return total * index // parts, total * (index + 1) // parts
 
 
 def batches_of_worker(batches: int, workers: int, worker: int) -> int:
-    """How many of a rank's batches this worker makes: the loader takes them in turn from 0 on."""
+    """How many of a rank's batches this worker makes; the loader takes from the workers in turn."""
     return batches // workers + (worker < batches % workers)
 
 
 def range_of_worker(
     samples: range, batches: int, batch_size: int, workers: int, worker: int
 ) -> tuple[int, int]:
-    """The worker's part of its rank's `samples`: its batches, and a share of what is left over.
+    """The worker's part of its rank's `samples`: its batches and a share of the surplus.
 
-    The surplus (less than a batch for a whole rank) stands in for samples that prove unusable.
+    The surplus, less than one batch per rank, replaces samples that cannot be used.
     """
     active = min(workers, batches)
     if worker >= active:
@@ -57,8 +57,8 @@ def pieces(order: Sequence[int], sizes: Sequence[int], start: int, stop: int) ->
     """The range [start, stop) of the index space as pieces of shards, in reading order.
 
     Args:
-        order: the shards' indices in this epoch's order.
-        sizes: the number of samples of each shard, by its index.
+        order: The shards' indices in this epoch's order.
+        sizes: The number of samples of each shard, by its index.
     """
     found, offset = [], 0
     for shard in order:

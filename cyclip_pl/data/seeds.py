@@ -1,4 +1,4 @@
-"""Random numbers that depend on names, never on what was drawn before."""
+"""Random numbers that depend on names, never on earlier draws."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def generator(*parts: str | int) -> np.random.Generator:
-    """A generator of its own for these parts, such as ("sample", seed, epoch, key).
+    """The generator of these parts, such as ("sample", seed, epoch, key).
 
-    Counter-based (Philox), keyed by a hash of the parts: cheap to make for every sample, and the
-    same in every process.
+    It is counter-based (Philox) and keyed by a hash of the parts: cheap to make for each sample,
+    and the same in every process.
     """
     text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
     key = hashlib.blake2b(text, digest_size=16).digest()

@@ -16,14 +16,14 @@ from cyclip_pl.remote_files import open_url
 
 
 class RawSample(NamedTuple):
-    """What travels through the shuffle buffer.
+    """An undecoded sample.
 
     Attributes:
-        key: the members' common name.
-        url: the shard.
-        image, caption: the members' bytes, None where absent.
-        members: the extensions of all its members.
-        draw: tells apart the times that an epoch reads this sample.
+        key: The members' common name.
+        url: The shard.
+        image, caption: The members' bytes; None where there is none.
+        members: The extensions of all its members.
+        draw: Distinguishes repeated reads of one sample within an epoch.
     """
 
     key: str
@@ -35,21 +35,21 @@ class RawSample(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the sample is called wherever its data set is kept."""
+        """The sample's name, which does not depend on where its shards are kept."""
         return f"{os.path.basename(self.url)}/{self.key}"
 
 
 class BrokenShard(Exception):
-    """A shard that cannot be opened, or cannot be read any further; the text says why."""
+    """A shard that cannot be opened, or cannot be read to its end; the text says why."""
 
 
 class ShardReader:
-    """Reads shards, one reader a process.
+    """Reads shards; one per process.
 
     Args:
-        caption_extension: the member that holds the caption, "txt" or "json".
-        keep: remember what was read. Of small pictures the tar costs as much as the decoding, and a
-            small set passes many times.
+        caption_extension: The member that holds the caption, "txt" or "json".
+        keep: Whether to keep what was read. A small set is read many times, and reading the tar
+            costs as much as decoding small images.
     """
 
     def __init__(self, caption_extension: str, keep: bool = False) -> None:
@@ -61,20 +61,20 @@ class ShardReader:
         """All samples of a shard, in its order.
 
         Raises:
-            BrokenShard: the samples before the break have been given, a sample cut by it has not.
+            BrokenShard: It ends early; the whole samples up to there have been given.
         """
         if url in self._kept:
             for sample in self._kept[url]:
                 yield sample._replace(draw=draw)
             return
-        samples = []
-        with contextlib.closing(_read(url, self.caption_extension)) as stream:
-            for sample in stream:
+        kept = []
+        with contextlib.closing(_read(url, self.caption_extension)) as samples:
+            for sample in samples:
                 if self.keep:
-                    samples.append(sample)
+                    kept.append(sample)
                 yield sample._replace(draw=draw)
         if self.keep:
-            self._kept[url] = samples
+            self._kept[url] = kept
 
 
 def _read(url: str, caption_extension: str) -> Generator[RawSample]:
@@ -85,7 +85,7 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
             # A member named twice is taken once.
             for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):
                 yield _raw_sample(sample, caption_extension)
-        except Exception as error:  # strangers' bytes: tarfile and the decompressors raise anything
+        except Exception as error:  # tarfile and the decompressors raise many kinds
             raise BrokenShard(_reason(error)) from error
 
 
@@ -97,7 +97,7 @@ def _raw_sample(sample: dict[str, Any], caption: str) -> RawSample:
 
 
 def _reason(error: Exception) -> str:
-    # WebDataset appends its stream to the arguments: the first is the message, if it is text.
+    # WebDataset appends the open file to the arguments; the first is the message, if it is text.
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error.args[0]) if error.args else ""
@@ -106,7 +106,7 @@ def _reason(error: Exception) -> str:
 
 def _close(stream: Any) -> None:
     if isinstance(stream, Pipe):
-        # Left early, the command may never end by itself, and its status means nothing.
+        # The command may never end by itself, and its status means nothing.
         stream.proc.kill()
     with contextlib.suppress(OSError):
         stream.close()

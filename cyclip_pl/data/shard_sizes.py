@@ -5,38 +5,43 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-
-from webdataset.tariterators import base_plus_ext, meta_prefix, meta_suffix
+from itertools import groupby
 
 from cyclip_pl.data.tar_names import member_names
+from cyclip_pl.files import reason
+from cyclip_pl.member_names import key_and_extension
 from cyclip_pl.remote_files import local_path
 
-log = logging.getLogger(__name__)
-
-_META = re.compile(r"__[^/]*__($|/)")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Size:
-    """Attributes: samples, None where unknown (not local); problem, why the shard is unreadable."""
+    """How many samples a shard holds.
+
+    Attributes:
+        samples: None where unknown: the shard is not local.
+        problem: Why the shard cannot be read, if so.
+    """
 
     samples: int | None
     problem: str | None = None
 
 
 def shard_sizes(urls: Sequence[str]) -> list[Size]:
-    """Sizes of local shards: from `sizes.json` beside them ({"00000.tar": n, ...}), from
-    img2dataset's `00000_stats.json`, else from the headers of the tar.
+    """Sizes of local shards.
+
+    They come from a `sizes.json` beside the shards ({"00000.tar": 1000, ...}), from img2dataset's
+    `00000_stats.json`, or from the headers of the tar, in this order.
 
     Raises:
-        ValueError: a `sizes.json` that is not such a table.
+        ValueError: A `sizes.json` is not such a table.
     """
-    listed = cache(_listed)  # one reading a folder
+    listed = cache(_listed)  # read once per folder
     sizes: list[Size | None] = []
     for url in urls:
         path = local_path(url)
@@ -48,7 +53,9 @@ def shard_sizes(urls: Sequence[str]) -> list[Size]:
         sizes.append(None if known is None else Size(known))
     todo = [index for index, size in enumerate(sizes) if size is None]
     if todo:
-        log.info("counting the samples of %d shards (a sizes.json beside them saves it)", len(todo))
+        logger.info(
+            "counting the samples of %d shards (a sizes.json beside them saves the time)", len(todo)
+        )
         with ThreadPoolExecutor(8) as pool:  # mostly waiting for disks
             scanned = pool.map(_scanned, [local_path(urls[index]) or "" for index in todo])
             for index, size in zip(todo, scanned, strict=True):
@@ -59,8 +66,8 @@ def shard_sizes(urls: Sequence[str]) -> list[Size]:
 def _listed(folder: str) -> dict[str, int]:
     path = os.path.join(folder, "sizes.json")
     try:
-        with open(path, encoding="utf-8") as stream:
-            table = json.load(stream)
+        with open(path, encoding="utf-8") as file:
+            table = json.load(file)
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError) as error:
@@ -72,8 +79,8 @@ def _listed(folder: str) -> dict[str, int]:
 
 def _from_stats(path: str) -> int | None:
     try:
-        with open(f"{os.path.splitext(path)[0]}_stats.json", encoding="utf-8") as stream:
-            stats = json.load(stream)
+        with open(f"{os.path.splitext(path)[0]}_stats.json", encoding="utf-8") as file:
+            stats = json.load(file)
     except (OSError, ValueError, RecursionError):
         return None
     count = stats.get("successes") if isinstance(stats, dict) else None
@@ -92,21 +99,11 @@ def _scanned(path: str) -> Size:
     except Exception as error:  # tarfile and the decompressors raise many kinds
         # A shard cut short still gives the samples before the cut.
         counted = count_samples(names)
-        return Size(counted) if counted else Size(0, _first_line(error))
+        return Size(counted) if counted else Size(0, reason(error).rstrip(":"))
     return Size(count_samples(names))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-
-
 def count_samples(names: Iterable[str]) -> int:
-    """Members in a row with one name up to the first dot are a sample, as in WebDataset."""
-    count, previous = 0, None
-    for name in names:
-        if _META.match(name) or (name.startswith(meta_prefix) and name.endswith(meta_suffix)):
-            continue
-        key, _ = base_plus_ext(name)
-        if key is not None and key != previous:
-            count, previous = count + 1, key
-    return count
+    """Samples of a shard with these members."""
+    keys = [parts[0] for name in names if (parts := key_and_extension(name))]
+    return sum(1 for _ in groupby(keys))

@@ -11,13 +11,13 @@ import numpy as np
 T = TypeVar("T")
 
 
-def shuffled(stream: Iterable[T], size: int, rng: np.random.Generator) -> Iterator[T]:
-    """The items of `stream`, each once, in an order drawn from a buffer of at most `size`.
+def shuffled(items: Iterable[T], size: int, rng: np.random.Generator) -> Iterator[T]:
+    """Each of `items` once, drawn from a buffer of at most `size`; `size` 1 keeps the order.
 
-    The first item comes once a quarter of the buffer is held; from then on it grows by one with
-    each item drawn, so that a large buffer does not delay the first step. `size` 1 keeps the order.
+    Drawing starts when a quarter of the buffer is filled; the buffer then grows by one per item
+    drawn. So a large buffer does not delay the first step.
     """
-    source = iter(stream)
+    source = iter(items)
     buffer = list(islice(source, max(1, size // 4)))
     while buffer:
         drawn = int(rng.random() * len(buffer))

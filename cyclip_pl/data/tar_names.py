@@ -1,8 +1,8 @@
-"""Member names of a tar from its headers alone, an order of magnitude faster than `tarfile`.
+"""Member names of a tar from its headers alone, ten times as fast as `tarfile`.
 
-Counting a large dataset opens every header, so the plain case (ustar, GNU long names, pax paths) is
-read here; anything else, compression included, is left to `tarfile`. Where a tar is malformed both
-end where WebDataset's reading ends.
+Counting a large data set reads every header. The plain case (ustar, GNU long names, pax paths) is
+read here; `tarfile` reads everything else, compression included. In a malformed tar both end where
+WebDataset ends.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _WITHOUT_BODY = (
     tarfile.DIRTYPE,
     tarfile.FIFOTYPE,
 )
-# Headers that carry the next member's name or size; hostile ones must not fill the memory.
+# Bytes of a header with the next member's name or size; a hostile one must not fill the memory.
 _LONGEST_EXTENSION = 1 << 20
 
 
 class _NotPlain(Exception):
-    """A tar, or something else, that `tarfile` has to judge."""
+    """Not the plain case: `tarfile` must read it."""
 
 
 def member_names(path: str) -> Iterator[str]:
     """Names of the regular files in a tar, in order; gzip, bzip2 and xz are opened as well.
 
     Raises:
-        OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError: not a tar, or cut short;
-            the names up to there have been given.
+        OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError: It is not a tar, or is cut
+            short; the names up to there have been given.
     """
     given = 0
     try:
@@ -53,10 +53,10 @@ def member_names(path: str) -> Iterator[str]:
 
 def _plain(path: str) -> Iterator[str]:
     end = os.path.getsize(path)
-    with open(path, "rb") as stream:
+    with open(path, "rb") as file:
         offset, long_name, long_size = 0, None, None
         while True:
-            header = stream.read(_BLOCK)
+            header = file.read(_BLOCK)
             if len(header) < _BLOCK or header.count(0) == _BLOCK or not _checks(header):
                 if offset == 0:
                     raise _NotPlain
@@ -65,7 +65,7 @@ def _plain(path: str) -> Iterator[str]:
             if kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
                 if size > _LONGEST_EXTENSION:
                     raise _NotPlain
-                body = stream.read(size)
+                body = file.read(size)
                 if kind == tarfile.XHDTYPE:
                     pax = _pax(body)
                     long_name = pax.get("path", long_name)
@@ -73,13 +73,13 @@ def _plain(path: str) -> Iterator[str]:
                 elif kind == tarfile.GNUTYPE_LONGNAME:
                     long_name = _text(body)
                 offset += _BLOCK + _padded(size)
-                stream.seek(offset)
+                file.seek(offset)
                 continue
             if kind not in _REGULAR and kind not in _WITHOUT_BODY:
                 raise _NotPlain
             name = long_name or _joined(_text(header[345:500]), _text(header[:100]))
             size = size if long_size is None else long_size
-            # tarfile takes the old form of a regular file whose name ends so for a folder.
+            # For tarfile, the old form of a regular file is a folder if its name ends in a slash.
             regular = kind in _REGULAR and not (kind == tarfile.AREGTYPE and name.endswith("/"))
             offset += _BLOCK + (_padded(size) if kind in _REGULAR else 0)
             long_name = long_size = None
@@ -87,16 +87,16 @@ def _plain(path: str) -> Iterator[str]:
                 yield name
             if offset > end:
                 raise tarfile.ReadError("unexpected end of data")
-            stream.seek(offset)
+            file.seek(offset)
 
 
 def _checks(header: bytes) -> bool:
     try:
-        told = _number(header[148:156])
+        stated = _number(header[148:156])
     except _NotPlain:
         return False
     # The checksum's own eight bytes count as spaces.
-    return told == sum(header) - sum(header[148:156]) + 8 * 32
+    return stated == sum(header) - sum(header[148:156]) + 8 * 32
 
 
 def _number(field: bytes) -> int:
@@ -126,7 +126,7 @@ def _padded(size: int) -> int:
 
 
 def _pax(body: bytes) -> dict[str, str]:
-    """The records `LENGTH KEY=VALUE\\n` of a pax header."""
+    """The records of a pax header: `LENGTH KEY=VALUE`, one per line."""
     records: dict[str, str] = {}
     while body and body[0] != 0:
         length, separator, _ = body.partition(b" ")

@@ -1,4 +1,4 @@
-"""Captions -> tokens, remembered."""
+"""Captions → tokens, cached."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 
 Tokenizer = Callable[[list[str]], Tensor]
 
-_REMEMBERED = 32_768
+_CACHED = 32_768
 
 
 class CachedTokenizer:
-    """A tokenizer that keeps the rows of the captions it met last.
+    """A tokenizer that caches the tokens of the latest captions.
 
     Args:
-        tokenizer: list of K strings -> int64 (K, L).
+        tokenizer: List of K strings → int64 (K, L).
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._row = lru_cache(_REMEMBERED)(lambda text: tokenizer([text])[0])
+        self._row = lru_cache(_CACHED)(lambda text: tokenizer([text])[0])
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """K strings -> int64, (K, L)."""
+        """K strings → int64, (K, L)."""
         return torch.stack([self._row(text) for text in texts])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CachedTokenizer, (self.tokenizer,)  # each worker remembers its own
+        return CachedTokenizer, (self.tokenizer,)  # each worker has its own cache

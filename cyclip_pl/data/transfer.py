@@ -1,4 +1,4 @@
-"""Batches on their way to a GPU."""
+"""Copies batches to a GPU."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import torch
 from cyclip_pl.types import Batch
 
 
-class Copies:
-    """Copies batches on a stream of their own, beside the step that still computes.
+class Transfer:
+    """Copies batches on a CUDA stream of its own, while an earlier step still computes.
 
-    The host waits for nothing. In the training loop it is a step or so ahead of the device, so
-    that a batch is there when its own step begins; from pageable memory the copy is made before
-    this returns.
+    The host does not wait. In the training loop it is about a step ahead of the device, so a batch
+    arrives before its step begins. Only from pageable memory does the call wait for the copy.
     """
 
     def __init__(self) -> None:
@@ -28,6 +27,6 @@ class Copies:
             moved = batch.to(device, non_blocking=True)
         computing = torch.cuda.current_stream(device)
         computing.wait_stream(self._stream)
-        # Else its memory could be given to the next copy while this step still reads it.
+        # Otherwise the next copy could get its memory while this step still reads it.
         moved.record_stream(computing)
         return moved

@@ -1,4 +1,4 @@
-"""An image tower and a text tower of any open_clip architecture."""
+"""An image tower and a text tower, of any open_clip architecture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -15,28 +15,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl.checks import did_you_mean
+from cyclip_pl.files import reason
 from cyclip_pl.types import Batch, Features
 
 
 class DualEncoder(nn.Module):
-    """`Batch` → `Features`: the towers' own outputs, projected by open_clip, not normalised.
+    """`Batch` → `Features`: the towers' outputs after open_clip's projections, not normalised.
 
-    The network is exactly open_clip's, so its weights are open_clip's. `logit_scale` is not here:
-    it belongs to the objective.
+    The network and its weights are exactly open_clip's, without `logit_scale`, which belongs to the
+    objective.
 
     Args:
-        architecture: a name that open_clip knows (`RN50`, `ViT-B-32`, …), or an open_clip config
-            inline (`embed_dim`, `vision_cfg`, `text_cfg`).
-        image_size: side of the square input in pixels.
-        context_length: tokens a text, None for the architecture's own.
-        pretrained: an open_clip tag of that architecture, or a file that open_clip can load.
-        gradient_checkpointing: recompute activations backward, for memory.
-        lock_image, lock_text: freeze a tower (LiT), its BatchNorm statistics too.
-        patch_dropout: share of patches dropped in training, Vision Transformers only.
-        channels_last: memory format of the image tower and its input.
+        architecture: A name that open_clip knows (`RN50`, `ViT-B-32`, …), or an inline open_clip
+            config (`embed_dim`, `vision_cfg`, `text_cfg`).
+        image_size: Side of the square input in pixels.
+        context_length: Tokens per text, None for the architecture's own.
+        pretrained: An open_clip tag of that architecture, or a file that open_clip can load.
+        gradient_checkpointing: Recompute activations in the backward pass, to save memory.
+        lock_image, lock_text: Freeze a tower (LiT), BatchNorm statistics included.
+        patch_dropout: Share of patches dropped in training, for Vision Transformers only.
+        channels_last: Memory format of the image tower and its input.
 
     Raises:
-        ValueError: an unknown architecture, tag or file, weights that do not fit, patch dropout
+        ValueError: An unknown architecture, tag or file; weights that do not fit; patch dropout
             without patches.
     """
 
@@ -53,13 +55,16 @@ class DualEncoder(nn.Module):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        # Here and not above: open_clip takes seconds, and only a model needs it.
+        # Imported here, because it takes seconds and only a model needs it.
         import open_clip
 
         name = _registered_name(architecture)
         config = open_clip.get_model_config(name)
         if patch_dropout and isinstance(config["vision_cfg"].get("layers"), list):
-            raise ValueError(f"encoder.patch_dropout: {name} is a ResNet, it has no patches")
+            raise ValueError(
+                f"encoder.patch_dropout={patch_dropout}: {name} is a ResNet, which has no patches;"
+                " set encoder.patch_dropout=0"
+            )
         _check_pretrained(name, pretrained)
         self.config = config
         with quiet_open_clip(), _one_line_errors(name, pretrained):
@@ -101,37 +106,37 @@ class DualEncoder(nn.Module):
         )
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) → (N, F); uint8 is normalised here, floats are taken as normalised."""
+        """Images (N, 3, H, W) → (N, F); uint8 is normalised here, floats are normalised already."""
         if images.dtype == torch.uint8:
             images = (images - self.mean) / self.std
         return self.model.encode_image(images.contiguous(memory_format=self.memory_format))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """(N, L) int64 → (N, F)."""
+        """Tokens (N, L), int64 → (N, F)."""
         return self.model.encode_text(tokens)
 
     @staticmethod
     def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
-        # One forward for all views, so that BatchNorm sees them together.
+        # A single forward for all views, so that a BatchNorm sees them together.
         return encode(views.flatten(0, 1)).unflatten(0, views.shape[:2])
 
 
 def _registered_name(architecture: str | Mapping[str, Any]) -> str:
-    """A name that open_clip resolves; an inline config is registered under its own hash."""
+    """A name that open_clip knows; an inline config is registered under its hash."""
     import open_clip
 
     if isinstance(architecture, str):
         if architecture not in open_clip.list_models():
+            hint = did_you_mean(architecture, open_clip.list_models())
             raise ValueError(
-                f"encoder.architecture: open_clip has no {architecture!r}"
-                f"{_suggestion(architecture, open_clip.list_models())}"
+                f"encoder.architecture={architecture}: open_clip has no such architecture{hint}"
             )
         return architecture
     config = deepcopy(dict(architecture))
     missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
     if missing:
         raise ValueError(
-            f"encoder.architecture: an inline config needs {', '.join(sorted(missing))}"
+            f"encoder.architecture: an inline config also needs {', '.join(sorted(missing))}"
         )
     text = json.dumps(config, sort_keys=True)
     name = f"inline-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -151,21 +156,14 @@ def _check_pretrained(name: str, pretrained: str | None) -> None:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained not in tags:
         raise ValueError(
-            f"encoder.pretrained={pretrained} is neither a file nor a tag of {name}"
+            f"encoder.pretrained={pretrained}: not a file, and not a tag of {name}"
             f" (tags: {', '.join(tags) or 'none'})"
         )
 
 
-def _suggestion(word: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, known, n=3)
-    return f"; did you mean {', '.join(close)}?" if close else f" ({len(known)} are known)"
-
-
 @contextmanager
 def quiet_open_clip() -> Iterator[None]:
-    """open_clip tells the root logger each of its steps."""
+    """Silence open_clip, which logs each of its steps to the root logger."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -177,10 +175,9 @@ def quiet_open_clip() -> Iterator[None]:
 def _one_line_errors(name: str, pretrained: str | None) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever timm, open_clip or an unpickler raises
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # timm, open_clip and unpicklers raise many types
         if pretrained is None:
-            raise ValueError(f"encoder.architecture: {name} cannot be built: {reason}") from error
-        raise ValueError(
-            f"encoder.pretrained={pretrained} does not fit {name}: {reason}"
-        ) from error
+            problem = f"encoder.architecture={name}: cannot be built"
+        else:
+            problem = f"encoder.pretrained={pretrained}: does not fit {name}"
+        raise ValueError(f"{problem}: {reason(error)}") from error

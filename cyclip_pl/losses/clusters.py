@@ -1,7 +1,7 @@
-"""Agreement of two distributions over clusters, and what keeps them from collapsing.
+"""The agreement of two distributions over clusters, and the entropies that prevent collapse.
 
 nCLIP (Zhou et al., arXiv 2210.09304): p = softmax(u/τ) for the image, q = softmax(v/τ) for the
-text, each the pseudo-label of the other.
+text, each the pseudo-label of the other. The exact form of the terms is *our choice*.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def cluster_cross_entropy(log_p: Tensor, log_q: Tensor, stop_gradient: bool = Tr
     Args:
         log_p: (n, K) log-probabilities of this rank, n equal on all ranks.
         log_q: (n, K) likewise.
-        stop_gradient: the first argument of CE, the target, takes no gradient.
+        stop_gradient: Whether the target, the first argument of CE, gets no gradient.
 
     Returns:
         A global scalar, equal on every rank.
 
     Raises:
-        ValueError: the shapes differ or are not two-dimensional.
+        ValueError: The shapes differ or are not two-dimensional.
     """
     check_pair(log_p, log_q)
     p, q = log_p.exp(), log_q.exp()
@@ -39,7 +39,7 @@ def cluster_cross_entropy(log_p: Tensor, log_q: Tensor, stop_gradient: bool = Tr
 
 @full_precision
 def mean_entropy(log_p: Tensor) -> Tensor:
-    """Mean of H(p) over the samples of all ranks, nats: low where the assignments are sharp.
+    """Mean of H(p) over the samples of all ranks, in nats: low if the assignments are sharp.
 
     Args:
         log_p: (n, K) log-probabilities of this rank, n equal on all ranks.
@@ -53,10 +53,10 @@ def mean_entropy(log_p: Tensor) -> Tensor:
 
 @full_precision
 def entropy_of_mean(log_p: Tensor) -> Tensor:
-    """H(p̄), p̄ the mean of p over the samples of all ranks, nats: high where all clusters are used.
+    """H(p̄) of the mean p̄ over the samples of all ranks, in nats: high if all clusters are used.
 
     exp(H(p̄)) is the effective number of clusters. Arguments and result are `mean_entropy`'s.
     """
     mean = sum_over_ranks(log_p.exp().sum(0)) / (len(log_p) * world_size())
-    # The slope of the entropy is infinite at zero, where float32 probabilities do arrive.
+    # The slope of the entropy is infinite at zero, which float32 probabilities do reach.
     return torch.special.entr(mean.clamp(min=torch.finfo(mean.dtype).tiny)).sum()

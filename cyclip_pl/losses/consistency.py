@@ -1,4 +1,4 @@
-"""CyCLIP's cyclic consistency (arXiv 2205.14459, eq. 2 and 3) in two exact forms.
+"""CyCLIP's cyclic consistency (arXiv 2205.14459, eq. 2 and 3), in two exact forms.
 
 in-modal    (1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)²
 cross-modal (1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)²
@@ -8,12 +8,12 @@ Let S = I + T and E = I − T, rows of (N, D), and G = S·Eᵀ. Then
 
 in-modal = (‖G‖² + ⟨G,Gᵀ⟩) / 2N        cross-modal = (‖G‖² − ⟨G,Gᵀ⟩) / 2N.
 
-The direct form computes G, one N×N product in place of the definition's three. The Gram form needs
-no N×N: with P = SᵀS, Q = EᵀE and R = EᵀS, each D×D and a sum over samples,
+The direct form computes G, one N×N product where the definition has three. The Gram form needs no
+N×N matrix: with P = SᵀS, Q = EᵀE and R = EᵀS, each D×D and a sum over samples,
 ‖G‖² = ⟨P,Q⟩ and ⟨G,Gᵀ⟩ = ⟨R,Rᵀ⟩.
 
-Both keep their digits as the modalities align, since E itself vanishes; differences of IᵀI and
-TᵀT, or of the similarity matrices, would be small differences of large numbers there.
+Both forms keep their digits as the modalities align, because E itself vanishes. Differences of IᵀI
+and TᵀT, or of similarity matrices, would then be small differences of large numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cyclip_pl import checks
 from cyclip_pl.distributed import gather, sum_over_ranks, world_size
 from cyclip_pl.losses.kernels.gram import Gram
 from cyclip_pl.losses.kernels.pairs import check_pair
@@ -40,15 +41,15 @@ def consistency_terms(
     Args:
         image: (n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (n, D) likewise.
-        form: "gram" costs 7·n·D² with its gradient and O(D²) memory, and one sum of 3·D² numbers
-            over the ranks; "direct" costs 3·n·N·D and O(n·N) memory; None takes the cheaper by
-            shape.
+        form: "gram" costs 7·n·D² multiplications with its gradient, O(D²) memory and a sum of 3·D²
+            numbers over the ranks. "direct" costs 3·n·N·D and O(n·N) memory. None chooses the
+            faster by shape.
 
     Returns:
         (in-modal, cross-modal), global scalars, equal on every rank.
 
     Raises:
-        ValueError: an unknown form, or shapes that differ.
+        ValueError: An unknown form, or shapes that differ.
     """
     square, crossed, rows = _parts(image, text, form)
     return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
@@ -61,24 +62,24 @@ def consistency_penalty(
     cross_modal_weight: float,
     form: Form | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The weighted sum of both terms for training, and both unweighted as readings.
+    """The weighted sum of both terms for training, and both terms unweighted for logging.
 
-    At equal weights, the published model's, ⟨G,Gᵀ⟩ cancels: the gradient costs the Gram form two
-    products n·D² in place of four.
+    At equal weights, as in the published model, ⟨G,Gᵀ⟩ cancels. The gradient of the Gram form then
+    costs two products n·D² instead of four.
 
     Args:
         image: (n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (n, D) likewise.
         in_modal_weight: λ1.
         cross_modal_weight: λ2.
-        form: as for `consistency_terms`.
+        form: See `consistency_terms`.
 
     Returns:
         (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), global scalars, equal on every rank;
-        the latter two without gradient.
+        the last two without gradient.
 
     Raises:
-        ValueError: an unknown form, or shapes that differ.
+        ValueError: An unknown form, or shapes that differ.
     """
     square, crossed, rows = _parts(image, text, form)
     penalty = square.new_zeros(())
@@ -86,7 +87,7 @@ def consistency_penalty(
         (in_modal_weight + cross_modal_weight, square),
         (in_modal_weight - cross_modal_weight, crossed),
     ):
-        if weight:  # a part that nothing asks for costs nothing backward
+        if weight:  # a part of weight 0 costs nothing in the backward pass
             penalty = penalty + weight / (2 * rows) * part
     square, crossed = square.detach(), crossed.detach()
     return penalty, (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
@@ -112,19 +113,18 @@ def _parts(image: Tensor, text: Tensor, form: Form | None) -> tuple[Tensor, Tens
 
 def _choose(form: Form | None, rows: int, width: int) -> Form:
     if form is None:
-        # Their times cross at D…1.5·D on a CPU, depending on the weights (D = 256…1,024).
+        # On a CPU the times are equal at N = D…1.5·D, depending on the weights (D = 256…1,024).
         return "direct" if 2 * rows < 3 * width else "gram"
-    if form not in _FORMS:
-        raise ValueError(f'form must be "gram", "direct" or None, got {form!r}')
+    checks.one_of("form", form, _FORMS, optional=True)
     return form
 
 
 def _direct(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """‖G‖² and ⟨G,Gᵀ⟩ from G itself, each rank its own rows of it."""
+    """‖G‖² and ⟨G,Gᵀ⟩ from G itself, of which each rank computes its rows."""
     total, error = image + text, image - text
     errors = gather(error)
     g = total @ errors.T
-    # One process has Gᵀ at hand; a rank computes its rows of it.
+    # One process has Gᵀ already; a rank computes its rows of it.
     g_T = g.T if world_size() == 1 else error @ gather(total).T
     square, crossed = sum_over_ranks(torch.stack([g.square().sum(), (g * g_T).sum()]))
     return square, crossed

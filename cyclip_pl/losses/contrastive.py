@@ -17,17 +17,21 @@ def contrastive_loss(
 ) -> Tensor:
     """½[CE(s·I·Tᵀ, diag) + CE(s·T·Iᵀ, diag)], the mean over the N samples of all ranks.
 
+        image, text = (normalize(torch.randn(8, 512), dim=-1).requires_grad_() for _ in range(2))
+        loss = contrastive_loss(image, text, scale=1 / 0.07)
+        loss.backward()
+
     Args:
         image: (n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (n, D) likewise; row k belongs to image row k.
-        scale: s, the multiplier (not its logarithm).
-        form: "dense" holds n×N scores, "tiled" a tile; None takes the cheaper by shape.
+        scale: s, the multiplier, not its logarithm.
+        form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: an unknown form, or shapes that differ or are not two-dimensional.
+        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
     by_image, by_text = negatives_both_ways(image[None], text[None], scale, form)

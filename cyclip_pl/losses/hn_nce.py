@@ -1,4 +1,4 @@
-"""HN-NCE: InfoNCE whose harder negatives weigh more (Radenovic et al., arXiv 2301.02280, eq. 3)."""
+"""HN-NCE: InfoNCE in which harder negatives weigh more (arXiv 2301.02280, eq. 3)."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def hard_negative_loss(
     top_k: int | None = None,
     form: Form | None = None,
 ) -> Tensor:
-    """Both directions' mean of −log[e^{s_jj} / (α·e^{s_jj} + Σ_{k∈H} w_jk·e^{s_jk})].
+    """The mean over both directions of −log[e^{s_jj} / (α·e^{s_jj} + Σ_{k∈H} w_jk·e^{s_jk})].
 
-    s_jk is the score s·⟨I_j,T_k⟩, H(j) the negatives of j, and w_jk = |H|·e^{β s_jk} / Σ_{l∈H} e^{β
-    s_jl}, whose mean is one. α = 1 and β = 0 with all negatives is the contrastive loss. The
-    gradient goes through the weights, as in the paper.
+    s_jk is the score s·⟨I_j,T_k⟩ and H(j) the negatives of j. The weights are
+    w_jk = |H|·e^{β s_jk} / Σ_{l∈H} e^{β s_jl}, whose mean is one. With α = 1, β = 0 and all
+    negatives this is the contrastive loss. The gradient goes through the weights, as in the paper.
 
     Args:
         image: (n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (n, D) likewise; row k belongs to image row k.
-        scale: s, the multiplier (not its logarithm).
-        alpha: share of the positive in the denominator.
-        beta: how much more the harder negatives weigh.
-        top_k: only so many of a row's negatives, the hardest; None (or more than there are): all.
-        form: "dense" holds n×N scores, "tiled" a tile; None takes the cheaper by shape. With
-            `top_k`, which must see a row whole, it is dense.
+        scale: s, the multiplier, not its logarithm.
+        alpha: α, the share of the positive in the denominator.
+        beta: β, how much more the harder negatives weigh.
+        top_k: Number of the hardest negatives per row that count; None or too many: all.
+        form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape. `top_k`
+            needs whole rows and is always dense.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: an unknown form, shapes that differ, or a global batch of one, which has no
-            negatives.
+        ValueError: An unknown form, shapes that differ, or a global batch of one sample, which has
+            no negatives.
     """
     check_pair(image, text)
     samples = len(image) * world_size()
@@ -76,7 +76,7 @@ def _hardest(image: Tensor, text: Tensor, scale: Tensor | float, beta: float, to
     both = []
     for x, y in ((image, text), (text, image)):
         scores = negative_scores(x, y, scale)[0, :, 0]
-        # Without the one that is no negative.
+        # Without the positive, whose score is −∞.
         hardest = scores.topk(min(top_k, scores.shape[1] - 1), dim=1).values
         both.append(((1 + beta) * hardest).logsumexp(1) - (beta * hardest).logsumexp(1))
     return torch.stack(both)

@@ -17,14 +17,14 @@ def info_nce(query: Tensor, key: Tensor, scale: Tensor | float, form: Form | Non
     Args:
         query: (n, D) unit-norm rows of this rank, n equal on all ranks.
         key: (n, D) likewise; row k belongs to query row k.
-        scale: s, the multiplier (not its logarithm).
-        form: "dense" holds n×N scores, "tiled" a tile; None takes the cheaper by shape.
+        scale: s, the multiplier, not its logarithm.
+        form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: an unknown form, or shapes that differ or are not two-dimensional.
+        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(query, key)
     negatives = negatives_one_way(query[None], key[None], scale, form)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from cyclip_pl import checks
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.losses.kernels.negatives import Form, negatives_both_ways, negatives_within
 from cyclip_pl.losses.kernels.precision import full_precision
@@ -28,55 +30,61 @@ def mp_nce_loss(
 
         −log[e^{s_ip} / (e^{s_ip} + Σ_{n∈N(i)} e^{s_in})] = softplus(logsumexp_n s_in − s_ip).
 
-    P(i) is every other embedding of the same sample and N(i) every embedding of the other samples,
-    of both modalities. The similarity is the domain's own: s_ij = (⟨z_i,z_j⟩ − b_D)·s_D for D of
-    image-image, image-text, text-text.
+    P(i) are all other embeddings of the same sample. N(i) are all embeddings of the other samples,
+    of both modalities. The similarity depends on the domain: s_ij = (⟨z_i,z_j⟩ − b_D)·s_D for D of
+    image-image, image-text and text-text.
+
+    Tested against the paper's formula is the term of one pair. The offsets b_D and the weights of
+    the pairs are *our choice*.
 
     Args:
         image: (V, n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (U, n, D) likewise; row k of each view belongs to sample k.
-        scales: (3,), 1/τ_D by domain in that order.
+        scales: (3,), s_D = 1/τ_D by domain in that order.
         offsets: (3,), b_D likewise.
-        pair_weight: "balanced" takes the mean within image→image, image→text, text→image and (of
-            several texts) text→text, and then theirs; "uniform" the mean of all pairs.
-        form: "dense" holds the scores, "tiled" a tile of them; None takes the cheaper by shape.
+        pair_weight: "balanced" takes the mean within each of image→image, image→text, text→image
+            and (of several texts) text→text, and then the mean of these. "uniform" takes the mean
+            of all pairs.
+        form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: shapes that differ, an unknown `pair_weight` or form, or a global batch of one
+        ValueError: Shapes that differ, an unknown `pair_weight` or form, or a global batch of one
             sample, which has no negatives.
     """
     if image.ndim != 3 or text.ndim != 3 or image.shape[1:] != text.shape[1:]:
         raise ValueError(
-            "image and text embeddings must be (V, n, D) and (U, n, D), "
-            f"got {tuple(image.shape)} and {tuple(text.shape)}"
+            "image and text embeddings must be (V, n, D) and (U, n, D),"
+            f" not {tuple(image.shape)} and {tuple(text.shape)}"
         )
-    if pair_weight not in ("balanced", "uniform"):
-        raise ValueError(f'pair_weight must be "balanced" or "uniform", got {pair_weight!r}')
+    checks.one_of("pair_weight", pair_weight, ("balanced", "uniform"))
     if image.shape[1] * world_size() < 2:
         raise ValueError("a batch of one sample has no negatives")
-    sums, counts = [], []
+    modalities = image, text
     negatives = _negatives(image, text, scales, offsets, form)
-    for own, anchors in enumerate((image, text)):
-        for other, positives in enumerate((image, text)):
-            losses = [
-                -logsigmoid(
-                    (((anchor * positive).sum(-1) - offsets[own + other]) * scales[own + other])
-                    - negatives[own][i]
-                ).sum()
-                for i, anchor in enumerate(anchors)
-                for p, positive in enumerate(positives)
-                if (own, i) != (other, p)
-            ]
-            if losses:
-                sums.append(torch.stack(losses).sum())
-                counts.append(len(losses) * image.shape[1] * world_size())
+
+    def pair_loss(anchor_nD: Tensor, positive_nD: Tensor, negative_n: Tensor, d: int) -> Tensor:
+        score_n = ((anchor_nD * positive_nD).sum(-1) - offsets[d]) * scales[d]
+        return -logsigmoid(score_n - negative_n).sum()
+
+    sums, counts = [], []
+    for own, other in product((0, 1), repeat=2):  # 0 is image, 1 is text
+        domain = own + other  # 0 image-image, 1 image-text, 2 text-text
+        losses = [
+            pair_loss(anchor_nD, positive_nD, negatives[own][i], domain)
+            for i, anchor_nD in enumerate(modalities[own])
+            for p, positive_nD in enumerate(modalities[other])
+            if (own, i) != (other, p)
+        ]
+        if losses:
+            sums.append(torch.stack(losses).sum())
+            counts.append(len(losses) * image.shape[1] * world_size())
     totals = sum_over_ranks(torch.stack(sums))
     if pair_weight == "uniform":
         return totals.sum() / sum(counts)
-    # Not divided by a tensor of the counts: the host would wait until a GPU has it.
+    # Not divided by a tensor of counts, whose copy to a GPU the host would wait for.
     means = [total / count for total, count in zip(totals, counts, strict=True)]
     return torch.stack(means).mean()
 
@@ -84,8 +92,8 @@ def mp_nce_loss(
 def _negatives(
     image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor, form: Form | None
 ) -> tuple[Tensor, Tensor]:
-    """Log-sum-exp over N(i) of every image (V, n) and text (U, n); domains add their numbers."""
-    # s(⟨z_i,z_j⟩ − b) is s·⟨z_i,z_j⟩ less a number, and so is its log-sum-exp.
+    """Log-sum-exp of s_in over N(i) for each image (V, n) and text (U, n)."""
+    # s_D·b_D is the same for all scores of a domain, so it is subtracted from their log-sum-exp.
     images, between, texts = scales * offsets
     by_image, by_text = negatives_both_ways(image, text, scales[1], form)
     return (

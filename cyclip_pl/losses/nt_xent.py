@@ -21,13 +21,13 @@ def nt_xent_loss(
         first: (n, S) unit-norm rows of this rank, n equal on all ranks.
         second: (n, S) likewise; row k shows the same image as row k of `first`.
         temperature: τ.
-        form: "dense" holds 2n×2N scores, "tiled" a tile; None takes the cheaper by shape.
+        form: "dense" holds 2n×2N scores, "tiled" one tile; None chooses the faster by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: an unknown form, or shapes that differ or are not two-dimensional.
+        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(first, second)
     views = torch.stack([first, second])

@@ -23,22 +23,22 @@ def sigmoid_loss(
 ) -> Tensor:
     """−(1/N) Σ_jk log σ(z_jk·(s·⟨I_j,T_k⟩ + b)), z_jk = 1 for j = k and −1 elsewhere.
 
-    A sum over pairs needs no row of scores whole: the ranks' texts go round, a block at a time, and
-    nothing is gathered.
+    A sum over pairs never needs a whole row of scores. So the texts of the ranks go round a ring,
+    one block at a time, and nothing is gathered.
 
     Args:
         image: (n, D) unit-norm rows of this rank, n equal on all ranks.
         text: (n, D) likewise; row k belongs to image row k.
-        scale: s, the multiplier (not its logarithm).
-        bias: b, added to every score.
-        form: "dense" holds n×N scores, a block a rank, "tiled" a tile; None takes the cheaper by
-            shape.
+        scale: s, the multiplier, not its logarithm.
+        bias: b, added to each score.
+        form: "dense" holds a block of n×n scores per rank, "tiled" one tile; None chooses the
+            faster by shape.
 
     Returns:
         The global loss, a scalar, equal on every rank.
 
     Raises:
-        ValueError: an unknown form, or shapes that differ or are not two-dimensional.
+        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
     positives = -logsigmoid(scale * (image * text).sum(-1) + bias).sum()
@@ -52,7 +52,7 @@ def sigmoid_loss(
 
 
 def _dense(image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | float) -> Tensor:
-    """This rank's Σ softplus(s·⟨I_j,T_k⟩ + b) over j ≠ k, a block of n×n scores a rank."""
+    """This rank's Σ softplus(s·⟨I_j,T_k⟩ + b) over j ≠ k, from n×n scores per rank."""
     scores = (scale * image @ text.T + bias).fill_diagonal_(-torch.inf)
     total = -logsigmoid(-scores).sum()
     for _ in range(world_size() - 1):

@@ -1,24 +1,23 @@
-"""The trained towers as evaluations, users and exports see them."""
+"""An encoder and a projector as evaluations, users and exports see them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cyclip_pl.data.views.evaluation import evaluation_transform
 from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.models.base import ImageTextModel
 from cyclip_pl.projectors.base import Projector
 
 
-class EmbeddingModel(nn.Module):
-    """An encoder and a projector behind the `Model` protocol of `cyclip_pl.types`.
+class EmbeddingModel(ImageTextModel):
+    """The model that training makes.
+
+    Images are uint8 (N, 3, H, W), as `preprocess` gives them, or floats that are normalised.
 
     Args:
-        encoder, projector: trained together; shared, not copied.
-        scale: the multiplier of the similarities, exp(logit_scale).
+        encoder, projector: Trained together; shared, not copied.
+        scale: Multiplier of the similarities, exp(logit_scale).
     """
 
     def __init__(self, encoder: DualEncoder, projector: Projector, scale: float = 1.0) -> None:
@@ -26,24 +25,13 @@ class EmbeddingModel(nn.Module):
         self.encoder = encoder
         self.projector = projector
         self.scale = scale
-        self.tokenizer: Callable[[Sequence[str]], Tensor] = encoder.tokenizer
-        # PIL image → uint8 (3, H, W): shorter side resized bicubically, centre crop.
-        self.preprocess: Callable[[Any], Tensor] = evaluation_transform(encoder.image_size)
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def encode_image(self, images: Tensor) -> Tensor:
-        """uint8 (N, 3, H, W), or floats already normalised → unit-norm (N, D)."""
-        return self.encode_image_and_features(images)[0]
+        self.tokenizer = encoder.tokenizer
+        # PIL image → uint8: the shorter side resized bicubically, centre crop.
+        self.preprocess = evaluation_transform(encoder.image_size)
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `encode_image`, and the encoder's features (N, F), not normalised."""
         features = self.encoder.encode_image(images.to(self.device))
         return self.projector.project_image(features), features
 
-    def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
-        """Strings, or tokens (N, L) → unit-norm (N, D)."""
-        tokens = texts if isinstance(texts, Tensor) else self.tokenizer(list(texts))
-        return self.projector.project_text(self.encoder.encode_text(tokens.to(self.device)))
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        return self.projector.project_text(self.encoder.encode_text(tokens))

@@ -12,26 +12,27 @@ from torch import Tensor
 
 from cyclip_pl.checkpoints.files import read_weights
 from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.files import reason
 from cyclip_pl.models.open_clip import OpenCLIPModel
 
-_HEAD_WIDTH = 64  # OpenAI's, which no weight's shape shows
+_HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it
 _STAGES = (1, 2, 3, 4)
 
 
 def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenCLIPModel:
-    """A model as the authors saved it, in evaluation mode and float32.
+    """Load a model as the authors saved it, in evaluation mode and float32.
 
-    Their files hold `epoch`, `name`, `state_dict` and `optimizer`; the weights are named as in
-    OpenAI's CLIP, after `module.` where several GPUs trained. The architecture, a ResNet or a
-    Vision Transformer with a text transformer, QuickGELU in both as in OpenAI's code, follows from
-    the shapes.
+    Their files hold `epoch`, `name`, `state_dict` and `optimizer`. The weights have the names of
+    OpenAI's CLIP, after `module.` if several GPUs trained. The architecture follows from the
+    shapes: a ResNet or a Vision Transformer, and a text transformer, with QuickGELU as in OpenAI's
+    code.
 
     Args:
-        path: `epoch_64.pt`. It may come from a stranger: nothing is unpickled but tensors.
+        path: Such as `epoch_64.pt`. It may come from a stranger: only tensors are unpickled.
         device: Where to put the model.
 
     Raises:
-        ValueError: One line: there is no such file, or it is something else.
+        ValueError: One line: there is no such file, or it is not such a checkpoint.
     """
     import open_clip
 
@@ -45,9 +46,9 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
             network = open_clip.CLIP(**config, quick_gelu=True)
         network.load_state_dict(state)
     except (LookupError, ArithmeticError, RuntimeError, ValueError, TypeError, AssertionError) as e:
-        reason = f"no {e}" if isinstance(e, KeyError) else " ".join(str(e).split())[:200]
-        raise ValueError(f"{file}: not the weights of an OpenAI CLIP: {reason}") from e
-    # OpenAI's: the shorter side resized bicubically, centre crop, its mean and deviation.
+        why = f"no {e}" if isinstance(e, KeyError) else reason(e)
+        raise ValueError(f"{file}: not the weights of an OpenAI CLIP: {why}") from e
+    # OpenAI's: the shorter side resized bicubically, centre crop, OpenAI's mean and deviation.
     preprocess = open_clip.transform.PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.set_model_preprocess_cfg(network, asdict(preprocess))
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
@@ -59,7 +60,7 @@ def _weights(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{file}: not a checkpoint of CyCLIP's code (no state_dict of tensors)")
     plain = {str(name).removeprefix("module."): weight for name, weight in state.items()}
-    # Numbers that OpenAI's own files carry beside the weights.
+    # OpenAI's own files hold these numbers beside the weights.
     return {
         name: weight
         for name, weight in plain.items()
@@ -68,10 +69,10 @@ def _weights(file: Path) -> dict[str, Tensor]:
 
 
 def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """open_clip's configuration of the network that has these weights, OpenAI's names.
+    """open_clip's configuration of the network that has these weights, named as OpenAI's.
 
     Raises:
-        KeyError: A weight that every such network has is missing.
+        KeyError: A weight is missing that every such network has.
     """
     width = state["ln_final.weight"].shape[0]
     text = {
@@ -92,7 +93,7 @@ def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
             "image_size": patch * grid,
         }
     else:
-        # The last of the five halvings of the picture is pooled position by position.
+        # A ResNet halves the sides five times; attention pools that grid, and one position more.
         grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
         vision |= {
             "layers": [_blocks(state, f"visual.layer{stage}.") for stage in _STAGES],

@@ -1,26 +1,28 @@
-"""Models that were not trained here: any of open_clip's, for evaluation."""
+"""Any model of open_clip, for evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
+from cyclip_pl.checks import did_you_mean
 from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.files import reason
+from cyclip_pl.models.base import ImageTextModel
 
 
-class OpenCLIPModel(nn.Module):
-    """A network of open_clip behind the `Model` protocol, with its own preprocessing.
+class OpenCLIPModel(ImageTextModel):
+    """A network of open_clip with its own preprocessing, which gives normalised floats.
 
     Args:
-        network: An `open_clip.CLIP` or one of its kind.
-        tokenizer: Strings -> int64 tokens.
+        network: An `open_clip.CLIP`, or a class with the same methods.
+        tokenizer: Strings → int64 tokens (N, L).
     """
 
     def __init__(self, network: Any, tokenizer: Callable[[Sequence[str]], Tensor]) -> None:
@@ -29,32 +31,21 @@ class OpenCLIPModel(nn.Module):
 
         self.network = network
         self.tokenizer = tokenizer
-        self.scale: float = network.logit_scale.exp().item()
+        self.scale = network.logit_scale.exp().item()
         transform = image_transform_v2(
             PreprocessCfg(**network.visual.preprocess_cfg), is_train=False
         )
-        # PIL image → float (3, H, W), normalised. RGB first, as clip_benchmark does: Pillow resizes
-        # the colours of a palette without a filter.
+        # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
         transform.transforms.insert(0, _rgb)
-        self.preprocess: Callable[[Any], Tensor] = transform
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def encode_image(self, images: Tensor) -> Tensor:
-        """Preprocessed images (N, 3, H, W) → unit-norm (N, D)."""
-        return self.encode_image_and_features(images)[0]
+        self.preprocess = transform
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `encode_image`, and the same before it is normalised (N, D)."""
+        """Unit-norm rows (N, D), and the same before they are normalised."""
         features = self.network.encode_image(images.to(self.device), normalize=False)
         return normalize(features, dim=-1), features
 
-    def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
-        """Strings, or tokens (N, L) → unit-norm (N, D)."""
-        tokens = texts if isinstance(texts, Tensor) else self.tokenizer(list(texts))
-        return normalize(self.network.encode_text(tokens.to(self.device), normalize=False), dim=-1)
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        return normalize(self.network.encode_text(tokens, normalize=False), dim=-1)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -62,40 +53,40 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu") -> OpenCLIPModel:
-    """A pretrained model of open_clip, in evaluation mode and float32.
+    """Load a pretrained model of open_clip, in evaluation mode and float32.
 
-    A tag that was trained with QuickGELU gets it, whether or not the name says `-quickgelu`; of a
-    file only the name can say. Files are read without unpickling.
+    A tag that was trained with QuickGELU gets it, with or without `-quickgelu` in the name. For a
+    file, only the name can say so. Files are read without unpickling.
 
     Args:
-        name: An architecture of open_clip, `ViT-B-32`.
-        pretrained: A tag of that architecture, `laion2b_s34b_b79k`, fetched from Hugging Face or
-            found in its cache; or a file.
+        name: An architecture of open_clip, such as `ViT-B-32`.
+        pretrained: A tag of that architecture, such as `laion2b_s34b_b79k`, fetched from Hugging
+            Face unless it is in the cache; or a file.
         device: Where to put the model.
 
     Raises:
-        ValueError: One line: no such name, tag or file, weights that cannot be had or do not fit.
+        ValueError: One line: an unknown name, tag or file, or weights that cannot be fetched or do
+            not fit.
     """
     import open_clip
 
     name, pretrained = str(name).replace("/", "-"), str(pretrained)
     if name not in open_clip.list_models():
-        close = get_close_matches(name, open_clip.list_models(), n=3)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        hint = did_you_mean(name, open_clip.list_models())
         raise ValueError(f"model.name={name}: open_clip has no such architecture{hint}")
     setting = f"model.pretrained={pretrained}"
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     if not tag and not Path(pretrained).is_file():
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise ValueError(f"{setting} is neither a file nor a tag of {name} (tags: {tags})")
+        raise ValueError(f"{setting}: not a file, and not a tag of {name} (tags: {tags})")
     with quiet_open_clip():
         try:
             if tag:
                 open_clip.download_pretrained(tag)
-        except Exception as error:  # whatever the clients of the servers raise
+        except Exception as error:  # the servers' clients raise many types
             raise ValueError(
-                f"{setting}: the weights of {name} are not on this machine and cannot be fetched; "
-                f"give a file ({_first(error)})"
+                f"{setting}: the weights of {name} are not on this machine and cannot be fetched"
+                f" ({reason(error)}); give a file"
             ) from error
         try:
             network = open_clip.create_model(
@@ -105,10 +96,6 @@ def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu
                 require_pretrained=True,
             )
             tokenizer = open_clip.get_tokenizer(name)
-        except Exception as error:  # whatever timm, open_clip or an unpickler raises
-            raise ValueError(f"{setting} does not make a {name}: {_first(error)}") from error
+        except Exception as error:  # timm, open_clip and unpicklers raise many types
+            raise ValueError(f"{setting}: does not fit {name}: {reason(error)}") from error
     return OpenCLIPModel(network, tokenizer).to(device).eval()
-
-
-def _first(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,1 +1,1 @@
-"""One objective a file: `Embeddings` → named terms, `total` among them."""
+"""One objective per file: `Embeddings` → named terms, `total` among them."""

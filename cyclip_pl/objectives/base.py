@@ -1,4 +1,4 @@
-"""What every objective is: a module that turns `Embeddings` into named terms."""
+"""What all objectives have in common: `Embeddings` in, named terms out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl import checks
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
 
@@ -19,37 +20,34 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Named scalar terms, global over the ranks; `total` is what training minimises."""
+        """Named scalar terms, global over the ranks; training minimises `total`."""
 
     def scalars(self) -> dict[str, Tensor]:
-        """Learnable scalars worth a curve, by name."""
+        """Learnable scalars to log, by name."""
         return {}
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Bring learnable scalars back into their range; called after each optimiser step."""
+        """Clamp learnable scalars to their range; called after each optimiser step."""
 
 
 class ScaledObjective(Objective):
     """An objective with CLIP's learnable similarity multiplier.
 
     Args:
-        init_scale: first value of s = exp(logit_scale).
-        max_scale: upper bound of s; the lower bound is 1 (logit_scale in [0, ln max_scale]).
+        init_scale: First value of s = exp(logit_scale).
+        max_scale: Upper bound of s; the lower bound is 1 (logit_scale in [0, ln max_scale]).
 
     Raises:
-        ValueError: init_scale outside [1, max_scale].
+        ValueError: An `init_scale` outside [1, max_scale].
     """
 
     def __init__(self, init_scale: float = 1 / 0.07, max_scale: float = 100.0) -> None:
         super().__init__()
-        if not 1 <= init_scale <= max_scale:
-            raise ValueError(
-                f"objective.init_scale must lie in [1, objective.max_scale={max_scale}], "
-                f"got {init_scale}"
-            )
+        checks.number("objective.max_scale", max_scale, least=1)
+        checks.number("objective.init_scale", init_scale, least=1, most=max_scale)
         self.max_log_scale = math.log(max_scale)
-        # One element and not zero dimensions: FSDP shards no scalars.
+        # One element instead of zero dimensions, because FSDP does not shard scalars.
         self.logit_scale = nn.Parameter(torch.tensor([math.log(init_scale)]))
 
     @property

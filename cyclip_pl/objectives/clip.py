@@ -1,4 +1,4 @@
-"""CLIP: the symmetric contrastive loss alone."""
+"""CLIP: the symmetric contrastive loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cyclip_pl.types import Embeddings
 class CLIP(ScaledObjective):
     """Radford et al., arXiv 2103.00020.
 
-    With several views the loss is the mean over the pairs of an image view and a text view.
+    With several views the loss is the mean over all pairs of an image view and a text view.
     """
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:

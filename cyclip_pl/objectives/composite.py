@@ -1,4 +1,4 @@
-"""Several objectives at once, each with its weight."""
+"""A weighted sum of objectives."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl import checks
 from cyclip_pl.objectives.base import Objective
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
 
 
 class Composite(Objective):
-    """total = Σ weight · the objective's own total.
+    """total = Σ weight · total of the objective.
 
-    Each keeps its learnable scalars, and its terms and scalars under its name: `cyclip/in_modal`.
-    The multiplier that evaluations see is the first one's that has any.
+    Each objective keeps its learnable scalars. Its terms and scalars are logged under its name:
+    `cyclip/in_modal`. Evaluations see the scale of the first objective that has one.
 
     Args:
-        objectives: by name.
-        weights: by the same names; at 0 an objective is a reading and learns nothing.
+        objectives: By name.
+        weights: By the same names; an objective of weight 0 is logged and learns nothing.
 
     Raises:
-        ValueError: no objectives, names that differ, or a negative weight.
+        ValueError: No objectives, names that differ, or a negative weight.
     """
 
     def __init__(self, objectives: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
         super().__init__()
         if not objectives or objectives.keys() != weights.keys():
             raise ValueError(
-                f"objective.objectives ({', '.join(objectives) or 'none'}) and objective.weights"
-                f" ({', '.join(weights) or 'none'}) must have the same names, and at least one"
+                f"objective.weights ({', '.join(weights) or 'none'}): must name the same as"
+                f" objective.objectives ({', '.join(objectives) or 'none'}), and at least one"
             )
         for name, weight in weights.items():
-            if weight < 0:
-                raise ValueError(f"objective.weights.{name} must be at least 0, got {weight}")
+            checks.number(f"objective.weights.{name}", weight, least=0)
         self.objectives = nn.ModuleDict(objectives)
         self.weights = dict(weights)
         self.needs = Needs.all_of(objective.needs for objective in objectives.values())
@@ -55,7 +55,7 @@ class Composite(Objective):
             part.clamp_()
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """total, and every objective's terms, its own `total` among them, under its name."""
+        """total, and all terms of each objective under its name."""
         terms = {name: part(embeddings) for name, part in self.parts().items()}
         total = torch.stack([self.weights[name] * own["total"] for name, own in terms.items()])
         named = {f"{name}/{key}": x for name, own in terms.items() for key, x in own.items()}

@@ -1,4 +1,4 @@
-"""CyCLIP: CLIP made consistent within and across the modalities."""
+"""CyCLIP: CLIP with in-modal and cross-modal consistency."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from cyclip_pl.types import Embeddings
 
 
 class CyCLIP(CLIP):
-    """Goel et al., arXiv 2205.14459, eq. 4; 0.25 and 0.25 are the published model.
+    """Goel et al., arXiv 2205.14459, eq. 4; λ1 = λ2 = 0.25 is the published model.
 
-    With several views each term is the mean over the pairs of an image view and a text view.
+        objective = CyCLIP()
+        image, text = (normalize(torch.randn(1, 8, 512), dim=-1) for _ in range(2))
+        objective(Embeddings(image, text))["total"].backward()
+
+    With several views each term is the mean over all pairs of an image view and a text view.
 
     Args:
-        lambda_in_modal: λ1, weight of the in-modal consistency; 0 is C-CyCLIP.
-        lambda_cross_modal: λ2, weight of the cross-modal consistency; 0 is I-CyCLIP.
-        init_scale, max_scale: see `ScaledObjective`.
+        lambda_in_modal: λ1, the weight of the in-modal consistency; 0 is C-CyCLIP.
+        lambda_cross_modal: λ2, the weight of the cross-modal consistency; 0 is I-CyCLIP.
+        init_scale, max_scale: See `ScaledObjective`.
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: A negative weight.
     """
 
     def __init__(

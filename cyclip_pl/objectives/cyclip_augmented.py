@@ -1,4 +1,4 @@
-"""CyCLIP with augmented views of each modality: the authors' `--inmodal` variant."""
+"""CyCLIP with an augmented view of each modality: the authors' `--inmodal` variant."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cyclip_pl.types import Embeddings
 class CyCLIPAugmented(ScaledObjective):
     """Goel et al., arXiv 2205.14459, and the authors' code.
 
-    contrastive = ½[cross + ½(CE(s·I·I'ᵀ) + CE(s·T·T'ᵀ))] with I', T' the augmented views, in one
-    direction, at the same temperature, without a further head. The consistency terms see the views
+    contrastive = ½[cross + ½(CE(s·I·I'ᵀ) + CE(s·T·T'ᵀ))], where I' and T' are the augmented views:
+    one direction, the same temperature and no further head. The consistency terms take the views
     that are not augmented. View 0 of each modality is the plain one, view 1 the augmented one.
 
     Args:
-        lambda_in_modal: λ1, weight of the in-modal consistency.
-        lambda_cross_modal: λ2, weight of the cross-modal consistency.
-        init_scale, max_scale: see `ScaledObjective`.
+        lambda_in_modal: λ1, the weight of the in-modal consistency.
+        lambda_cross_modal: λ2, the weight of the cross-modal consistency.
+        init_scale, max_scale: See `ScaledObjective`.
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: A negative weight.
     """
 
     needs = Needs(image_views=2, text_views=2)

@@ -1,4 +1,4 @@
-"""SigLIP made consistent within and across the modalities."""
+"""SigLIP with in-modal and cross-modal consistency."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from cyclip_pl.types import Embeddings
 
 
 class CySigLIP(SigLIP):
-    """SigLIP with CyCLIP's two terms, which hold for any loss on the same embeddings.
+    """SigLIP with CyCLIP's two terms; the combination is *our choice*.
 
     Args:
-        lambda_in_modal: λ1, weight of the in-modal consistency.
-        lambda_cross_modal: λ2, weight of the cross-modal consistency.
-        init_scale, init_bias, max_scale: see `SigLIP`.
+        lambda_in_modal: λ1, the weight of the in-modal consistency.
+        lambda_cross_modal: λ2, the weight of the cross-modal consistency.
+        init_scale, init_bias, max_scale: See `SigLIP`.
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: A negative weight.
     """
 
     def __init__(

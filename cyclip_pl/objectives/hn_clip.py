@@ -1,10 +1,11 @@
-"""CLIP with hard negatives weighing more."""
+"""CLIP in which harder negatives weigh more."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from cyclip_pl import checks
 from cyclip_pl.losses.hn_nce import hard_negative_loss
 from cyclip_pl.objectives.base import ScaledObjective
 from cyclip_pl.types import Embeddings
@@ -13,16 +14,16 @@ from cyclip_pl.types import Embeddings
 class HardNegativeCLIP(ScaledObjective):
     """HN-NCE of Radenovic et al., arXiv 2301.02280; α = 1 and β = 0 are CLIP.
 
-    With several views the loss is the mean over the pairs of an image view and a text view.
+    With several views the loss is the mean over all pairs of an image view and a text view.
 
     Args:
-        alpha: α in (0, 1], share of the positive in the denominator.
+        alpha: α in (0, 1], the share of the positive in the denominator.
         beta: β, how much more the harder negatives weigh.
-        top_k: only so many of a row's negatives, the hardest; None for all.
-        init_scale, max_scale: see `ScaledObjective`.
+        top_k: Number of the hardest negatives per row that count; None for all.
+        init_scale, max_scale: See `ScaledObjective`.
 
     Raises:
-        ValueError: alpha outside (0, 1], beta below 0 or top_k below 1.
+        ValueError: `alpha` outside (0, 1], `beta` below 0 or `top_k` below 1.
     """
 
     def __init__(
@@ -34,12 +35,9 @@ class HardNegativeCLIP(ScaledObjective):
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
-        if not 0 < alpha <= 1:
-            raise ValueError(f"objective.alpha must lie in (0, 1], got {alpha}")
-        if beta < 0:
-            raise ValueError(f"objective.beta must be at least 0, got {beta}")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"objective.top_k must be null or at least 1, got {top_k}")
+        checks.number("objective.alpha", alpha, above=0, most=1)
+        checks.number("objective.beta", beta, least=0)
+        checks.whole("objective.top_k", top_k, optional=True)
         self.alpha = alpha
         self.beta = beta
         self.top_k = top_k

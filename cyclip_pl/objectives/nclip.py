@@ -1,10 +1,11 @@
-"""nCLIP: the modalities agree on clusters, without negatives."""
+"""nCLIP: image and text agree on clusters, without negatives."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from cyclip_pl import checks
 from cyclip_pl.losses.clusters import cluster_cross_entropy, entropy_of_mean, mean_entropy
 from cyclip_pl.objectives.base import Objective
 from cyclip_pl.objectives.needs import Needs
@@ -14,23 +15,26 @@ from cyclip_pl.types import Embeddings
 class NCLIP(Objective):
     """Zhou et al., arXiv 2210.09304.
 
-    total = ½[CE(p,q) + CE(q,p)] + λ_sharpness · ½[H(p) + H(q)] − λ_smoothness · ½[H(p̄) + H(q̄)],
-    the entropies H(p) means over the global batch and p̄ the mean of p over it. With several views
-    each term is the mean over the pairs of an image view and a text view. The temperature and K
+    total = ½[CE(p,q) + CE(q,p)] + λ_sharpness · ½[H(p) + H(q)] − λ_smoothness · ½[H(p̄) + H(q̄)].
+    H(p) is the mean entropy over the global batch, and p̄ the mean of p over it. With several views
+    each term is the mean over all pairs of an image view and a text view. The temperature and K
     are the projector's.
 
-    Why the defaults: near uniform distributions, in their first-order terms, what both modalities
-    share grows at λ_sharpness/2 and what only one of them has decays at (1 − λ_sharpness)/2, so the
-    weight belongs between 0 and 1; what all samples share decays if λ_smoothness exceeds
-    λ_sharpness. So the distributions have to begin soft (`projector.temperature`).
+    That each modality is the pseudo-label of the other, and that both entropy terms exist, is the
+    paper's. The form of the terms, both weights and `stop_gradient` are *our choice*.
+
+    Why these weights: near uniform distributions, to first order, what both modalities share grows
+    at the rate λ_sharpness/2. What only one of them has decays at (1 − λ_sharpness)/2, so
+    λ_sharpness belongs between 0 and 1. What all samples share decays if λ_smoothness exceeds
+    λ_sharpness. This needs distributions that are soft at the start (`projector.temperature`).
 
     Args:
-        lambda_sharpness: weight of the mean entropy; what makes each assignment certain.
-        lambda_smoothness: weight of the entropy of the mean; what keeps all clusters in use.
-        stop_gradient: each distribution is a fixed target for the other.
+        lambda_sharpness: Weight of the mean entropy, which makes each assignment certain.
+        lambda_smoothness: Weight of the entropy of the mean, which keeps all clusters in use.
+        stop_gradient: Whether each distribution is a fixed target for the other.
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: A negative weight.
     """
 
     needs = Needs(heads=frozenset({"clusters"}))
@@ -42,22 +46,19 @@ class NCLIP(Objective):
         stop_gradient: bool = True,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("lambda_sharpness", lambda_sharpness),
-            ("lambda_smoothness", lambda_smoothness),
-        ):
-            if value < 0:
-                raise ValueError(f"objective.{name} must be at least 0, got {value}")
+        checks.number("objective.lambda_sharpness", lambda_sharpness, least=0)
+        checks.number("objective.lambda_smoothness", lambda_smoothness, least=0)
         self.lambda_sharpness = lambda_sharpness
         self.lambda_smoothness = lambda_smoothness
         self.stop_gradient = stop_gradient
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
-        """Log-probabilities (V, n, K) and (U, n, K) → total, its terms and two readings.
+        """Log-probabilities (V, n, K) and (U, n, K) → total, its terms and two metrics.
 
-        `cross_entropy`, `entropy` (H(p), both modalities' mean), `entropy_of_mean` (H(p̄)),
-        `effective_clusters` exp(H(p̄)), and `cluster_information` H(p̄) − H(p), the nats that a
-        cluster says of its sample: zero after any collapse, to one cluster or to the uniform.
+        The terms are `cross_entropy`, `entropy` H(p) and `entropy_of_mean` H(p̄), in nats and as
+        means of both modalities. `effective_clusters` is exp(H(p̄)). `cluster_information` is
+        H(p̄) − H(p), the nats of information that a cluster carries about its sample: zero after a
+        collapse, whether to one cluster or to the uniform distribution.
         """
         assert embeddings.image_clusters is not None and embeddings.text_clusters is not None
         modalities = (embeddings.image_clusters, embeddings.text_clusters)

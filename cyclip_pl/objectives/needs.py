@@ -1,4 +1,4 @@
-"""What an objective asks of the parts before it."""
+"""What an objective needs of the views and of the projector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Needs:
-    """How many views of each modality, at least, and which heads beside the joint space.
+    """The least numbers of views, and the heads beside the joint space.
 
     Attributes:
-        image_views, text_views: V and U, at least.
-        heads: of `Projector.heads`: `clusters`, `views`.
+        image_views, text_views: Least V and U.
+        heads: A subset of `Projector.heads`: `clusters`, `views`.
     """
 
     image_views: int = 1
@@ -21,24 +21,24 @@ class Needs:
     heads: frozenset[str] = frozenset()
 
     def check(self, views: Any, projector: Any) -> None:
-        """Raise ValueError unless `views` and `projector` (the groups' objects) give it."""
+        """Raise ValueError unless `views` and `projector` give what is needed."""
         for name in ("image_views", "text_views"):
             wanted, given = getattr(self, name), getattr(views, name)
             if given < wanted:
                 raise ValueError(
-                    f"the objective needs {wanted} {name.replace('_', ' ')}, views gives {given}:"
-                    " choose another views=…"
+                    f"views: the objective needs {wanted} {name.replace('_', ' ')}, this gives"
+                    f" {given}; choose another views=…"
                 )
         if missing := sorted(self.heads - projector.heads):
             raise ValueError(
-                f"the objective needs a projector with the head {' and '.join(missing)}, "
-                f"{type(projector).__name__} has {' and '.join(sorted(projector.heads)) or 'none'}:"
+                f"projector: the objective needs the head {' and '.join(missing)}, "
+                f"{type(projector).__name__} has {' and '.join(sorted(projector.heads)) or 'none'};"
                 " choose another projector=…"
             )
 
     @staticmethod
     def all_of(needs: Iterable[Needs]) -> Needs:
-        """What serves every one of them."""
+        """The needs of all of them together."""
         needs = list(needs)
         return Needs(
             image_views=max(n.image_views for n in needs),

@@ -1,4 +1,4 @@
-"""SigLIP: every pair of the batch a binary question."""
+"""SigLIP: each pair of the batch is a binary classification."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cyclip_pl.types import Embeddings
 
 
 class SigLIP(ScaledObjective):
-    """Zhai et al., arXiv 2303.15343; 10 and −10 are where the paper starts scale and bias.
+    """Zhai et al., arXiv 2303.15343; the paper starts with scale 10 and bias −10.
 
-    With several views the loss is the mean over the pairs of an image view and a text view.
+    With several views the loss is the mean over all pairs of an image view and a text view.
 
     Args:
-        init_scale, max_scale: see `ScaledObjective`.
-        init_bias: first value of the learnable bias: nearly all pairs are negative.
+        init_scale, max_scale: See `ScaledObjective`.
+        init_bias: First value of the learnable bias, negative because nearly all pairs are.
     """
 
     def __init__(

@@ -1,10 +1,11 @@
-"""SLIP: CLIP and self-supervision on the images."""
+"""SLIP: CLIP with self-supervision on the images."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from cyclip_pl import checks
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.nt_xent import nt_xent_loss
 from cyclip_pl.objectives.base import ScaledObjective
@@ -15,16 +16,16 @@ from cyclip_pl.types import Embeddings
 class SLIP(ScaledObjective):
     """Mu et al., arXiv 2112.12750: CLIP + weight · NT-Xent.
 
-    CLIP sees the first image view, NT-Xent the last two: three views, the first weak, are the
-    paper's; of two, the first serves both.
+    CLIP takes the first image view, NT-Xent the last two. The paper has three views, of which the
+    first is weak. With two views, the first serves both losses.
 
     Args:
-        self_supervision: weight of NT-Xent.
+        self_supervision: Weight of NT-Xent.
         temperature: τ of NT-Xent, fixed.
-        init_scale, max_scale: see `ScaledObjective`.
+        init_scale, max_scale: See `ScaledObjective`.
 
     Raises:
-        ValueError: a negative weight, or a temperature that is not above 0.
+        ValueError: A negative weight, or a temperature that is not above 0.
     """
 
     needs = Needs(image_views=2, heads=frozenset({"views"}))
@@ -37,12 +38,8 @@ class SLIP(ScaledObjective):
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
-        if self_supervision < 0:
-            raise ValueError(
-                f"objective.self_supervision must be at least 0, got {self_supervision}"
-            )
-        if temperature <= 0:
-            raise ValueError(f"objective.temperature must be above 0, got {temperature}")
+        checks.number("objective.self_supervision", self_supervision, least=0)
+        checks.number("objective.temperature", temperature, above=0)
         self.self_supervision = self_supervision
         self.temperature = temperature
 

@@ -1,4 +1,4 @@
-"""UniCLIP: all views of both modalities in one space under one loss."""
+"""UniCLIP: all views of both modalities in one space, under one loss."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ import math
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl import checks
 from cyclip_pl.losses.mp_nce import PairWeight, mp_nce_loss
 from cyclip_pl.objectives.base import ScaledObjective
 from cyclip_pl.types import Embeddings
 
 
 class UniCLIP(ScaledObjective):
-    """Lee et al., arXiv 2209.13430: MP-NCE with a similarity of each domain's own.
+    """Lee et al., arXiv 2209.13430: MP-NCE with a similarity that depends on the domain.
 
-    s_ij = (⟨z_i,z_j⟩ − b_D)·s_D, s_D and b_D learnable for D of image-image, image-text and
-    text-text. With one text a sample no positive pair is text-text, so that a b_TT of its own would
-    only ever grow, and switch those negatives off. It is tied to b_IT, in the exponent's units:
-    b_TT·s_TT = b_IT·s_IT. (Tied as cosines, b_TT = b_IT, they are switched off all the same: s_TT
+    s_ij = (⟨z_i,z_j⟩ − b_D)·s_D, where s_D and b_D are learnable for the domains D image-image,
+    image-text and text-text. With one text per sample no positive pair is text-text, so a free b_TT
+    would only grow and switch those negatives off. It is tied to b_IT in the units of the exponent:
+    b_TT·s_TT = b_IT·s_IT. (Tied as cosines, b_TT = b_IT, those negatives are switched off too: s_TT
     falls to 1 and the common offset goes to −∞.)
+
+    That the scale depends on the domain is the paper's. The offset's form, the initial values, the
+    tie and `pair_weight` are *our choice*.
 
     Args:
         pair_weight: `balanced` or `uniform`, see `mp_nce_loss`.
-        tie_text_offset: b_TT follows b_IT; else it is learnt, which several texts a sample allow.
-        init_scale, max_scale: of each domain's multiplier, see `ScaledObjective`.
+        tie_text_offset: Whether b_TT follows b_IT. Several texts per sample allow to learn it.
+        init_scale, max_scale: Of each domain's scale, see `ScaledObjective`.
 
     Raises:
-        ValueError: another `pair_weight`.
+        ValueError: Another `pair_weight`.
     """
 
     def __init__(
@@ -38,12 +42,9 @@ class UniCLIP(ScaledObjective):
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
-        if pair_weight not in ("balanced", "uniform"):
-            raise ValueError(
-                f"objective.pair_weight must be balanced or uniform, got {pair_weight!r}"
-            )
+        checks.one_of("objective.pair_weight", pair_weight, ("balanced", "uniform"))
         self.pair_weight: PairWeight = pair_weight
-        # `logit_scale`, the base's, is the image-text domain's.
+        # The base's `logit_scale` is that of the domain image-text.
         self.image_logit_scale = nn.Parameter(torch.tensor([math.log(init_scale)]))
         self.text_logit_scale = nn.Parameter(torch.tensor([math.log(init_scale)]))
         self.image_offset = nn.Parameter(torch.zeros(1))
@@ -51,7 +52,7 @@ class UniCLIP(ScaledObjective):
         self.text_offset = None if tie_text_offset else nn.Parameter(torch.zeros(1))
 
     def _domains(self) -> tuple[Tensor, Tensor]:
-        """s_D and b_D, (3,) each: image-image, image-text, text-text."""
+        """s_D and b_D, (3,) each, of image-image, image-text and text-text."""
         scales = torch.cat([self.image_logit_scale, self.logit_scale, self.text_logit_scale]).exp()
         if self.text_offset is None:
             text_offset = self.offset * scales[1] / scales[2]

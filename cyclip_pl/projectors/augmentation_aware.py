@@ -1,30 +1,34 @@
-"""An image head that is told how its view was made."""
+"""An image head that takes the augmentation parameters of its view."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl import checks
 from cyclip_pl.projectors.base import Projector
 
 
 class AugmentationAware(Projector):
     """UniCLIP's heads (Lee et al., arXiv 2209.13430, section 3.1).
 
-    The parameters of an image view become a code by an MLP of three layers; the image head is a
-    chain of residual blocks that see it, and a linear map. Text has no augmentation: its head is
-    the linear map alone. The blocks begin as the identity. Without parameters, as in evaluations,
-    the view counts as not augmented, of which all parameters are zero.
+    An MLP of three layers turns the augmentation parameters of an image view into a code. The image
+    head is a chain of residual blocks that take the code, and a linear map. Text is not augmented:
+    its head is a linear map alone. Without parameters, as in evaluations, the view counts as not
+    augmented: all parameters are zero.
+
+    That the image head takes the parameters is the paper's. The three layers, the three blocks,
+    their form, their start as the identity and all widths are *our choice*.
 
     Args:
-        features: width F of the encoder's features.
-        dim: width D of the embeddings, None for F.
-        width: of the code and of the hidden layers.
-        blocks: residual blocks.
-        parameters: P, as the views report them.
+        features: Width F of the encoder's features.
+        dim: Width D of the embeddings, None for F.
+        width: Width of the code and of the hidden layers.
+        blocks: Number of residual blocks.
+        parameters: P, as the views report it.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: A number below 1.
     """
 
     def __init__(
@@ -32,14 +36,9 @@ class AugmentationAware(Projector):
     ) -> None:
         super().__init__(features)
         dim = features if dim is None else dim
-        for name, value in (
-            ("dim", dim),
-            ("width", width),
-            ("blocks", blocks),
-            ("parameters", parameters),
-        ):
-            if value < 1:
-                raise ValueError(f"projector.{name} must be at least 1, got {value}")
+        numbers = {"dim": dim, "width": width, "blocks": blocks, "parameters": parameters}
+        for name, value in numbers.items():
+            checks.whole(f"projector.{name}", value)
         self.parameters_read = parameters
         self.code = nn.Sequential(
             nn.Linear(parameters, width),

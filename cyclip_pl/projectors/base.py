@@ -1,4 +1,4 @@
-"""What every projector is: a head a modality, ending on the unit sphere."""
+"""What all projectors have in common: one head per modality, and rows of unit norm."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cyclip_pl.types import Embeddings, Features
 class Projector(nn.Module, ABC):
     """Base class; a subclass implements `image_head` and `text_head`.
 
-    One with further heads names them in `heads` and adds theirs in `forward`.
+    A subclass with further heads names them in `heads` and adds their outputs in `forward`.
 
     Args:
-        features: width F of the encoder's features.
+        features: Width F of the encoder's features.
 
     Attributes:
-        heads: what it gives beside the joint space: `clusters`, `views`.
-        parameters_read: P of the augmentation that it is told of, 0 where it looks at none.
+        heads: Outputs beside the joint space: `clusters`, `views`.
+        parameters_read: Number P of the augmentation parameters that it takes, 0 for none.
     """
 
     heads: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ class Projector(nn.Module, ABC):
 
     @abstractmethod
     def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
-        """(..., F), and (..., P) or None for the identity augmentation → (..., D)."""
+        """Features (..., F), augmentation (..., P) or None for the identity → (..., D)."""
 
     @abstractmethod
     def text_head(self, features: Tensor) -> Tensor:
@@ -56,20 +56,21 @@ class Projector(nn.Module, ABC):
         )
 
     def check(self, views: Any) -> None:
-        """Raise ValueError unless `views` (the group's object) reports what is read here."""
+        """Raise ValueError unless `views` reports the augmentation parameters that this takes."""
         if self.parameters_read and views.parameters != self.parameters_read:
             raise ValueError(
-                f"{type(self).__name__} reads {self.parameters_read} augmentation parameters, "
-                f"views reports {views.parameters}: choose another views=… or projector=…"
+                f"projector: {type(self).__name__} takes {self.parameters_read} augmentation"
+                f" parameters, views gives {views.parameters}; choose another views=… or"
+                " projector=…"
             )
 
 
 def unit(x: Tensor) -> Tensor:
     """Rows of unit norm, float32 at least."""
-    # bfloat16 holds under three digits: too few for a cosine times a scale of 100.
+    # bfloat16 has less than three digits: too few for a cosine times a scale of 100.
     return normalize(widened(x), dim=-1)
 
 
 def widened(x: Tensor) -> Tensor:
-    """Half precision as float32, anything else as it is."""
+    """Half precision as float32, any other type unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,4 +1,4 @@
-"""A distribution over clusters a modality, beside the encoder's own joint space."""
+"""A distribution over clusters per modality, beside the encoder's own joint space."""
 
 from __future__ import annotations
 
@@ -9,36 +9,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from cyclip_pl.projectors.base import Projector, widened
+from cyclip_pl import checks
+from cyclip_pl.projectors.base import widened
+from cyclip_pl.projectors.native import Native
 from cyclip_pl.types import Embeddings, Features
 
-# The least log-probability that a score still tells apart.
+# Log-probabilities below this count as equal.
 _FLOOR = -100.0
 
 
-class Clusters(Projector):
+class Clusters(Native):
     """nCLIP's heads (Zhou et al., arXiv 2210.09304): p = softmax(u/τ), q = softmax(v/τ).
 
     A head is Linear → BatchNorm → GELU → Linear to K. The joint space is the encoder's own.
 
-    Evaluations see one or the other. As unit-norm rows of width K + 2 whose inner product is the
-    cluster score −CE(p, q) / (100·√K):
+    Evaluations see one of both. The clusters become unit-norm rows of width K + 2, whose inner
+    product is the score −CE(p, q) / (100·√K):
 
         image  [p, 0, √(1 − ‖p‖²)]      text  [ℓ, √(1 − ‖ℓ‖²), 0],   ℓ = log q / (100·√K),
 
-    with log q bounded below by −100. So prompts can be averaged, neighbours searched and captions
-    retrieved as with any model.
+    with log q at least −100. So evaluations average prompts, search neighbours and retrieve
+    captions as with any model.
+
+    K = 32,768 and the two distributions are the paper's. The layers and their width, τ,
+    `last_batch_norm` and the zero-shot score are *our choice*.
 
     Args:
-        features: width F of the encoder's features.
+        features: Width F of the encoder's features.
         clusters: K.
-        width: of the hidden layer.
+        width: Width of the hidden layer.
         temperature: τ.
-        last_batch_norm: an affine-free BatchNorm on u and v.
-        zero_shot: what evaluations see, `clusters` or `joint`.
+        last_batch_norm: Whether an affine-free BatchNorm follows on u and v.
+        zero_shot: What evaluations see, `clusters` or `joint`.
 
     Raises:
-        ValueError: a number out of its range, or another `zero_shot`.
+        ValueError: A number out of its range, or another `zero_shot`.
     """
 
     heads = frozenset({"clusters"})
@@ -53,23 +58,14 @@ class Clusters(Projector):
         zero_shot: Literal["clusters", "joint"],
     ) -> None:
         super().__init__(features)
-        for name, value, least in (("clusters", clusters, 2), ("width", width, 1)):
-            if value < least:
-                raise ValueError(f"projector.{name} must be at least {least}, got {value}")
-        if temperature <= 0:
-            raise ValueError(f"projector.temperature must be above 0, got {temperature}")
-        if zero_shot not in ("clusters", "joint"):
-            raise ValueError(f"projector.zero_shot must be clusters or joint, got {zero_shot!r}")
+        checks.whole("projector.clusters", clusters, least=2)
+        checks.whole("projector.width", width)
+        checks.number("projector.temperature", temperature, above=0)
+        checks.one_of("projector.zero_shot", zero_shot, ("clusters", "joint"))
         self.temperature = temperature
         self.zero_shot = zero_shot
         self.image = _head(features, width, clusters, last_batch_norm)
         self.text = _head(features, width, clusters, last_batch_norm)
-
-    def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
-        return features
-
-    def text_head(self, features: Tensor) -> Tensor:
-        return features
 
     def project_image(self, features: Tensor, augmentation: Tensor | None = None) -> Tensor:
         if self.zero_shot == "joint":
@@ -100,7 +96,7 @@ class Clusters(Projector):
 
 
 def _head(features: int, width: int, clusters: int, last_batch_norm: bool) -> nn.Sequential:
-    # A bias before a BatchNorm would be taken away again.
+    # No bias before a BatchNorm, which would subtract it.
     layers = [
         nn.Linear(features, width, bias=False),
         nn.BatchNorm1d(width),
@@ -113,5 +109,5 @@ def _head(features: int, width: int, clusters: int, last_batch_norm: bool) -> nn
 
 
 def _rest(x: Tensor) -> Tensor:
-    """What a row of norm at most one lacks to one."""
+    """The entry that makes a row of norm at most 1 a row of norm 1."""
     return (1 - x.square().sum(-1, keepdim=True)).clamp(min=0).sqrt()

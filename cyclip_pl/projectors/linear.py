@@ -1,27 +1,27 @@
-"""A linear map a modality, without bias, to a width of one's choice."""
+"""A linear map per modality, without bias, to any width."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from cyclip_pl import checks
 from cyclip_pl.projectors.base import Projector
 
 
 class Linear(Projector):
-    """Foldable into the towers' own projections: the product of two linear maps is one.
+    """Two linear maps, which can be folded into the towers' own projections.
 
     Args:
-        features: width F of the encoder's features.
-        dim: width D of the embeddings.
+        features: Width F of the encoder's features.
+        dim: Width D of the embeddings.
 
     Raises:
-        ValueError: dim below 1.
+        ValueError: A `dim` below 1.
     """
 
     def __init__(self, features: int, dim: int) -> None:
         super().__init__(features)
-        if dim < 1:
-            raise ValueError(f"projector.dim must be at least 1, got {dim}")
+        checks.whole("projector.dim", dim)
         self.image = nn.Linear(features, dim, bias=False)
         self.text = nn.Linear(features, dim, bias=False)
 

@@ -1,4 +1,4 @@
-"""The encoder's own projection and nothing more."""
+"""No head of its own: the encoder's projection alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cyclip_pl.projectors.base import Projector
 
 
 class Native(Projector):
-    """Identity: every open_clip tower ends in its own projection."""
+    """The identity, since each open_clip tower ends in a projection."""
 
     def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
         return features

@@ -1,35 +1,36 @@
-"""A head for self-supervision on images, beside the encoder's own joint space."""
+"""A self-supervised head for images, beside the encoder's own joint space."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from cyclip_pl.projectors.base import Projector, unit
+from cyclip_pl import checks
+from cyclip_pl.projectors.base import unit
+from cyclip_pl.projectors.native import Native
 from cyclip_pl.types import Embeddings, Features
 
 
-class SelfSupervised(Projector):
+class SelfSupervised(Native):
     """SLIP's MLP (Mu et al., arXiv 2112.12750): twice Linear → BatchNorm → ReLU, then Linear.
 
-    It sees the encoder's features, that is open_clip's projected ones. Evaluations see the joint
-    space alone.
+    It takes the encoder's features, which open_clip has projected. (SLIP takes the features before
+    that projection.) Evaluations see the joint space.
 
     Args:
-        features: width F of the encoder's features.
-        dim: width S of the head's rows.
-        width: of both hidden layers.
+        features: Width F of the encoder's features.
+        dim: Width S of the head's rows.
+        width: Width of both hidden layers.
 
     Raises:
-        ValueError: a width below 1.
+        ValueError: A width below 1.
     """
 
     heads = frozenset({"views"})
 
     def __init__(self, features: int, dim: int, width: int) -> None:
         super().__init__(features)
-        for name, value in (("dim", dim), ("width", width)):
-            if value < 1:
-                raise ValueError(f"projector.{name} must be at least 1, got {value}")
+        checks.whole("projector.dim", dim)
+        checks.whole("projector.width", width)
         self.mlp = nn.Sequential(
             nn.Linear(features, width, bias=False),
             nn.BatchNorm1d(width),
@@ -39,12 +40,6 @@ class SelfSupervised(Projector):
             nn.ReLU(inplace=True),
             nn.Linear(width, dim),
         )
-
-    def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
-        return features
-
-    def text_head(self, features: Tensor) -> Tensor:
-        return features
 
     def forward(self, features: Features, augmentation: Tensor | None = None) -> Embeddings:
         """(V, N, F) and (U, N, F) → the joint space and `image_views` (V, N, S)."""

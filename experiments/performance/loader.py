@@ -42,7 +42,7 @@ from common import machine, write
 from PIL import Image, ImageDraw
 
 from cyclip_pl.data.jpeg import Jpeg
-from cyclip_pl.data.lazy_image import part
+from cyclip_pl.data.lazy_image import cut
 from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.views.weak import Weak
@@ -252,7 +252,7 @@ def difference() -> None:
             assert undecoded is not None
             box = tuple(image.width / 512 * edge for edge in (8, 4, 492, 476))
             shown = (undecoded, Image.open(io.BytesIO(data)))
-            a, b = (np.asarray(part(one, box, (SIZE, SIZE)), dtype=float) for one in shown)
+            a, b = (np.asarray(cut(one, box, (SIZE, SIZE)), dtype=float) for one in shown)
             apart.append(a - b)
         error = np.stack(apart)
         psnr = 10 * math.log10(255**2 / (error**2).mean())

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 
-from cyclip_pl.data.transfer import Copies
+from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.types import Batch
 
 
@@ -38,13 +38,13 @@ class Synthetic(LightningDataModule):
         self.made = random_batches(batch_size, image_size, context_length)
         if pin_memory:
             self.made = [batch.pin_memory() for batch in self.made]
-        self.copies = Copies()
+        self.transfer = Transfer()
 
     def train_dataloader(self) -> Synthetic:
         return self
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
-        return self.copies(batch, device)
+        return self.transfer(batch, device)
 
     def __len__(self) -> int:
         return self.batches

@@ -53,5 +53,5 @@ def test_objectives_without_clusters_are_none_of_its_business(caplog):
 
 
 def test_a_patience_of_none_is_refused():
-    with pytest.raises(ValueError, match="callbacks.collapse.patience must be at least 1"):
+    with pytest.raises(ValueError, match="callbacks.collapse.patience=0: must be a whole number"):
         WarnOfCollapse(patience=0)

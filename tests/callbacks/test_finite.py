@@ -15,7 +15,7 @@ class _Trainer:
 def test_it_stops_when_the_loss_is_looked_at(value):
     outputs = {"loss": torch.tensor(value)}
     StopWhenNotFinite().on_train_batch_end(_Trainer(9), None, outputs, None, 0)
-    with pytest.raises(ValueError, match="the loss is (nan|inf) at step 10: lower optimizer.lr"):
+    with pytest.raises(ValueError, match="the loss is (nan|inf) at step 10; lower optimizer.lr"):
         StopWhenNotFinite().on_train_batch_end(_Trainer(10), None, outputs, None, 0)
 
 

@@ -32,7 +32,7 @@ def test_an_interrupt_is_saved_and_said_and_a_failure_is_not(tmp_path, capsys):
     last.on_exception(trainer, None, KeyboardInterrupt())
     assert trainer.saved == [(3, "last.ckpt")]
     assert capsys.readouterr().out == (
-        f"interrupted at step 3; go on with resume={tmp_path}/last.ckpt\n"
+        f"interrupted at step 3; to go on: resume={tmp_path}/last.ckpt\n"
     )
 
 
@@ -44,5 +44,5 @@ def test_one_interrupted_rank_of_several_does_not_wait_for_the_others(tmp_path):
 
 
 def test_less_than_a_step_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="every_n_steps must be at least 1"):
+    with pytest.raises(ValueError, match="every_n_steps=0: must be a whole number of at least 1"):
         Last(tmp_path, every_n_steps=0)

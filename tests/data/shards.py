@@ -1,4 +1,4 @@
-"""Small shards for the tests: sample n is a picture of one colour with the caption "picture n"."""
+"""Small shards for the tests: sample n is an image of one colour with the caption "picture n"."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cyclip_pl.types import Batch
 
 
 def png(n: int, size: tuple[int, int] = (8, 8)) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, (n // 256, n % 256, 200)).save(stream, "PNG")
-    return stream.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (n // 256, n % 256, 200)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def sample(n: int) -> dict[str, bytes]:

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from cyclip_pl.data import batches as dataset
-from cyclip_pl.data.batches import BatchStream, Failure
+from cyclip_pl.data.batches import Batches, Failure
 from cyclip_pl.data.views.augmented import Augmented
-from cyclip_pl.data.views.interface import ViewedSample
+from cyclip_pl.data.views.base import ViewedSample
 from cyclip_pl.data.views.parameters import LEGEND
 from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.data.views.several import Several
@@ -32,10 +32,10 @@ from tests.data.shards import (
 )
 
 
-def stream_of(folder: Path, **settings: Any) -> BatchStream:
+def batches_of(folder: Path, **settings: Any) -> Batches:
     module = data_module(folder, **settings)
     module.setup("fit")
-    return module.train_dataloader()._stream
+    return module.train_dataloader().batches
 
 
 def test_batches(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_batches(tmp_path: Path) -> None:
     assert torch.equal(first.augmentation, torch.zeros(1, 4, len(LEGEND)))
     assert first.skipped == {}
     for batch in (first, second):
-        # Picture and caption of one sample stay together.
+        # Image and caption of one sample stay together.
         for image, n in zip(batch.images[0], numbers(batch), strict=True):
             assert image[:, 0, 0].tolist() == [n // 256, n % 256, 200]
 
@@ -184,7 +184,7 @@ def test_shards_known_to_be_unreadable_are_counted(tmp_path: Path) -> None:
 
 
 def failure(folder: Path, **settings: Any) -> str:
-    items = list(islice(stream_of(folder, **settings), 50))
+    items = list(islice(batches_of(folder, **settings), 50))
     assert isinstance(items[-1], Failure)
     assert "\n" not in items[-1].message and items[-1].message.startswith("data.train.shards")
     return items[-1].message
@@ -207,10 +207,10 @@ def test_no_caption_at_all_names_the_setting(tmp_path: Path) -> None:
 
 def test_all_shards_broken(tmp_path: Path) -> None:
     write_shards(tmp_path, [4, 4])
-    stream = stream_of(tmp_path)
+    batches = batches_of(tmp_path)
     for path in tmp_path.glob("*.tar"):
         path.write_bytes(b"text" * 500)
-    (item,) = stream
+    (item,) = batches
     assert isinstance(item, Failure) and "broken shard 8" in item.message
 
 
@@ -231,18 +231,18 @@ def test_one_usable_of_hundreds_does_not_make_an_epoch(tmp_path: Path) -> None:
 
 def test_it_can_be_sent_to_a_worker(tmp_path: Path) -> None:
     write_shards(tmp_path, [8])
-    stream = stream_of(tmp_path)
-    sent = pickle.loads(pickle.dumps(stream))
-    for ours, theirs in zip(islice(stream, 2), islice(sent, 2), strict=True):
+    batches = batches_of(tmp_path)
+    sent = pickle.loads(pickle.dumps(batches))
+    for ours, theirs in zip(islice(batches, 2), islice(sent, 2), strict=True):
         assert isinstance(ours, Batch) and isinstance(theirs, Batch)
         assert torch.equal(ours.images, theirs.images) and numbers(ours) == numbers(theirs)
 
 
-def test_the_module_gives_what_the_stream_is_made_of(tmp_path: Path) -> None:
+def test_the_module_gives_what_batches_are_made_of(tmp_path: Path) -> None:
     write_shards(tmp_path, [4, 4])
-    stream = stream_of(tmp_path, seed=3, rank=1, ranks=2)
-    assert (stream.seed, stream.rank, stream.ranks, stream.batches()) == (3, 1, 2, 1)
-    assert stream.tokenizer.tokenizer is number_tokenizer
+    batches = batches_of(tmp_path, seed=3, rank=1, ranks=2)
+    assert (batches.seed, batches.rank, batches.ranks, batches.per_epoch()) == (3, 1, 2, 1)
+    assert batches.tokenizer.tokenizer is number_tokenizer
 
 
 def test_warnings_name_the_shard_and_the_sample(tmp_path: Path, caplog) -> None:

@@ -30,15 +30,15 @@ class Exact:
 
     def __init__(self, folder: Path, sizes: list[int], **settings: object) -> None:
         write_shards(folder, sizes)
-        self.stream = ExactEpochs(
+        self.epochs = ExactEpochs(
             shards(folder, list(sizes)),
             batch_size=2,
             shuffle=Shuffle(**settings),  # type: ignore[arg-type]
         )
 
     def read(self, reader: Reader, turn: int = 0, skipped: SkipCounter | None = None) -> list[int]:
-        stream = self.stream.samples(reader, turn, ShardReader("txt"), skipped or SkipCounter())
-        return [number(raw) for raw in stream]
+        epochs = self.epochs.samples(reader, turn, ShardReader("txt"), skipped or SkipCounter())
+        return [number(raw) for raw in epochs]
 
 
 SIZES = [7, 3, 0, 5, 11, 2]
@@ -105,8 +105,8 @@ def resampled(*sources: Shards, weights: tuple[float, ...] = (1.0,)) -> Resample
     return ResampledEpochs(sources, weights, 100, batch_size=2, shuffle=Shuffle(buffer=10))
 
 
-def draw(stream: ResampledEpochs, reader: Reader, count: int, keep: bool = True) -> list[RawSample]:
-    samples = stream.samples(reader, 0, ShardReader("txt", keep), SkipCounter())
+def draw(epochs: ResampledEpochs, reader: Reader, count: int, keep: bool = True) -> list[RawSample]:
+    samples = epochs.samples(reader, 0, ShardReader("txt", keep), SkipCounter())
     return list(islice(samples, count))
 
 
@@ -124,7 +124,7 @@ def test_shares_of_samples_are_the_weights(tmp_path: Path, known: bool) -> None:
 
 def test_readers_and_epochs_draw_differently_and_repeatably(tmp_path: Path) -> None:
     write_shards(tmp_path, [5] * 4)
-    stream = resampled(shards(tmp_path, [5] * 4))
+    epochs = resampled(shards(tmp_path, [5] * 4))
     readers = [
         Reader(seed, epoch, rank, 2, worker, 2)
         for seed in (0, 1)
@@ -132,17 +132,17 @@ def test_readers_and_epochs_draw_differently_and_repeatably(tmp_path: Path) -> N
         for rank in (0, 1)
         for worker in (0, 1)
     ]
-    orders = [tuple(map(number, draw(stream, reader, 30))) for reader in readers]
+    orders = [tuple(map(number, draw(epochs, reader, 30))) for reader in readers]
     assert len(set(orders)) == len(readers)
-    assert orders == [tuple(map(number, draw(stream, reader, 30))) for reader in readers]
+    assert orders == [tuple(map(number, draw(epochs, reader, 30))) for reader in readers]
 
 
 def test_short_epochs_reach_the_ends_of_long_shards(tmp_path: Path) -> None:
     write_shards(tmp_path, [100])
-    stream = resampled(shards(tmp_path, [100]))
+    epochs = resampled(shards(tmp_path, [100]))
     seen: Counter[int] = Counter()
     for epoch in range(300):
-        seen.update(map(number, draw(stream, Reader(0, epoch), 2, keep=False)[:2]))
+        seen.update(map(number, draw(epochs, Reader(0, epoch), 2, keep=False)[:2]))
     assert sum(seen[n] for n in range(50, 100)) > 200  # of 600, were they drawn evenly 300
 
 
@@ -152,17 +152,17 @@ def test_each_reading_of_a_sample_has_its_own_draw(tmp_path: Path) -> None:
     assert len({(raw.name, raw.draw) for raw in found}) == 60
 
 
-def test_shards_that_give_nothing_end_an_endless_stream(tmp_path: Path) -> None:
-    stream = resampled(shards(tmp_path, [None, None]))
+def test_shards_that_give_nothing_end_an_endless_epoch(tmp_path: Path) -> None:
+    epochs = resampled(shards(tmp_path, [None, None]))
     with pytest.raises(NothingToRead, match="data.train.shards.*in a row.*No such file"):
-        draw(stream, Reader(0, 0), 1)
+        draw(epochs, Reader(0, 0), 1)
 
 
 def test_some_broken_shards_do_not(tmp_path: Path) -> None:
     write_shards(tmp_path, [5, 5, 5])
     (tmp_path / "00001.tar").write_bytes(b"nothing")
     skipped = SkipCounter()
-    stream = resampled(shards(tmp_path, [None] * 3))
-    samples = stream.samples(Reader(0, 0), 0, ShardReader("txt"), skipped)
+    epochs = resampled(shards(tmp_path, [None] * 3))
+    samples = epochs.samples(Reader(0, 0), 0, ShardReader("txt"), skipped)
     assert {number(raw) for raw in islice(samples, 200)} == {*range(5), *range(10, 15)}
     assert skipped.take()["broken shard"] > 5

@@ -16,12 +16,12 @@ from torchvision.transforms.functional import resized_crop
 from cyclip_pl.data import jpeg as jpegs
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.jpeg import Jpeg, reduction
-from cyclip_pl.data.lazy_image import part, whole
+from cyclip_pl.data.lazy_image import cut, whole
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import RawSample
 from cyclip_pl.data.views.augmented import Augmented
 from cyclip_pl.data.views.augmented_pair import AugmentedPair
-from cyclip_pl.data.views.interface import Views
+from cyclip_pl.data.views.base import Views
 from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.data.views.several import Several
 from cyclip_pl.data.views.weak import Weak
@@ -59,8 +59,8 @@ def opened(data: bytes, keep: int = 2) -> Jpeg:
 
 def shown(views: Views, data: bytes, images: str, seed: int) -> torch.Tensor:
     sample = RawSample("a", "0.tar", data, b"a cat", ())
-    picture, captions = Decoder(images=images)(sample)
-    return views(picture, captions, generator("t", seed)).images
+    image, captions = Decoder(images=images)(sample)
+    return views(image, captions, generator("t", seed)).images
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_fast_and_faithful_show_the_same(name: str, shape: tuple[int, int]) -> N
     for seed in range(3):
         a, b = (shown(views, data, images, seed).int() for images in ("fast", "faithful"))
         assert a.shape == b.shape
-        # Detail is all there is in these pictures; 48 decibels are 1 level in the mean square.
+        # Detail is all there is in these images; 48 decibels are 1 level in the mean square.
         assert (a - b).abs().float().mean() < 1.5
 
 
@@ -123,7 +123,7 @@ def test_faithful_is_torchvisions_crop() -> None:
     data = encoded(photo(512, 480))
     image = decode_image(data)
     box = (11, 3, 486, 470)
-    ours = part(image, box, (224, 224))
+    ours = cut(image, box, (224, 224))
     theirs = resized_crop(image, 3, 11, 467, 475, [224, 224], InterpolationMode.BICUBIC)
     assert np.array_equal(np.asarray(ours), np.asarray(theirs))
 
@@ -132,12 +132,12 @@ def test_faithful_is_torchvisions_crop() -> None:
     ("keep", "detail", "mean"), [(2, False, 0.3), (2, True, 1.0), (1, False, 0.5), (1, True, 4.0)]
 )
 def test_scaled_decoding_stays_near_pillow(keep: int, detail: bool, mean: float) -> None:
-    """Odd sides: the last column and row of the scaled picture are half there."""
+    """Odd sides: the last column and row of the scaled image are half there."""
     data = encoded(photo(1203, 1101, detail=detail))
     image, size = decode_image(data), (224, 224)
     for box in [(0, 0, 1203, 1101), (8, 16, 1160, 1096), (203, 101, 1203, 1101)]:
         assert reduction(box[2] - box[0], box[3] - box[1], size, keep) == 4 // keep
-        a, b = (part(one, box, size) for one in (opened(data, keep), image))
+        a, b = (cut(one, box, size) for one in (opened(data, keep), image))
         assert np.abs(np.asarray(a, dtype=float) - np.asarray(b)).mean() < mean
 
 
@@ -168,7 +168,7 @@ def test_views_share_what_is_decoded(monkeypatch) -> None:
     assert len(decoded) == 1
 
 
-def test_beyond_the_picture_is_the_fill() -> None:
+def test_beyond_the_image_is_the_fill() -> None:
     view = opened(encoded(Image.new("RGB", (200, 200)))).part((-100, -50, 300, 250), (64, 64), 200)
     assert (view[:8] == 200).all() and (view[:, :14] == 200).all() and (view[:, -14:] == 200).all()
     assert (view[14:-14, 20:-20] == 0).all()
@@ -229,7 +229,7 @@ def test_too_large_is_refused_before_decoding() -> None:
 
 
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="data.decoder is one of faithful, fast, draft, not 'x'"):
+    with pytest.raises(ValueError, match="data.decoder=x: must be one of faithful, fast, draft"):
         Decoder(images="x")
 
 

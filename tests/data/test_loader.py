@@ -145,11 +145,9 @@ def test_counts_travel(tmp_path: Path) -> None:
 
 def test_spawned_workers(tmp_path: Path) -> None:
     write_shards(tmp_path, [6, 6])
-    batches = loader(tmp_path)
-    spawned = DataLoader(
-        batches._stream, batch_size=None, num_workers=1, multiprocessing_context="spawn"
-    )
-    batches._stream.start.fill_(2)
+    batches = loader(tmp_path).batches
+    spawned = DataLoader(batches, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    batches.start.fill_(2)
     assert orders(islice(spawned, 3)) == orders(epoch_of(tmp_path, epoch=2))
 
 
@@ -157,7 +155,7 @@ def test_settings_reach_the_loader(tmp_path: Path, monkeypatch) -> None:
     write_shards(tmp_path, [6, 6])
     seen: dict[str, Any] = {}
     monkeypatch.setattr(
-        "cyclip_pl.data.loader.DataLoader", lambda stream, **settings: seen.update(settings) or []
+        "cyclip_pl.data.loader.DataLoader", lambda batches, **settings: seen.update(settings) or []
     )
     for gpu, workers in ((True, 2), (False, 0)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)

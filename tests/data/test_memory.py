@@ -13,6 +13,8 @@ from PIL import Image
 from tests.data.shards import write_tar
 from tests.helpers.images import encoded
 
+pytestmark = pytest.mark.slow
+
 # Megabytes of all processes (what they share divided among them) at the end of each epoch.
 SCRIPT = """
 import os, sys

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from cyclip_pl.data.seeds import generator
 
 
@@ -19,6 +21,7 @@ def test_odd_names() -> None:
     generator("sample", "\udcff \U0001f600").random()
 
 
+@pytest.mark.slow
 def test_other_processes_agree() -> None:
     code = "from cyclip_pl.data.seeds import generator; print(generator('x', 3).random())"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True)

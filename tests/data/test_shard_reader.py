@@ -108,9 +108,9 @@ def test_a_failing_command(capfd) -> None:
 def test_a_command_left_early_is_ended(tmp_path: Path) -> None:
     write_shards(tmp_path, [50])
     command = f"echo $$ > {tmp_path}/pid; cat {tmp_path}/00000.tar; exec sleep 300"
-    stream = ShardReader("txt")(f"pipe:{command}", "0")
-    next(stream)
-    stream.close()
+    samples = ShardReader("txt")(f"pipe:{command}", "0")
+    next(samples)
+    samples.close()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -138,7 +138,7 @@ def test_kept_shards_need_no_file(tmp_path: Path) -> None:
 def test_a_shard_read_in_part_is_not_kept(tmp_path: Path) -> None:
     path = write_shards(tmp_path, [4]) / "00000.tar"
     reader = ShardReader("txt", keep=True)
-    stream = reader(str(path), "0")
-    next(stream)
-    stream.close()
+    samples = reader(str(path), "0")
+    next(samples)
+    samples.close()
     assert len(list(reader(str(path), "1"))) == 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclip_pl.data.transfer import Copies
+from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.types import Batch
 
 
@@ -23,9 +23,9 @@ def _assert_same(moved: Batch, batch: Batch) -> None:
     assert moved.skipped == batch.skipped
 
 
-def test_on_the_host_a_batch_stays_where_it_is():
+def test_on_the_host_a_batch_stays_where_it_is() -> None:
     batch = _batch()
-    moved = Copies()(batch, torch.device("cpu"))
+    moved = Transfer()(batch, torch.device("cpu"))
     assert moved.images.data_ptr() == batch.images.data_ptr()
     _assert_same(moved, batch)
 
@@ -60,15 +60,15 @@ class _Fake:
         self.notes.append(f"kept for {stream.current}")
 
 
-def test_the_stream_that_computes_waits_for_the_copy_and_keeps_its_memory(monkeypatch):
-    fake, copies = _Fake(monkeypatch), Copies()
+def test_the_stream_that_computes_waits_for_the_copy_and_keeps_its_memory(monkeypatch) -> None:
+    fake, transfer = _Fake(monkeypatch), Transfer()
     for _ in range(2):
-        copies(fake, fake)
+        transfer(fake, fake)
     order = ["copied on copying", "computing waits for copying", "kept for computing"]
     assert fake.notes == 2 * order
 
 
-def test_the_memory_of_every_part_is_kept(monkeypatch):
+def test_the_memory_of_every_part_is_kept(monkeypatch) -> None:
     kept = []
     monkeypatch.setattr(Tensor, "record_stream", lambda x, stream: kept.append(x.data_ptr()))
     batch = _batch()
@@ -77,14 +77,14 @@ def test_the_memory_of_every_part_is_kept(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_copies_run_beside_what_computes():
-    device, copies, batch = torch.device("cuda", 0), Copies(), _batch().pin_memory()
+def test_copies_run_beside_what_computes() -> None:
+    device, transfer, batch = torch.device("cuda", 0), Transfer(), _batch().pin_memory()
     for _ in range(3):
         torch.cuda._sleep(1_000_000_000)
         slept = torch.cuda.Event()
         slept.record()
-        moved = copies(batch, device)
-        copies._stream.synchronize()
+        moved = transfer(batch, device)
+        transfer._stream.synchronize()
         # The copy is done, and what was queued before it is not.
         assert not slept.query()
         _assert_same(moved, batch)

@@ -12,6 +12,8 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT
 
+pytestmark = pytest.mark.slow
+
 _LOADS = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
 # Links that name a page and load nothing.
 _NAMES = {"canonical", "prev", "next"}

@@ -10,7 +10,7 @@ from tests.helpers.contract import assert_has_test, assert_keys_are_arguments
 
 
 @pytest.mark.parametrize("name", choices("encoder"))
-def test_config(name):
+def test_config(name) -> None:
     config = composed(f"encoder={name}").encoder
     assert_keys_are_arguments(config)
     assert_has_test(config, "encoders")
@@ -20,7 +20,7 @@ def test_config(name):
 
 
 @pytest.mark.parametrize("name", ["tiny", "rn50"])
-def test_it_encodes(name):
+def test_it_encodes(name) -> None:
     encoder = instantiate(composed(f"encoder={name}").encoder).eval()
     size = encoder.image_size
     with torch.no_grad():

@@ -15,7 +15,7 @@ def _batch(views=1, n=3, size=32):
 
 
 @pytest.mark.parametrize("architecture", [RESNET, VIT, TIMM], ids=["resnet", "vit", "timm"])
-def test_features_are_open_clips_own(architecture):
+def test_features_are_open_clips_own(architecture) -> None:
     """The same weights in a plain open_clip model give the same features."""
     import open_clip
 
@@ -37,7 +37,7 @@ def test_features_are_open_clips_own(architecture):
     assert not any("logit" in name for name, _ in encoder.named_parameters())
 
 
-def test_views_pass_in_one_forward_and_keep_their_places():
+def test_views_pass_in_one_forward_and_keep_their_places() -> None:
     encoder = DualEncoder(VIT, image_size=32).eval()
     batch = _batch(views=2)
     features = encoder(batch)
@@ -47,14 +47,14 @@ def test_views_pass_in_one_forward_and_keep_their_places():
         torch.testing.assert_close(features.image[view], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_image_size_and_context_length_are_overridden():
+def test_image_size_and_context_length_are_overridden() -> None:
     encoder = DualEncoder(VIT, image_size=48, context_length=5)
     assert encoder(Batch(_batch(size=48).images, _batch().texts[..., -5:])).image.shape[-1] == 12
     assert encoder.tokenizer(["a red apple"]).shape == (1, 5)
 
 
 @pytest.mark.parametrize("architecture", [RESNET, VIT, TIMM], ids=["resnet", "vit", "timm"])
-def test_gradient_checkpointing_changes_no_gradient(architecture):
+def test_gradient_checkpointing_changes_no_gradient(architecture) -> None:
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
@@ -66,7 +66,7 @@ def test_gradient_checkpointing_changes_no_gradient(architecture):
         torch.testing.assert_close(recomputed, plain, rtol=1e-3, atol=1e-5)
 
 
-def test_a_locked_tower_does_not_learn_or_move_its_statistics():
+def test_a_locked_tower_does_not_learn_or_move_its_statistics() -> None:
     encoder = DualEncoder(RESNET, image_size=32, lock_image=True).train()
     before = {k: v.clone() for k, v in encoder.model.visual.state_dict().items()}
     assert not any(p.requires_grad for p in encoder.model.visual.parameters())
@@ -79,17 +79,17 @@ def test_a_locked_tower_does_not_learn_or_move_its_statistics():
     assert any(p.requires_grad for p in encoder.model.visual.parameters())
 
 
-def test_patch_dropout_acts_in_training_alone():
+def test_patch_dropout_acts_in_training_alone() -> None:
     encoder = DualEncoder(VIT, image_size=32, patch_dropout=0.5).train()
     images = _batch().images[0]
     assert not torch.equal(encoder.encode_image(images), encoder.encode_image(images))
     encoder.eval()
     assert torch.equal(encoder.encode_image(images), encoder.encode_image(images))
-    with pytest.raises(ValueError, match="encoder.patch_dropout: .* is a ResNet"):
+    with pytest.raises(ValueError, match="encoder.patch_dropout=0.5: .* is a ResNet"):
         DualEncoder(RESNET, image_size=32, patch_dropout=0.5)
 
 
-def test_pretrained_weights_come_from_a_file_that_open_clip_wrote(tmp_path):
+def test_pretrained_weights_come_from_a_file_that_open_clip_wrote(tmp_path) -> None:
     torch.manual_seed(0)
     source = DualEncoder(VIT, image_size=32)
     weights = {**source.model.state_dict(), "logit_scale": torch.tensor(4.0)}
@@ -99,21 +99,24 @@ def test_pretrained_weights_come_from_a_file_that_open_clip_wrote(tmp_path):
     encoder = DualEncoder(VIT, image_size=32, pretrained=str(path))
     for name, value in encoder.model.state_dict().items():
         assert torch.equal(value, weights[name]), name
-    with pytest.raises(ValueError, match="encoder.pretrained=.* does not fit"):
+    with pytest.raises(ValueError, match="encoder.pretrained=.*: does not fit"):
         DualEncoder(RESNET, image_size=32, pretrained=str(path))
 
 
-def test_what_cannot_be_built_is_said_in_one_line():
+def test_what_cannot_be_built_is_said_in_one_line() -> None:
     for settings, message in (
-        ({"architecture": "ViT-B-23"}, "encoder.architecture: open_clip has no 'ViT-B-23'"),
-        ({"architecture": {"embed_dim": 4}}, "an inline config needs text_cfg, vision_cfg"),
+        (
+            {"architecture": "ViT-B-23"},
+            "encoder.architecture=ViT-B-23: open_clip has no such architecture; did you mean",
+        ),
+        ({"architecture": {"embed_dim": 4}}, "an inline config also needs text_cfg, vision_cfg"),
         (
             {"architecture": VIT, "pretrained": "laion9b"},
-            "encoder.pretrained=laion9b is neither a file nor a tag",
+            "encoder.pretrained=laion9b: not a file, and not a tag",
         ),
         (
             {"architecture": {**VIT, "vision_cfg": {"timm_model_name": "resnot"}}},
-            "encoder.architecture: .* cannot be built",
+            "encoder.architecture=.*: cannot be built",
         ),
     ):
         with pytest.raises(ValueError, match=message) as caught:

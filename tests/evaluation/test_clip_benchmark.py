@@ -24,11 +24,13 @@ from tests.helpers.architectures import RESNET, VIT
 from tests.helpers.evaluation_sets import write_set
 
 pytest.importorskip("clip_benchmark")
-from clip_benchmark.datasets.builder import (  # noqa: E402
+from clip_benchmark.datasets.builder import (
     build_wds_dataset,
     image_captions_collate_fn,
 )
-from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval  # noqa: E402
+from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
+
+pytestmark = pytest.mark.slow
 
 CLASSES = ["ant", "bee", "old cat", "dog", "eel", "fox", "gnu"]
 TEMPLATES = ["{c}", "a photo of a {c}.", "the {c}, large"]

@@ -25,6 +25,7 @@ from tests.helpers.world import shrunk
 ALL = ",".join(choices("evaluation"))
 
 
+@pytest.mark.slow
 def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Path) -> None:
     config = composed(
         "objective=nclip",

@@ -10,7 +10,7 @@ CLASSES = '{"classes": ["zero", "one", "two"], "templates": [lambda c: f"a {c}."
 
 
 def write_split(folder: Path, labels: list[int], first: int = 0) -> Path:
-    """Pictures `png(first)`, `png(first + 1)`, … of these classes."""
+    """Images `png(first)`, `png(first + 1)`, … of these classes."""
     (folder / "images").mkdir(parents=True)
     rows = ["image,label"]
     for n, label in enumerate(labels, first):

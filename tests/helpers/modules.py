@@ -20,7 +20,9 @@ ARCHITECTURES = {"vit": VIT, "resnet": RESNET, "timm": TIMM}
 
 @cache
 def _config(name: str) -> DictConfig:
-    return composed(f"objective={name}", "heads.clusters=16", "heads.width=8")
+    return composed(
+        f"objective={name}", "heads.clusters=16", "heads.width=8", "heads.augmentation=8"
+    )
 
 
 @cache

@@ -15,7 +15,7 @@ def _log_probabilities(n, k, seed):
 
 @pytest.mark.parametrize("stop_gradient", [True, False])
 @pytest.mark.parametrize(("n", "k"), [(1, 2), (6, 4), (3, 9)])
-def test_values_and_gradients_are_the_formulas(n, k, stop_gradient):
+def test_values_and_gradients_are_the_formulas(n, k, stop_gradient) -> None:
     def ours(p, q):
         return (
             cluster_cross_entropy(p, q, stop_gradient),
@@ -30,7 +30,7 @@ def test_values_and_gradients_are_the_formulas(n, k, stop_gradient):
     torch.testing.assert_close(with_gradients(ours, *rows), with_gradients(theirs, *rows))
 
 
-def test_probabilities_of_zero_have_a_gradient():
+def test_probabilities_of_zero_have_a_gradient() -> None:
     # exp(-200) is zero in float32.
     log_p = torch.tensor([[0.0, -200.0], [-1e-4, -9.2103]], requires_grad=True)
     (mean_entropy(log_p) + entropy_of_mean(log_p)).backward()
@@ -40,7 +40,7 @@ def test_probabilities_of_zero_have_a_gradient():
     assert torch.isfinite(alone.grad).all()
 
 
-def test_entropies_at_their_bounds():
+def test_entropies_at_their_bounds() -> None:
     uniform = torch.zeros(5, 8).log_softmax(-1)
     torch.testing.assert_close(mean_entropy(uniform), torch.tensor(math.log(8)))
     torch.testing.assert_close(entropy_of_mean(uniform), torch.tensor(math.log(8)))

@@ -10,7 +10,7 @@ from tests.helpers.formulas import relative_error, unit_rows, with_gradients
 
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 5), (7, 4), (13, 32)])
 @pytest.mark.parametrize("scale", [1.0, 14.3, 100.0])
-def test_value_and_gradients_are_the_formulas(n, d, scale):
+def test_value_and_gradients_are_the_formulas(n, d, scale) -> None:
     rows = (*unit_rows(n, d, seed=n), torch.tensor(scale, dtype=torch.float64))
     values, gradients = with_gradients(contrastive_loss, *rows)
     expected, expected_gradients = with_gradients(formulas.contrastive, *rows)
@@ -18,7 +18,7 @@ def test_value_and_gradients_are_the_formulas(n, d, scale):
     torch.testing.assert_close(gradients, expected_gradients, rtol=1e-9, atol=1e-12)
 
 
-def test_float32_is_within_rounding_of_float64():
+def test_float32_is_within_rounding_of_float64() -> None:
     image, text = unit_rows(256, 64, seed=0, correlation=0.1)
     scale = torch.tensor(50.0, dtype=torch.float64)
     wide, wide_gradients = with_gradients(contrastive_loss, image, text, scale)
@@ -28,7 +28,7 @@ def test_float32_is_within_rounding_of_float64():
         assert relative_error(actual, expected) < 1e-5
 
 
-def test_bfloat16_rows_are_scored_in_float32_even_under_autocast():
+def test_bfloat16_rows_are_scored_in_float32_even_under_autocast() -> None:
     image, text = unit_rows(64, 32, seed=1, correlation=0.1)
     image, text = image.bfloat16(), text.bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -46,7 +46,7 @@ def _on_rank(image, text, scale):
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_equal_one_process(world):
+def test_ranks_equal_one_process(world) -> None:
     image, text = unit_rows(12, 5, seed=3)
     scale = torch.tensor(9.0, dtype=torch.float64)
     (value,), gradients = with_gradients(contrastive_loss, image, text, scale)
@@ -61,6 +61,6 @@ def test_ranks_equal_one_process(world):
     torch.testing.assert_close(mean, gradients[2], rtol=1e-9, atol=1e-12)
 
 
-def test_shapes_that_differ_are_refused():
+def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must both be \(n, D\)"):
         contrastive_loss(torch.zeros(3, 4), torch.zeros(2, 4), 1.0)

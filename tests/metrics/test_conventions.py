@@ -104,10 +104,10 @@ def test_a_diverged_model_scores_nothing() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_plot_draws(name: str) -> None:
     metric = fed(name, rows(IMAGES), blocks(IMAGES))
-    figure, axes = metric.plot()
+    _, axes = metric.plot()
     assert axes.lines
     if name != "pca":
-        figure, axes = metric.plot([metric.compute(), metric.compute()])
+        _, axes = metric.plot([metric.compute(), metric.compute()])
         assert axes.lines
     matplotlib.pyplot.close("all")
 

@@ -95,6 +95,7 @@ print(used, 16 * N * (D + 2 * k) + 16 * 16384 * D + 32 * 256 * 16384, 8 * N * M)
 """
 
 
+@pytest.mark.slow
 def test_memory_at_100_000_training_rows_is_that_of_the_docstring() -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True

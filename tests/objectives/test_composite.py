@@ -11,7 +11,7 @@ from tests.helpers.composed import composed
 from tests.helpers.embeddings import embeddings, run
 
 
-def test_total_and_gradients_are_the_weighted_sums():
+def test_total_and_gradients_are_the_weighted_sums() -> None:
     weights = {"cyclip": 0.5, "nclip": 2.0}
     composite = Composite({"cyclip": CyCLIP(), "nclip": NCLIP()}, weights).double()
     rows = embeddings(composite.needs)
@@ -29,12 +29,12 @@ def test_total_and_gradients_are_the_weighted_sums():
             torch.testing.assert_close(actual, weights[name] * gradient)
 
 
-def test_it_needs_what_any_of_them_needs():
+def test_it_needs_what_any_of_them_needs() -> None:
     needs = Composite({"a": SLIP(), "b": NCLIP()}, {"a": 1, "b": 1}).needs
     assert (needs.image_views, needs.heads) == (2, {"views", "clusters"})
 
 
-def test_scalars_are_clamped_and_named():
+def test_scalars_are_clamped_and_named() -> None:
     composite = Composite({"a": NCLIP(), "b": CLIP(init_scale=20.0)}, {"a": 1, "b": 1})
     assert composite.scalars().keys() == {"b/scale", "scale"}
     assert composite.scalars()["scale"].item() == pytest.approx(20)
@@ -44,7 +44,7 @@ def test_scalars_are_clamped_and_named():
     assert Composite({"a": NCLIP()}, {"a": 1}).scalars() == {}
 
 
-def test_one_more_from_the_command_line():
+def test_one_more_from_the_command_line() -> None:
     config = composed(
         "objective=composite",
         "+objective@objective.objectives.siglip=siglip",
@@ -57,10 +57,12 @@ def test_one_more_from_the_command_line():
     assert config.projector.zero_shot == "joint"
 
 
-def test_names_and_weights_are_checked():
-    with pytest.raises(ValueError, match=r"objectives \(a\) and objective.weights \(b\) must have"):
+def test_names_and_weights_are_checked() -> None:
+    with pytest.raises(
+        ValueError, match=r"weights \(b\): must name the same as objective.objectives \(a\)"
+    ):
         Composite({"a": CLIP()}, {"b": 1.0})
     with pytest.raises(ValueError, match="at least one"):
         Composite({}, {})
-    with pytest.raises(ValueError, match="objective.weights.a must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="objective.weights.a=-1: must be a number at least 0"):
         Composite({"a": CLIP()}, {"a": -1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hydra.utils import instantiate
+from torch import Tensor
 
 from cyclip_pl.objectives.base import Objective
 from tests.helpers.composed import choices, composed
@@ -21,7 +22,7 @@ def _objective(name: str) -> Objective:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_config(name):
+def test_config(name) -> None:
     config = composed(f"objective={name}").objective
     assert_keys_are_arguments(config)
     assert_has_test(config, "objectives")
@@ -31,7 +32,7 @@ def test_config(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_yaml_picks_what_serves_it(name):
+def test_its_yaml_picks_what_serves_it(name) -> None:
     config = composed(f"objective={name}")
     views = instantiate(config.views)
     projector = instantiate(config.projector)(features=8)
@@ -40,25 +41,27 @@ def test_its_yaml_picks_what_serves_it(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_user_types_wins(name):
+def test_what_the_user_types_wins(name) -> None:
     config = composed(f"objective={name}", "projector=linear", "views=plain")
     assert config.projector._target_.endswith(".Linear")
     assert config.views._target_.endswith(".Plain")
 
 
-def _on_rank():
-    results = {}
-    for name in NAMES:
-        objective = _objective(name).double()
-        results[name] = run(objective, of_rank(embeddings(objective.needs)))
-    return results
+Results = dict[str, tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]]
+
+
+def _on_rank(objectives: dict[str, Objective]) -> Results:
+    return {
+        name: run(objective, of_rank(embeddings(objective.needs)))
+        for name, objective in objectives.items()
+    }
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_are_one_process(world):
-    ranks = run_distributed(_on_rank, world)
-    for name in NAMES:
-        objective = _objective(name).double()
+def test_ranks_are_one_process(world) -> None:
+    objectives = {name: _objective(name).double() for name in NAMES}
+    ranks = run_distributed(_on_rank, world, objectives)
+    for name, objective in objectives.items():
         terms, rows, parameters = run(objective, embeddings(objective.needs))
         assert torch.isfinite(terms["total"]), name
         assert parameters.keys() == dict(objective.named_parameters()).keys(), name
@@ -72,7 +75,7 @@ def test_ranks_are_one_process(world):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_more_views_than_it_needs(name):
+def test_more_views_than_it_needs(name) -> None:
     objective = _objective(name)
     more = type(objective.needs)(objective.needs.image_views + 1, objective.needs.text_views + 1)
     terms, rows, _ = run(objective.double(), embeddings(more))
@@ -82,7 +85,7 @@ def test_more_views_than_it_needs(name):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", NAMES)
-def test_precision_under_autocast(name, dtype):
+def test_precision_under_autocast(name, dtype) -> None:
     """Values and gradients against float64: within 1e-5 from float32 rows, 1e-2 from bfloat16."""
     objective = _objective(name).double()
     exact = embeddings(objective.needs, n=64, width=32)

@@ -8,7 +8,7 @@ from tests.helpers.embeddings import embeddings, run
 from tests.helpers.formulas import with_gradients
 
 
-def test_total_and_gradients_are_the_authors():
+def test_total_and_gradients_are_the_authors() -> None:
     objective = CyCLIPAugmented(0.5, 2.0, init_scale=9.0).double()
     rows = embeddings(Needs(2, 2), n=7)
     terms, gradients, parameters = run(objective, rows)
@@ -29,7 +29,7 @@ def test_total_and_gradients_are_the_authors():
     torch.testing.assert_close(actual, expected)
 
 
-def test_further_views_do_not_count():
+def test_further_views_do_not_count() -> None:
     more, objective = embeddings(Needs(3, 3)), CyCLIPAugmented().double()
     terms, gradients, _ = run(objective, more)
     more.image, more.text = more.image[:2], more.text[:2]
@@ -37,6 +37,8 @@ def test_further_views_do_not_count():
     assert not gradients["image"][2].any() and not gradients["text"][2].any()
 
 
-def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match="objective.lambda_in_modal must be at least 0, got -1"):
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="objective.lambda_in_modal=-1: must be a number at least 0"
+    ):
         CyCLIPAugmented(lambda_in_modal=-1)

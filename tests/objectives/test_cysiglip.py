@@ -9,7 +9,7 @@ from tests.helpers.embeddings import embeddings, run
 from tests.helpers.formulas import with_gradients
 
 
-def test_total_and_gradients_are_sigmoid_and_consistency():
+def test_total_and_gradients_are_sigmoid_and_consistency() -> None:
     objective = CySigLIP(0.5, 2.0, init_scale=12.0, init_bias=-3.0).double()
     rows = embeddings(Needs(), n=7)
     terms, gradients, parameters = run(objective, rows)
@@ -28,13 +28,15 @@ def test_total_and_gradients_are_sigmoid_and_consistency():
     torch.testing.assert_close(terms["in_modal"], formulas.in_modal(rows.image[0], rows.text[0]))
 
 
-def test_both_weights_zero_is_siglip_to_the_last_bit():
+def test_both_weights_zero_is_siglip_to_the_last_bit() -> None:
     rows = embeddings(Needs())
     _, gradients, _ = run(CySigLIP(0.0, 0.0).double(), rows)
     _, expected, _ = run(SigLIP().double(), rows)
     assert all(torch.equal(gradients[k], expected[k]) for k in expected)
 
 
-def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match="objective.lambda_cross_modal must be at least 0, got -1"):
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="objective.lambda_cross_modal=-1: must be a number at least 0"
+    ):
         CySigLIP(lambda_cross_modal=-1)

@@ -30,7 +30,7 @@ def _formula(image, text, log_scale, alpha, beta, top_k):
 
 
 @pytest.mark.parametrize("settings", [(1.0, 0.25, None), (0.5, 1.0, 3), (0.9, 0.0, 1), (1, 2, 99)])
-def test_total_and_gradients_are_the_papers(settings):
+def test_total_and_gradients_are_the_papers(settings) -> None:
     objective = HardNegativeCLIP(*settings, init_scale=6.0).double()
     rows = embeddings(Needs(), n=7)
     terms, gradients, parameters = run(objective, rows)
@@ -45,14 +45,14 @@ def test_total_and_gradients_are_the_papers(settings):
     torch.testing.assert_close(actual, expected)
 
 
-def test_without_reweighting_it_is_clip():
+def test_without_reweighting_it_is_clip() -> None:
     rows = embeddings(Needs())
     ours, expected = run(HardNegativeCLIP(1.0, 0.0).double(), rows), run(CLIP().double(), rows)
     torch.testing.assert_close(ours[0]["total"], expected[0]["total"])
     torch.testing.assert_close(ours[1:], expected[1:])
 
 
-def test_harder_negatives_pull_more():
+def test_harder_negatives_pull_more() -> None:
     rows = embeddings(Needs(), n=7)
     _, soft, _ = run(HardNegativeCLIP(beta=0.0, init_scale=3.0).double(), rows)
     _, hard, _ = run(HardNegativeCLIP(beta=2.0, init_scale=3.0).double(), rows)
@@ -64,11 +64,11 @@ def test_harder_negatives_pull_more():
 @pytest.mark.parametrize(
     ("setting", "value"), [("alpha", 0.0), ("alpha", 1.5), ("beta", -0.1), ("top_k", 0)]
 )
-def test_settings_are_checked(setting, value):
-    with pytest.raises(ValueError, match=f"objective.{setting} must"):
+def test_settings_are_checked(setting, value) -> None:
+    with pytest.raises(ValueError, match=f"objective.{setting}={value}: must be"):
         HardNegativeCLIP(**{setting: value})
 
 
-def test_one_sample_has_no_negatives():
+def test_one_sample_has_no_negatives() -> None:
     with pytest.raises(ValueError, match="a batch of one sample has no negatives"):
         HardNegativeCLIP()(embeddings(Needs(), n=1))

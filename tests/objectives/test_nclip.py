@@ -10,7 +10,7 @@ from tests.helpers.formulas import cluster_terms, with_gradients
 
 
 @pytest.mark.parametrize("stop_gradient", [True, False])
-def test_total_and_gradients_are_the_papers(stop_gradient):
+def test_total_and_gradients_are_the_papers(stop_gradient) -> None:
     objective = NCLIP(0.3, 0.7, stop_gradient)
     rows = embeddings(Needs(), n=6)
     terms, gradients, _ = run(objective, rows)
@@ -26,7 +26,7 @@ def test_total_and_gradients_are_the_papers(stop_gradient):
     assert gradients.keys() == {"image_clusters", "text_clusters"}
 
 
-def test_views_are_averaged():
+def test_views_are_averaged() -> None:
     rows = embeddings(Needs(image_views=2))
     terms, objective = run(NCLIP(), rows)[0], NCLIP()
     one_by_one = []
@@ -38,8 +38,8 @@ def test_views_are_averaged():
 
 
 @pytest.mark.parametrize("setting", ["lambda_sharpness", "lambda_smoothness"])
-def test_a_negative_weight_is_refused(setting):
-    with pytest.raises(ValueError, match=f"objective.{setting} must be at least 0, got -1"):
+def test_a_negative_weight_is_refused(setting) -> None:
+    with pytest.raises(ValueError, match=f"objective.{setting}=-1: must be a number at least 0"):
         NCLIP(**{setting: -1})
 
 
@@ -61,7 +61,7 @@ def _trained(**weights) -> dict[str, float]:
     return {name: value.item() for name, value in terms.items()}
 
 
-def test_without_smoothness_few_clusters_are_left():
+def test_without_smoothness_few_clusters_are_left() -> None:
     without = _trained(lambda_sharpness=1.0, lambda_smoothness=0.0)
     both = _trained(lambda_sharpness=1.0, lambda_smoothness=2.0)
     assert without["entropy_of_mean"] < 1.8
@@ -69,7 +69,7 @@ def test_without_smoothness_few_clusters_are_left():
     assert without["effective_clusters"] < 6 < 12 < both["effective_clusters"]
 
 
-def test_without_sharpness_assignments_say_nothing():
+def test_without_sharpness_assignments_say_nothing() -> None:
     without = _trained(lambda_sharpness=0.0, lambda_smoothness=2.0)
     both = _trained(lambda_sharpness=1.0, lambda_smoothness=2.0)
     assert both["entropy"] < 1.0 < 2.0 < without["entropy"]

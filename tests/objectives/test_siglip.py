@@ -10,7 +10,7 @@ from tests.helpers.embeddings import embeddings, run
 from tests.helpers.formulas import with_gradients
 
 
-def test_total_and_gradients_are_the_papers():
+def test_total_and_gradients_are_the_papers() -> None:
     objective = SigLIP(init_scale=12.0, init_bias=-3.0).double()
     rows = embeddings(Needs(), n=7)
     terms, gradients, parameters = run(objective, rows)
@@ -28,12 +28,12 @@ def test_total_and_gradients_are_the_papers():
     torch.testing.assert_close(parameters["logit_bias"], expected[3])
 
 
-def test_it_starts_where_the_paper_does():
+def test_it_starts_where_the_paper_does() -> None:
     scalars = instantiate(composed("objective=siglip").objective).scalars()
     torch.testing.assert_close(scalars, {"scale": torch.tensor(10.0), "bias": torch.tensor(-10.0)})
 
 
-def test_views_are_averaged_over_their_pairs():
+def test_views_are_averaged_over_their_pairs() -> None:
     rows = embeddings(Needs(image_views=2, text_views=2))
     objective = SigLIP().double()
     pairs = [objective(Embeddings(i[None], t[None]))["total"] for i, t in rows.pairs()]

@@ -7,7 +7,7 @@ from tests.helpers.embeddings import embeddings, run
 from tests.helpers.formulas import cluster_terms, with_gradients
 
 
-def test_total_and_gradients_are_the_papers():
+def test_total_and_gradients_are_the_papers() -> None:
     objective = XCLIP(0.4, 0.9, lambda_sharpness=0.3, lambda_smoothness=0.7).double()
     rows = embeddings(objective.needs, n=6)
     terms, gradients, parameters = run(objective, rows)
@@ -27,11 +27,11 @@ def test_total_and_gradients_are_the_papers():
     torch.testing.assert_close(actual, expected)
 
 
-def test_the_papers_weights_are_the_defaults():
+def test_the_papers_weights_are_the_defaults() -> None:
     assert XCLIP().weights == {"clip": 0.3, "nclip": 0.7}
 
 
 @pytest.mark.parametrize("setting", ["weight_clip", "weight_nclip", "lambda_sharpness"])
-def test_a_negative_weight_is_refused(setting):
-    with pytest.raises(ValueError, match=f"objective.{setting} must be at least 0, got -1"):
+def test_a_negative_weight_is_refused(setting) -> None:
+    with pytest.raises(ValueError, match=f"objective.{setting}=-1: must be a number at least 0"):
         XCLIP(**{setting: -1})

@@ -32,7 +32,7 @@ def _features(n, views=1) -> Features:
 
 
 @pytest.mark.parametrize("last_batch_norm", [True, False])
-def test_rows_are_distributions_of_the_scores(last_batch_norm):
+def test_rows_are_distributions_of_the_scores(last_batch_norm) -> None:
     projector, features = _trained(last_batch_norm=last_batch_norm), _features(6, views=2)
     rows = projector(features)
     for log_p, head, given in (
@@ -45,7 +45,7 @@ def test_rows_are_distributions_of_the_scores(last_batch_norm):
     torch.testing.assert_close(rows.text, normalize(features.text, dim=-1))
 
 
-def test_the_inner_product_is_the_cluster_score():
+def test_the_inner_product_is_the_cluster_score() -> None:
     projector, features = _trained(), _features(6)
     image = projector.project_image(features.image[0])
     text = projector.project_text(features.text[0])
@@ -62,7 +62,7 @@ def test_the_inner_product_is_the_cluster_score():
             assert scores[i][j] == pytest.approx(score / (100 * math.sqrt(7)))
 
 
-def test_scores_keep_their_order_in_float32_with_many_clusters():
+def test_scores_keep_their_order_in_float32_with_many_clusters() -> None:
     torch.manual_seed(0)
     projector = Clusters(features=5, **{**SETTINGS, "clusters": 4096, "temperature": 0.1})
     for _ in range(20):
@@ -77,7 +77,7 @@ def test_scores_keep_their_order_in_float32_with_many_clusters():
     assert torch.equal(scores.argmax(0), exact.argmax(0))
 
 
-def test_evaluations_may_see_the_joint_space():
+def test_evaluations_may_see_the_joint_space() -> None:
     projector, features = _trained(zero_shot="joint"), _features(6)
     torch.testing.assert_close(
         projector.project_image(features.image), normalize(features.image, dim=-1)
@@ -87,6 +87,6 @@ def test_evaluations_may_see_the_joint_space():
 @pytest.mark.parametrize(
     ("setting", "value"), [("clusters", 1), ("width", 0), ("temperature", 0.0), ("zero_shot", "k")]
 )
-def test_settings_are_checked(setting, value):
-    with pytest.raises(ValueError, match=f"projector.{setting} must be"):
+def test_settings_are_checked(setting, value) -> None:
+    with pytest.raises(ValueError, match=f"projector.{setting}={value}: must be"):
         Clusters(features=5, **{**SETTINGS, setting: value})

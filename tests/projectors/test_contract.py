@@ -11,7 +11,7 @@ from tests.helpers.contract import assert_has_test, assert_keys_are_arguments
 
 @pytest.mark.parametrize("name", choices("projector"))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_projector(name, dtype):
+def test_projector(name, dtype) -> None:
     config = composed(f"projector={name}").projector
     assert_keys_are_arguments(config, given={"features"})
     assert_has_test(config, "projectors")

@@ -5,7 +5,7 @@ from torch.nn.functional import normalize
 from cyclip_pl.projectors.linear import Linear
 
 
-def test_each_modality_has_its_own_map():
+def test_each_modality_has_its_own_map() -> None:
     torch.manual_seed(0)
     projector = Linear(features=4, dim=6)
     features = torch.randn(3, 4)
@@ -17,6 +17,6 @@ def test_each_modality_has_its_own_map():
     assert not torch.equal(projector.image.weight, projector.text.weight)
 
 
-def test_a_width_below_one_is_refused():
-    with pytest.raises(ValueError, match="projector.dim must be at least 1, got 0"):
+def test_a_width_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="projector.dim=0: must be a whole number of at least 1"):
         Linear(features=4, dim=0)

@@ -4,7 +4,7 @@ from torch.nn.functional import normalize
 from cyclip_pl.projectors.native import Native
 
 
-def test_features_are_only_normalised():
+def test_features_are_only_normalised() -> None:
     features = torch.randn(3, 4)
     projector = Native(features=4)
     assert not list(projector.parameters())

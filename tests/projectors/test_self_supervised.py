@@ -6,7 +6,7 @@ from cyclip_pl.projectors.self_supervised import SelfSupervised
 from cyclip_pl.types import Features
 
 
-def test_the_joint_space_is_the_encoders_and_the_head_beside_it():
+def test_the_joint_space_is_the_encoders_and_the_head_beside_it() -> None:
     torch.manual_seed(0)
     projector = SelfSupervised(features=5, dim=3, width=8)
     features = Features(torch.randn(3, 6, 5), torch.randn(1, 6, 5))
@@ -19,6 +19,8 @@ def test_the_joint_space_is_the_encoders_and_the_head_beside_it():
 
 
 @pytest.mark.parametrize("setting", ["dim", "width"])
-def test_settings_are_checked(setting):
-    with pytest.raises(ValueError, match=f"projector.{setting} must be at least 1, got 0"):
+def test_settings_are_checked(setting) -> None:
+    with pytest.raises(
+        ValueError, match=f"projector.{setting}=0: must be a whole number of at least 1"
+    ):
         SelfSupervised(features=5, **{"dim": 3, "width": 8, setting: 0})

@@ -11,7 +11,10 @@ from tests.helpers.browser import EXECUTABLE, opened
 from tests.helpers.hostile import HOSTILE
 from tests.helpers.run_folders import plausible_run
 
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="chromium is not on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(EXECUTABLE is None, reason="chromium is not on PATH"),
+]
 
 
 @pytest.fixture(scope="module")

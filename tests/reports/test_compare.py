@@ -13,6 +13,7 @@ from cyclip_pl.reports.__main__ import main
 from tests.helpers.run_folders import write_run
 
 
+@pytest.mark.slow
 def test_the_command_reads_files_and_no_model(tmp_path: Path) -> None:
     metrics = {"birds/consistency/k1": 0.41, "birds/consistency/k3": 0.43}
     folders = [write_run(tmp_path / name, metrics) for name in "ab"]

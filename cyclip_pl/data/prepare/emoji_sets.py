@@ -1,4 +1,4 @@
-"""What of the drawings goes into which set; every writer returns samples by folder name."""
+"""Which drawings go into which set; each writer returns sample counts by folder name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclip_pl.data.prepare import emoji_images as emoji_pictures
+from cyclip_pl.data.prepare import emoji_images
 from cyclip_pl.data.prepare.compare_images import difference, fingerprint, unambiguous
 from cyclip_pl.data.prepare.emoji_names import Emoji, base_emoji
 from cyclip_pl.data.prepare.emoji_splits import Splits, spread
@@ -27,50 +27,50 @@ TEMPLATES = (
     "a drawing of {c}",
     "an icon of {c}",
 )
-"""Captions of the training pictures and prompts of the zero-shot sets; the first is plain."""
+"""Captions of the training images and prompts of the zero-shot sets; the first is the name."""
 
 VENDORS = ("openmoji", "twemoji")
-"""The colour styles, trained on."""
+"""The colour styles, for training."""
 
 SHIFTS = ("line", "mono")
-"""The styles never trained on."""
+"""The styles that are only evaluated."""
 
 TRAINING_SHARDS = 16
 SMALL = 100
 """Classes of the small sets."""
 
 LEAST_CHANGE = 0.25
-"""Mean over the picture, in grey levels of 255, below which it is the same drawing to the eye."""
+"""Mean difference, in grey levels of 255, below which two drawings look the same."""
 
 
 @dataclass(frozen=True)
 class Art:
-    """Emoji by key, and PNG bytes by style and key; both vendors have a drawing of each."""
+    """Emoji by key, and PNG bytes by style and key; both vendors draw each emoji."""
 
     emoji: Mapping[str, Emoji]
     drawn: Mapping[str, Mapping[str, bytes]]
 
     def fingerprints(self, style: str) -> dict[str, str]:
-        """A hash of the decoded picture, by key."""
+        """A hash of the pixels, by key."""
         return {key: fingerprint(self.drawn[style][key]) for key in self.emoji}
 
     def samples(self, style: str, keys: Iterable[str]) -> dict[str, tuple[Emoji, bytes]]:
-        """By sample key, which tells the style too."""
+        """Emoji and PNG bytes by sample key, which includes the style."""
         return {f"{key}__{style}": (self.emoji[key], self.drawn[style][key]) for key in keys}
 
 
 def draw(size: int, workers: int) -> Art:
-    """Every style, `size` pixels a side."""
+    """Every style, `size` pixels per side."""
     emoji = {one.key: one for one in base_emoji()}
     styles = {
-        "openmoji": emoji_pictures.openmoji,
-        "twemoji": emoji_pictures.twemoji,
-        "line": emoji_pictures.openmoji_line,
-        "mono": emoji_pictures.noto_mono,
+        "openmoji": emoji_images.openmoji,
+        "twemoji": emoji_images.twemoji,
+        "line": emoji_images.openmoji_line,
+        "mono": emoji_images.noto_mono,
     }
     assert set(styles) == {*VENDORS, *SHIFTS}
     drawn = {
-        style: emoji_pictures.draw_all(make(size), emoji, workers) for style, make in styles.items()
+        style: emoji_images.draw_all(make(size), emoji, workers) for style, make in styles.items()
     }
     in_all = {key: one for key, one in emoji.items() if all(key in drawn[v] for v in VENDORS)}
     return Art(in_all, drawn)
@@ -110,7 +110,7 @@ def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
 
 
 def _held_out(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
-    """Of a name one vendor's drawing at most."""
+    """The held-out drawings: at most one per name."""
     samples: dict[str, tuple[Emoji, bytes]] = {}
     for style in VENDORS:
         samples |= art.samples(style, splits.held_out[style])
@@ -118,7 +118,7 @@ def _held_out(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
 
 
 def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The held-out drawings among all known classes, and among 100 that have one."""
+    """The held-out drawings, once with all known classes and once with 100 of them."""
     samples = _held_out(art, splits)
     few = spread([emoji for emoji, _ in samples.values()], SMALL, seed)
     title = "emoji_unseen_pictures"
@@ -142,7 +142,7 @@ def write_captions(folder: Path, art: Art, splits: Splits, seed: int) -> dict[st
 
 
 def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """Known names as lines and as glyphs; the 100 classes are the same for both."""
+    """Known names as lines and as glyphs, with the same 100 classes."""
     clear = {style: _clear(art, splits.known, style) for style in SHIFTS}
     in_both = [art.emoji[key] for key in splits.known if all(key in clear[s] for s in SHIFTS)]
     few = spread(in_both, SMALL, seed)
@@ -156,10 +156,10 @@ def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dic
 
 
 def _clear(art: Art, keys: Iterable[str], style: str) -> set[str]:
-    """Keys whose drawing in a new style has one right answer and is new.
+    """Keys whose drawing in a new style has one right answer and differs from training images.
 
-    OpenMoji draws some emoji (a snowflake, arrows) without colour: their lines are the picture
-    that was trained on.
+    OpenMoji draws some emoji (a snowflake, arrows) without colour: their lines are a training
+    image.
     """
     found = unambiguous({key: art.drawn[style][key] for key in keys if key in art.drawn[style]})
     return {
@@ -170,9 +170,9 @@ def _clear(art: Art, keys: Iterable[str], style: str) -> set[str]:
 
 
 def write_unseen_names(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """For retrieval, and as a classification set over the unseen names alone."""
+    """The unseen names, as a retrieval set and as a classification set."""
     title = "emoji_unseen_names"
-    # One drawing a name, the vendors in turn: with both, a right hit would count as wrong.
+    # One drawing per name, the vendors in turn: with both, a right answer would count as wrong.
     one_each: dict[str, tuple[Emoji, bytes]] = {}
     for i, key in enumerate(order(splits.unseen, f"{seed}/{title}")):
         one_each |= art.samples(VENDORS[i % len(VENDORS)], [key])
@@ -190,10 +190,10 @@ def write_unseen_names(folder: Path, art: Art, splits: Splits, seed: int) -> dic
 
 
 def write_labelled_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The training pictures with labels, for neighbours and probes.
+    """The training images with labels, for neighbours and probes.
 
-    By name, beside the unseen pictures; and by category, with the drawings of the unseen names to
-    test on. A category has hundreds of pictures, a name two.
+    They are labelled by name, beside the held-out images, and by category, with the drawings of the
+    unseen names as the test split. A category has hundreds of images, a name has two.
     """
     trained = _trained_on(art, splits)
     unseen: dict[str, tuple[Emoji, bytes]] = {}
@@ -210,7 +210,7 @@ def write_labelled_training(folder: Path, art: Art, splits: Splits, seed: int) -
         TEMPLATES,
         salt=f"{seed}/{title}",
     )
-    pictures = {sample: png for sample, (_, png) in trained.items()}
+    images = {sample: png for sample, (_, png) in trained.items()}
     counts = {title: len(unseen)}
     for name, classes, labels in (
         ("emoji_unseen_pictures", names, {s: emoji.name for s, (emoji, _) in trained.items()}),
@@ -218,7 +218,7 @@ def write_labelled_training(folder: Path, art: Art, splits: Splits, seed: int) -
     ):
         salt = f"{seed}/{name}/train"
         split = folder / name / "train"
-        counts[f"{name}/train"] = write_labelled_split(split, pictures, labels, classes, salt=salt)
+        counts[f"{name}/train"] = write_labelled_split(split, images, labels, classes, salt=salt)
     return counts
 
 
@@ -233,7 +233,7 @@ def _classification(
     classes: Iterable[Emoji],
     seed: int,
 ) -> dict[str, int]:
-    """Those of the samples that are of these classes, which go by name."""
+    """A set of the samples with these classes, which are sorted by name."""
     classes = list(classes)
     names = sorted(emoji.name for emoji in classes)
     of_these = {s: pair for s, pair in samples.items() if pair[0].name in set(names)}

@@ -1,4 +1,4 @@
-"""Who is trained on: groups of nearly equal drawings go to one side of every split together."""
+"""Training and test sides: a group of nearly equal drawings is on one side of every split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cyclip_pl.data.prepare.shards import order
 
 @dataclass(frozen=True)
 class Splits:
-    """Keys of the emoji: `unseen` names, and by vendor those whose drawing is held out."""
+    """Keys of known and unseen names, and per vendor the keys whose drawing is held out."""
 
     known: list[str]
     unseen: list[str]
@@ -31,17 +31,17 @@ def split(
     """Split keys by group, each group whole.
 
     Args:
-        group: group number by key; the emoji of a group are nearly the same drawing.
-        vendors: colour styles; a held-out drawing is of one vendor, of each equally often.
-        seed: of the choice.
-        always_known: keys that are never unseen, nor is their group.
-        unseen_names: share of the keys in no training picture or caption.
-        unseen_pictures: share of the known keys with one vendor's drawing held out.
+        group: Group number by key; the emoji of a group have nearly the same drawing.
+        vendors: Colour styles; each has equally many of the held-out drawings.
+        seed: Of the choice.
+        always_known: Keys whose whole group is known.
+        unseen_names: Share of the keys that are in no training image or caption.
+        unseen_pictures: Share of the known keys with one vendor's drawing held out.
     """
     members: dict[str, list[str]] = defaultdict(list)
     for key in sorted(group):
         members[f"{group[key]}"].append(key)
-    # Named by the first member, so that a group keeps its side when others come or go.
+    # Named by the first member, so that a group keeps its side when other groups change.
     groups = {keys[0]: keys for keys in members.values()}
 
     unseen: list[str] = []
@@ -65,9 +65,9 @@ def split(
 
 
 def parts_of_others(names: Mapping[str, str]) -> set[str]:
-    """Keys whose name is a phrase of another's, as `tiger` is of `tiger face`.
+    """Keys whose name is part of another name, as `tiger` is of `tiger face`.
 
-    Unseen, they would be in training captions all the same.
+    Training captions would hold these names although they count as unseen.
     """
     words = re.compile(r"[^\W_]+")
     phrase = {key: f" {' '.join(words.findall(name.lower()))} " for key, name in names.items()}
@@ -79,7 +79,7 @@ def parts_of_others(names: Mapping[str, str]) -> set[str]:
 
 
 def spread(emoji: Sequence[Emoji], count: int, seed: int) -> list[Emoji]:
-    """`count` of the emoji, the categories in turn, so that each is there."""
+    """`count` of the emoji, taken from the categories in turn."""
     rank = {key: i for i, key in enumerate(order([e.key for e in emoji], f"{seed}/spread"))}
     by_category: dict[str, list[Emoji]] = defaultdict(list)
     for one in sorted(emoji, key=lambda e: rank[e.key]):

@@ -1,4 +1,4 @@
-"""An output folder that is either whole or absent, also after a kill or with two writers."""
+"""An output folder that is whole or absent, even after a kill or with two writers."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from typing import Any
 from cyclip_pl.files import locked
 
 META = "meta.json"
-"""Written last; a folder without it is not a finished preparation."""
+"""Written last: a folder without it is not a finished preparation."""
 
 
 def finished(folder: Path, settings: dict[str, Any]) -> bool:
-    """True if `folder` holds a preparation with these settings; False if there is nothing yet.
+    """Whether `folder` holds a preparation with these settings; False if it is empty or missing.
 
-    Raises ValueError if something else is there: it is never overwritten in silence.
+    Raises:
+        ValueError: Something else is there, which is never overwritten silently.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     found = read_meta(folder)
     if found is None:
-        raise ValueError(f"{folder}: exists and is not a prepared folder; choose another --output")
+        raise ValueError(
+            f"--output {folder}: exists and is not a prepared folder; choose another one"
+        )
     for name, wanted in settings.items():
         if found.get(name) != wanted:
             raise ValueError(
-                f"{folder}: was prepared with {name}={found.get(name)!r}, not {wanted!r}; "
-                "pass --force to make it again"
+                f"--output {folder}: was prepared with {name}={found.get(name)!r}, not "
+                f"{wanted!r}; pass --force to replace it"
             )
     return True
 
 
 def outdated(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether an earlier version prepared `folder` with these settings: its `layout` is lower."""
+    """Whether an earlier version (a lower `layout`) prepared `folder` with these settings."""
     found = read_meta(folder)
     if found is None or "layout" not in settings:
         return False
@@ -45,7 +48,7 @@ def outdated(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """`meta.json` of a preparation; None if `folder` is none."""
+    """`meta.json` of a preparation; None if `folder` is not one."""
     try:
         found = json.loads((folder / META).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -57,13 +60,14 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 def building(output: Path, settings: dict[str, Any], force: bool = False) -> Iterator[Path | None]:
     """Yield an empty folder that becomes `output` at the end; None if `output` is finished.
 
-    Whoever fills the folder calls `write_meta` last. A failure or a kill leaves `output` as it
-    was, and what it had written is removed, at the latest by the next preparation.
+    The caller fills the folder and calls `write_meta` last. A failure or a kill leaves `output` as
+    it was; the unfinished folder is removed, at the latest by the next preparation.
 
     Args:
-        settings: what the content depends on; an `output` made with others is refused.
-            One of the same settings by an earlier version is made anew.
-        force: make `output` again if it is a preparation; anything else is refused all the same.
+        output: The folder to make.
+        settings: What the content depends on. An `output` with other settings is refused; one that
+            an earlier version made with the same settings is replaced.
+        force: Whether to replace an `output` with other settings; only a preparation is replaced.
 
     Raises:
         ValueError: `output` exists and is something else, or was made with other settings.
@@ -76,7 +80,7 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.parent / f".{output.name}.partial"
     with locked(output.parent / f".{output.name}.lock"):
-        # Perhaps by the one that was waited for.
+        # Another process may have made it while this one waited.
         replace = (force and read_meta(output) is not None) or outdated(output, settings)
         if not replace and finished(output, settings):
             yield None
@@ -100,5 +104,6 @@ def write_meta(folder: Path, settings: dict[str, Any], facts: dict[str, Any]) ->
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Indented and sorted, so that equal contents are equal bytes."""
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A CSV or TSV of image paths and captions, read a row at a time; bad rows are told apart."""
+"""A CSV or TSV of image paths and captions, read row by row; bad rows come as `BadRow`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 
-# A caption may be long; the module's own limit of 131,072 characters is too low for some.
+# Characters. Some captions are longer than the csv module's own limit of 131,072.
 LONGEST_FIELD = 1 << 24
 
 
 @dataclass(frozen=True)
 class Row:
-    """One caption of one image; `line` is where the row begins, the header being line 1."""
+    """One caption of one image; `line` is where the row begins; the header is line 1."""
 
     line: int
     image: str
@@ -25,24 +25,26 @@ class Row:
 
 @dataclass(frozen=True)
 class BadRow:
+    """A row without a usable image or caption, and why."""
+
     line: int
     image: str
     reason: str
 
 
 def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
-    """The character for `delimiter`, a name in `DELIMITERS`, one character, or `auto`.
+    """The character for `delimiter`: a name in `DELIMITERS`, one character, or `auto`.
 
-    `auto` takes the one that gives a header with both columns.
+    `auto` takes the character that gives a header with both columns.
 
     Raises:
-        ValueError: no such column; names it and lists the header's.
+        ValueError: The table has no such column; the message lists its columns.
     """
     if delimiter != "auto":
         character = DELIMITERS.get(delimiter, delimiter.replace("\\t", "\t"))
         if len(character) != 1:
             raise ValueError(
-                f"--delimiter {delimiter!r}: auto, {', '.join(DELIMITERS)} or one character"
+                f"--delimiter {delimiter!r}: must be auto, {', '.join(DELIMITERS)} or one character"
             )
         _check_header(path, _header(path, character), keys)
         return character
@@ -69,7 +71,7 @@ def _check_header(path: Path, header: list[str], keys: tuple[str, str]) -> None:
 def read_rows(
     path: Path, delimiter: str, image_key: str, caption_key: str
 ) -> Iterator[Row | BadRow]:
-    """The rows in order, fields stripped; empty lines are no rows."""
+    """The rows in order, fields stripped; empty lines are skipped."""
     csv.field_size_limit(LONGEST_FIELD)
     with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.reader(file, delimiter=delimiter)
@@ -101,7 +103,7 @@ def read_rows(
 
 
 def _shown(text: str) -> str:
-    """`text`, with what was not UTF-8 replaced."""
+    """`text`; bytes that are not UTF-8 become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

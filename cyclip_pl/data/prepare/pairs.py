@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from cyclip_pl import checks
 from cyclip_pl.data.prepare.folder import building, write_json, write_meta
 from cyclip_pl.data.prepare.pair_table import BadRow, Row, digest, find_delimiter, read_rows
 from cyclip_pl.data.prepare.shards import ShardWriter, json_bytes, order
@@ -19,12 +20,12 @@ from cyclip_pl.data.prepare.shards import ShardWriter, json_bytes, order
 BAD_ROWS = "bad_rows.csv"
 LARGEST_SHARD = 10_000
 FEWEST_SHARDS = 16
-"""Unless told otherwise: shards for a few readers also from a small table."""
+"""A small table makes this many shards, so that several readers can share them."""
 
 
 @dataclass
 class Report:
-    """What came out: samples in each shard, captions in all, rows left out with the reason."""
+    """Samples per shard, captions over all shards, and bad rows with the reason."""
 
     output: Path
     sizes: dict[str, int]
@@ -48,32 +49,33 @@ def prepare(
 ) -> Report | None:
     """Write `00000.tar`…, `sizes.json` and `bad_rows.csv`; None if they are there already.
 
-    Rows with the same image become one sample with several captions: `txt` has the first,
-    `captions` in `json` all of them, in order, each once. Samples are shuffled by `seed`, for
+    Rows with the same image become one sample with several captions: `txt` has the first one,
+    `captions` in `json` has all of them, in order, each once. Samples are shuffled by `seed`, since
     tables are often sorted. The same table and images give the same bytes.
 
     Args:
-        csv_path: the table, with a header; UTF-8.
-        output: the folder to make.
-        image_key: the column of paths.
-        caption_key: the column of captions.
+        csv_path: The table, with a header; UTF-8.
+        output: The folder to make.
+        image_key: The column of paths.
+        caption_key: The column of captions.
         delimiter: `auto`, or a name or character as in `find_delimiter`.
-        image_root: what paths are relative to; the table's folder unless given.
-        shard_size: samples a shard; at most 10,000, and fewer if that makes 16 shards, unless
-            given.
-        resize: larger images are brought to this shorter side, in pixels; else bytes are kept.
-        workers: threads that read and decode; all cores unless given.
-        quiet: no progress bar.
+        image_root: The folder of relative paths; None is the table's folder.
+        shard_size: Samples per shard; None is at most 10,000, and fewer if that makes 16 shards.
+        resize: Shorter side in pixels to which larger images are resized; None keeps their bytes.
+        seed: Of the order.
+        workers: Threads that read and decode; None is one per core.
+        force: Whether to replace a folder that was prepared before.
+        quiet: Whether to leave out the progress bar.
 
     Raises:
-        ValueError: no table, no such column, no good row, or `output` is something else.
+        ValueError: The table, a column or any good row is missing, or `output` is something else.
     """
     csv_path, output = Path(csv_path), Path(output)
     if not csv_path.is_file():
         raise ValueError(f"--csv {csv_path}: no such file")
     for option, value in (("--shard-size", shard_size), ("--resize", resize)):
-        if value is not None and value < 1:
-            raise ValueError(f"{option} {value}: at least 1")
+        if value is not None:
+            checks.whole(option, value)
     root = Path(image_root) if image_root is not None else csv_path.parent
     if not root.is_dir():
         raise ValueError(f"--image-root {root}: no such folder")
@@ -125,7 +127,7 @@ def summary(bad_rows: list[BadRow]) -> str:
 
 
 def _by_image(rows: Iterable[Row | BadRow], bad_rows: list[BadRow]) -> dict[str, list[Row]]:
-    """Good rows by sample key, which is the number of the image in order of appearance."""
+    """Good rows by sample key: the number of the image in order of appearance."""
     keys: dict[str, str] = {}
     images: dict[str, list[Row]] = {}
     for row in rows:
@@ -150,7 +152,7 @@ def _write(
     advance: Callable[[int, int], None],
 ) -> None:
     def read(key: str) -> tuple[str, bytes] | str:
-        """Extension and bytes, or what is wrong."""
+        """Extension and bytes, or the reason why the row is bad."""
         from cyclip_pl.data.prepare.images import read_image
 
         image = images[key][0].image
@@ -158,7 +160,11 @@ def _write(
             return read_image(root / image, resize)
         except ValueError as error:
             is_url = "://" in image
-            return "a URL: download the images first, as img2dataset does" if is_url else str(error)
+            return (
+                "a URL: download the images first, for example with img2dataset"
+                if is_url
+                else str(error)
+            )
 
     writer = ShardWriter(folder, shard_size)
     with writer, ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -190,7 +196,7 @@ B = TypeVar("B")
 def _in_order(
     pool: ThreadPoolExecutor, work: Callable[[A], B], items: Iterable[A], ahead: int = 64
 ) -> Iterator[tuple[A, B]]:
-    """Like `map`, but at most `ahead` results wait in memory for a slow consumer."""
+    """Like `map`, with at most `ahead` results in memory if the consumer is slow."""
     waiting: deque[tuple[A, Future[B]]] = deque()
     try:
         for item in items:
@@ -215,7 +221,7 @@ def _list_bad_rows(path: Path, bad_rows: Iterable[BadRow]) -> None:
 
 @contextlib.contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with images a second, time left and bad rows."""
+    """A progress bar on stderr, with the time left and bad rows."""
     from rich import progress
     from rich.console import Console
 

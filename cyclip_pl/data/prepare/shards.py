@@ -1,4 +1,4 @@
-"""Tar shards with the same bytes every time, and the `clip_benchmark` folder layout."""
+"""Tar shards with the same bytes every time, and clip_benchmark's folder layout."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ Sample = Mapping[str, bytes]
 
 
 def json_bytes(content: Any) -> bytes:
+    """Sorted, so that equal contents are equal bytes."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 
 def order(keys: Iterable[str], salt: str) -> list[str]:
-    """A shuffle that is a function of (salt, key) alone, the same on every Python."""
+    """A shuffle that depends on (salt, key) alone, the same in every version of Python."""
     return sorted(keys, key=lambda key: hashlib.sha256(f"{salt}/{key}".encode()).digest())
 
 
 def _add(tar: tarfile.TarFile, key: str, members: Sample) -> None:
-    """Members `<key>.<extension>`, those of a sample side by side, no clock and no user in it."""
+    """Members `<key>.<extension>` of a sample, side by side, without times and users."""
     assert "." not in key, f"{key}: readers take the extension from the first dot"
     for extension, content in members.items():
         member = tarfile.TarInfo(f"{key}.{extension}")
@@ -43,9 +44,9 @@ def write_tar(path: Path, samples: Mapping[str, Sample]) -> None:
 
 
 class ShardWriter:
-    """`00000.tar`, `00001.tar`… of `shard_size` samples each, the last with what remains.
+    """`00000.tar`, `00001.tar`… of `shard_size` samples each; the last has the rest.
 
-    A context manager; `sizes` has the samples of each shard by file name.
+    A context manager. `sizes` holds the number of samples of each shard by file name.
     """
 
     def __init__(self, folder: Path, shard_size: int) -> None:
@@ -77,7 +78,7 @@ class ShardWriter:
 
 
 def _deal(samples: Mapping[str, Sample], shards: int, salt: str) -> list[dict[str, Sample]]:
-    """Shuffled over shards of equal size, to within one sample."""
+    """The samples, shuffled, in shards whose sizes differ by at most one."""
     shuffled = order(samples, salt)
     return [{key: samples[key] for key in shuffled[i::shards]} for i in range(shards)]
 
@@ -85,7 +86,7 @@ def _deal(samples: Mapping[str, Sample], shards: int, salt: str) -> list[dict[st
 def write_training_shards(
     folder: Path, samples: Mapping[str, Sample], shards: int, salt: str
 ) -> dict[str, int]:
-    """`00000.tar`… and `sizes.json`, samples a shard."""
+    """Write `00000.tar`… and `sizes.json`; returns samples per shard."""
     folder.mkdir(parents=True)
     sizes = {}
     for number, part in enumerate(_deal(samples, shards, salt)):
@@ -105,26 +106,28 @@ def _write_split(split: Path, samples: Mapping[str, Sample], shards: int, salt: 
 
 def write_classification_set(
     folder: Path,
-    pictures: Mapping[str, bytes],
+    images: Mapping[str, bytes],
     labels: Mapping[str, str],
     classes: Sequence[str],
     templates: Sequence[str],
     shards: int = 4,
     salt: str = "",
 ) -> int:
-    """A zero-shot set in the layout that `clip_benchmark` reads.
+    """A zero-shot set in clip_benchmark's layout.
 
     Args:
-        pictures: PNG bytes by sample key.
-        labels: class name by sample key.
-        classes: all class names, which may be more than those with pictures.
-        templates: prompts, `{c}` where the class name goes.
+        images: PNG bytes by sample key.
+        labels: Class name by sample key.
+        classes: All class names; some may have no image.
+        templates: Prompts, with `{c}` in place of the class name.
+        shards: Their number.
+        salt: Of the shuffle.
 
     Returns:
         The number of samples.
     """
     assert all("{c}" in template for template in templates)
-    count = write_labelled_split(folder / "test", pictures, labels, classes, shards, salt)
+    count = write_labelled_split(folder / "test", images, labels, classes, shards, salt)
     _write_lines(folder / CLASSNAMES, classes)
     _write_lines(folder / TEMPLATES, templates)
     return count
@@ -132,17 +135,17 @@ def write_classification_set(
 
 def write_labelled_split(
     split: Path,
-    pictures: Mapping[str, bytes],
+    images: Mapping[str, bytes],
     labels: Mapping[str, str],
     classes: Sequence[str],
     shards: int = 4,
     salt: str = "",
 ) -> int:
-    """One split of a classification set; arguments and result as for the whole set."""
+    """One split of a classification set; arguments and result as `write_classification_set`."""
     assert len(set(classes)) == len(classes), "class names are unique"
     index = {name: number for number, name in enumerate(classes)}
     samples = {
-        key: {"png": png, "cls": str(index[labels[key]]).encode()} for key, png in pictures.items()
+        key: {"png": png, "cls": str(index[labels[key]]).encode()} for key, png in images.items()
     }
     _write_split(split, samples, shards, salt)
     return len(samples)
@@ -150,14 +153,14 @@ def write_labelled_split(
 
 def write_retrieval_set(
     folder: Path,
-    pictures: Mapping[str, bytes],
+    images: Mapping[str, bytes],
     captions: Mapping[str, Sequence[str]],
     shards: int = 4,
     salt: str = "",
 ) -> int:
-    """A retrieval set in the layout that `clip_benchmark` reads: a caption a line in `txt`."""
+    """A retrieval set in clip_benchmark's layout: one caption per line of `txt`."""
     samples = {
-        key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in pictures.items()
+        key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in images.items()
     }
     _write_split(folder / "test", samples, shards, salt)
     _write_lines(folder / DATASET_TYPE, ["retrieval"])

@@ -1,6 +1,6 @@
-"""Views: what of a sample the model is shown. One file an idea."""
+"""Views: what the model sees of a sample. One idea per file."""
 
+from cyclip_pl.data.views.base import ViewedSample, Views
 from cyclip_pl.data.views.evaluation import evaluation_transform
-from cyclip_pl.data.views.interface import ViewedSample, Views
 
 __all__ = ["ViewedSample", "Views", "evaluation_transform"]

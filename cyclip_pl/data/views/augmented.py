@@ -1,4 +1,4 @@
-"""Crop, mirror, turn, colours and blur."""
+"""Crop, mirror, rotation, colours and blur."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from cyclip_pl.data.lazy_image import Picture
-from cyclip_pl.data.views.base import OneView
+from cyclip_pl.data.lazy_image import LazyImage
+from cyclip_pl.data.views.base import ImageView
 from cyclip_pl.data.views.blur import RandomBlur
 from cyclip_pl.data.views.colour import RandomColour
 from cyclip_pl.data.views.crop import RandomCrop
@@ -16,11 +16,11 @@ from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
 
 
-class Augmented(OneView):
-    """A random part of the picture in changed colours, perhaps blurred, and one of its captions.
+class Augmented(ImageView):
+    """A random region of the image in changed colours, perhaps blurred, and one of its captions.
 
-    The arguments are those of `RandomCrop` and `RandomColour`; `blur` and `blur_sigma` are the
-    probability and the range of `RandomBlur`.
+    The arguments are those of `RandomCrop` and `RandomColour`; `blur` and `blur_sigma` are
+    `probability` and `sigma` of `RandomBlur`.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Augmented(OneView):
         self.colour = RandomColour(brightness, contrast, saturation, hue, jitter, grayscale)
         self.blur = RandomBlur(image_size, blur, blur_sigma)
 
-    def view(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
-        part, geometry = self.crop(picture, rng)
-        part, colours = self.colour(part, rng)
-        part, blur = self.blur(part, rng)
-        return to_tensor(part), Parameters(**geometry, **colours, **blur)
+    def view(self, image: LazyImage, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        pixels, geometry = self.crop(image, rng)
+        pixels, colours = self.colour(pixels, rng)
+        pixels, blur = self.blur(pixels, rng)
+        return to_tensor(pixels), Parameters(**geometry, **colours, **blur)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cyclip_pl.data.lazy_image import Picture, whole
+from cyclip_pl.data.lazy_image import LazyImage, whole
 from cyclip_pl.data.views.auto_augment import auto_augment
+from cyclip_pl.data.views.base import ViewedSample, draw_caption
 from cyclip_pl.data.views.eda import EDA
 from cyclip_pl.data.views.evaluation import resize_and_crop
-from cyclip_pl.data.views.interface import ViewedSample, draw_caption
 from cyclip_pl.data.views.pixels import to_tensor
 
 
 class AugmentedPair:
-    """The picture as evaluations see it and an AutoAugmented one, a caption and its EDA.
+    """The image as evaluations see it and an AutoAugmented one; a caption and its EDA.
 
-    What CyCLIP's code trains on with `--inmodal`; there the augmented picture and caption are made
-    once, here for each time that a sample is drawn. As there, AutoAugment comes before the resizing
-    and cropping. Its operations are not entries of `parameters.LEGEND`: nothing is reported.
+    CyCLIP's code trains on these with `--inmodal`. It augments each image and caption once; here
+    they are augmented each time that the sample is drawn. As in that code, AutoAugment comes before
+    resizing and cropping. `parameters.LEGEND` has no entries for its operations, so there is no
+    `augmentation`.
 
     Args:
-        image_size: pixels of a side.
-        alpha: share of the caption's words that EDA edits.
+        image_size: Pixels per side.
+        alpha: Share of the caption's words that EDA edits.
     """
 
     image_views = 2
@@ -34,10 +35,10 @@ class AugmentedPair:
         self.eda = EDA(alpha)
 
     def __call__(
-        self, picture: Picture, captions: list[str], rng: np.random.Generator
+        self, image: LazyImage, captions: list[str], rng: np.random.Generator
     ) -> ViewedSample:
         caption = draw_caption(captions, rng)
-        image = whole(picture)
+        image = whole(image)
         shown = (image, auto_augment(image, rng))
         views = [to_tensor(resize_and_crop(view, self.image_size)) for view in shown]
         return ViewedSample(torch.stack(views), [caption, self.eda(caption, rng)])

@@ -14,18 +14,18 @@ from cyclip_pl.data.lazy_image import Pixels
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import to_image
 
-# Sigmas are given for views of this side, as papers do.
+# As in papers, sigmas are for views with this many pixels per side.
 SIDE = 224
 
 
 @dataclass(frozen=True)
 class RandomBlur:
-    """Gaussian blur of some of the pictures.
+    """Gaussian blur of some images.
 
     Attributes:
-        image_size: pixels of a side.
-        probability: of a blurred picture.
-        sigma: least and greatest standard deviation, in pixels of a view of 224 pixels a side;
+        image_size: Pixels per side.
+        probability: Of blur.
+        sigma: Least and greatest standard deviation, in pixels of a view with 224 pixels per side;
             scaled with `image_size`.
     """
 
@@ -37,11 +37,11 @@ class RandomBlur:
         checks.probability("views.blur", self.probability)
         checks.interval("views.blur_sigma", self.sigma, 0.0, math.inf)
 
-    def __call__(self, part: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
-        """RGB -> RGB, and what was drawn."""
-        # Nothing is drawn for what never happens.
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
+        """RGB → RGB, and what was drawn."""
+        # At probability 0 nothing is drawn.
         if not self.probability or rng.random() >= self.probability:
-            return part, {}
+            return pixels, {}
         sigma = self.sigma[0] + rng.random() * (self.sigma[1] - self.sigma[0])
         radius = sigma * self.image_size / SIDE
-        return to_image(part).filter(ImageFilter.GaussianBlur(radius)), {"blur": sigma}
+        return to_image(pixels).filter(ImageFilter.GaussianBlur(radius)), {"blur": sigma}

@@ -19,13 +19,13 @@ Matrix = tuple[float, ...]
 
 @dataclass(frozen=True)
 class RandomColour:
-    """Jitter of brightness, contrast, saturation and hue, and grey pictures.
+    """Jitter of brightness, contrast, saturation and hue, and conversion to grey.
 
     Attributes:
-        brightness, contrast, saturation: the factor is uniform in 1 ± this, never negative.
-        hue: the turn about the grey axis is uniform in ± this, as a share of the full circle.
-        jitter: probability of these four.
-        grayscale: probability of a grey picture.
+        brightness, contrast, saturation: The factor is uniform in 1 ± this, and not negative.
+        hue: The rotation about the grey axis is uniform in ± this, as a share of the full circle.
+        jitter: Probability of these four.
+        grayscale: Probability of a grey image.
     """
 
     brightness: float
@@ -37,19 +37,17 @@ class RandomColour:
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "saturation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"views.{name} is 0 or more, not {getattr(self, name)!r}")
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f"views.hue is a share of the circle from 0 to 0.5, not {self.hue!r}")
+            checks.number(f"views.{name}", getattr(self, name), least=0)
+        checks.number("views.hue", self.hue, least=0, most=0.5)
         checks.probability("views.jitter", self.jitter)
         checks.probability("views.grayscale", self.grayscale)
 
-    def __call__(self, part: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
-        """RGB -> RGB, and what was drawn."""
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
+        """RGB → RGB, and what was drawn."""
         jitters, greys, *draws = rng.random(6).tolist()
         jittered, grey = jitters < self.jitter, greys < self.grayscale
         if not (jittered or grey):
-            return part, {}
+            return pixels, {}
         brightness = contrast = saturation = 1.0
         hue = 0.0
         if jittered:
@@ -60,7 +58,7 @@ class RandomColour:
                 )
             )
             hue = (2 * draws[3] - 1) * self.hue
-        image = to_image(part)
+        image = to_image(pixels)
         # The mean colour; one pixel by a box filter costs a tenth of numpy's mean.
         mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
         assert isinstance(mean, tuple)
@@ -82,18 +80,23 @@ def colour_matrix(
     hue: float,
     grayscale: bool,
 ) -> Matrix:
-    """The 3x4 matrix, row by row, of the adjustments in this order, values not clipped between.
+    """The 3x4 matrix, row by row, of the adjustments in this order, without clipping in between.
 
-    With l the luma weights, m the luma of the picture's mean colour and R(h) the rotation about the
-    grey axis: brightness x -> b x, contrast x -> c x + (1 - c) m 1, saturation
-    x -> s x + (1 - s) (l·x) 1, hue x -> R x, grey x -> (l·x) 1, as torchvision defines them except
-    for the hue, which it turns in HSV. Rows of R and weights l sum to one, so that in all
+    Let l be the luma weights, m the luma of the image's mean colour and R(h) the rotation about the
+    grey axis:
 
-        x -> c b [s R + (1 - s) 1 lᵀ] x + (1 - c) b m 1.
+        brightness  x → b x
+        contrast    x → c x + (1 - c) m 1
+        saturation  x → s x + (1 - s) (l·x) 1
+        hue         x → R x
+        grey        x → (l·x) 1
+
+    torchvision defines them so, except the hue, which it changes in HSV. The rows of R and the
+    weights l sum to one; the product is x → c b [s R + (1 - s) 1 lᵀ] x + (1 - c) b m 1.
     """
     cos, sin = math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)
     same, swing = (1 - cos) / 3, sin / math.sqrt(3)
-    # The rotation is circulant: row i is (p, q, r) shifted i places.
+    # The rotation is circulant: row i is (p, q, r), shifted by i.
     p, q, r = cos + same, same - swing, same + swing
     gain = contrast * brightness
     grey = [gain * (1 - saturation) * weight for weight in LUMA]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cyclip_pl import checks
-from cyclip_pl.data.lazy_image import Picture, Pixels, on_pixels, part, whole, with_border
+from cyclip_pl.data.lazy_image import Box, LazyImage, Pixels, region, whole, with_border
 from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import mirrored
 
@@ -19,17 +19,17 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A random part of the picture, resized to a square, perhaps mirrored and turned.
+    """A random region of the image, resized to a square, perhaps mirrored and rotated.
 
     Attributes:
-        image_size: pixels of a side.
-        scale: least and greatest share of the picture's area.
-        ratio: least and greatest width / height of the part.
-        flip: probability of a mirror image.
-        rotation: greatest angle either way, in degrees; 0 for none.
-        fill: grey value (0 to 255) of the margin, and where a turned part leaves the picture.
-        margin: blank border put around the picture first, as a share of its shorter side, so that
-            a part can show the picture smaller as well.
+        image_size: Pixels per side.
+        scale: Least and greatest share of the image's area.
+        ratio: Least and greatest width / height of the region.
+        flip: Probability of a mirror image.
+        rotation: Greatest angle in either direction, in degrees; 0 for none.
+        fill: Grey value (0 to 255) of the margin, and of pixels outside the image.
+        margin: Blank border put around the image first, as a share of its shorter side. With it a
+            view can show the image smaller.
     """
 
     image_size: int
@@ -44,29 +44,28 @@ class RandomCrop:
         checks.interval("views.scale", self.scale, 0.0, 1.0)
         checks.interval("views.ratio", self.ratio, 0.0, math.inf)
         checks.probability("views.flip", self.flip)
-        if not 0 <= self.rotation <= 180:
-            raise ValueError(
-                f"views.rotation is 0 to 180 degrees either way, not {self.rotation!r}"
-            )
-        if not 0 <= self.fill <= 255:
-            raise ValueError(f"views.fill is a grey value of 0 to 255, not {self.fill!r}")
-        if not 0 <= self.margin <= 1:
-            raise ValueError(f"views.margin is a share of 0 to 1, not {self.margin!r}")
+        checks.number("views.rotation", self.rotation, least=0, most=180)
+        checks.number("views.fill", self.fill, least=0, most=255)
+        checks.probability("views.margin", self.margin)
 
-    def __call__(self, picture: Picture, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
-        """-> `image_size` squared, and what was drawn."""
-        width, height = picture.size
+    def __call__(self, image: LazyImage, rng: np.random.Generator) -> tuple[Pixels, Drawn]:
+        """A square of `image_size` pixels per side, and what was drawn."""
+        width, height = image.size
         border = round(self.margin * min(width, height))
-        framed_width, framed_height = frame = (width + 2 * border, height + 2 * border)
-        size = (self.image_size, self.image_size)
+        framed_width, framed_height = width + 2 * border, height + 2 * border
         box = self.box(framed_width, framed_height, rng)
-        if not self.rotation:
-            box = on_pixels(box, size, frame, border)
         flipped = rng.random() < self.flip
         angle = (2 * rng.random() - 1) * self.rotation if self.rotation else 0.0
+        pixels: Pixels
+        if self.rotation:
+            framed = with_border(whole(image), border, self.fill)
+            pixels = self._turned(framed, box, angle, flipped)
+        else:
+            pixels, box = region(image, box, (self.image_size,) * 2, border, self.fill)
+            pixels = mirrored(pixels) if flipped else pixels
         left, upper, right, lower = box
-        drawn = {
-            # The margin, the same on all sides, moves no centre.
+        return pixels, {
+            # The margin is equal on all sides, so it moves no centre.
             "x": (left + right - framed_width) / (2 * width),
             "y": (upper + lower - framed_height) / (2 * height),
             "log_width": math.log((right - left) / width),
@@ -74,20 +73,13 @@ class RandomCrop:
             "flip": float(flipped),
             "rotation": angle / 180,
         }
-        if self.rotation:
-            image = with_border(whole(picture), border, self.fill)
-            return self._turned(image, box, angle, flipped), drawn
-        pixels = part(picture, box, size, border, self.fill)
-        return (mirrored(pixels) if flipped else pixels), drawn
 
-    def box(
-        self, width: int, height: int, rng: np.random.Generator
-    ) -> tuple[float, float, float, float]:
-        """Left, upper, right, lower of a random part.
+    def box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        """The box of a random region.
 
-        The area is uniform in `scale` and the logarithm of width / height in that of `ratio`
-        ("Going deeper with convolutions", arXiv 1409.4842, in torchvision's form: where ten draws
-        do not fit the picture, the largest centred part of an allowed ratio).
+        The area is uniform in `scale`, the logarithm of width / height is uniform in that of
+        `ratio` ("Going deeper with convolutions", arXiv 1409.4842). As in torchvision, if ten draws
+        do not fit into the image, it is the largest centred region with an allowed ratio.
         """
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(_TRIES):
@@ -106,17 +98,17 @@ class RandomCrop:
     def _turned(
         self,
         image: Image.Image,
-        box: tuple[float, float, float, float],
+        box: Box,
         angle: float,
         flipped: bool,
     ) -> Image.Image:
         left, upper, right, lower = box
-        # Bilinear sampling sees two pixels a side: shrink by whole factors until that is enough.
+        # Bilinear sampling sees 2 x 2 pixels: shrink by a whole factor until that is enough.
         factor = max(1, int(min(right - left, lower - upper) / self.image_size))
         if factor > 1:
             image = image.reduce(factor)
             left, upper, right, lower = (edge / factor for edge in box)
-        # Output pixel -> input pixel: scale (mirror included), then turn about the part's centre.
+        # Output pixel → input pixel: scale and mirror, then rotate about the region's centre.
         x_scale, y_scale = (right - left) / self.image_size, (lower - upper) / self.image_size
         x_scale = -x_scale if flipped else x_scale
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))

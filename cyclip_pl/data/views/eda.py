@@ -9,7 +9,7 @@ import numpy as np
 from cyclip_pl import checks
 from cyclip_pl.data.views.synonyms import lexicon_file, synonyms
 
-# WordNet knows some of these as chemical elements and units.
+# Never edited: WordNet knows some of these as chemical elements and units.
 _FUNCTION_WORDS = """
 a about above after again against all am an and any are as at be because been before being below
 between both but by can could did do does doing down during each few for from further had has have
@@ -23,18 +23,17 @@ _KEPT = frozenset(_FUNCTION_WORDS.split())
 
 
 class EDA:
-    """One of four edits, each as likely: synonyms instead of words, synonyms put in, words swapped,
-    words left out.
+    """One of four equally likely edits: replace, insert, swap or drop words.
 
     Wei & Zou 2019 ("EDA: Easy data augmentation techniques for boosting performance on text
-    classification tasks", arXiv 1901.11196), one edit a caption as in CyCLIP's code. Words are what
-    white space separates; those that are not edited keep their case and punctuation.
+    classification tasks", arXiv 1901.11196), one edit per caption as in CyCLIP's code. Words are
+    separated by white space; words that are not edited keep their case and punctuation.
 
     Args:
-        alpha: share of the words to edit, at least one; for leaving out, each word's probability.
+        alpha: Share of the words to edit, at least one; for dropping, the probability of each word.
 
     Raises:
-        ValueError: the synonyms' package is not installed.
+        ValueError: The package with the synonyms is not installed.
     """
 
     def __init__(self, alpha: float) -> None:
@@ -43,19 +42,19 @@ class EDA:
         self.alpha = alpha
 
     def __call__(self, caption: str, rng: np.random.Generator) -> str:
-        """Never empty, unless `caption` is."""
+        """The edited caption; empty only if `caption` is."""
         words = caption.split()
         if not words:
             return caption
         edit = rng.integers(4)
         if edit == 3:
-            return " ".join(leave_out(words, self.alpha, rng))
+            return " ".join(drop(words, self.alpha, rng))
         edits = (replace, insert, swap)
         return " ".join(edits[edit](words, max(1, int(self.alpha * len(words))), rng))
 
 
 def replace(words: list[str], n: int, rng: np.random.Generator) -> list[str]:
-    """A synonym for each of n words, or of as many as have one."""
+    """A synonym for each of n words, or for as many as have one."""
     edited = list(words)
     for place in rng.permutation([i for i, word in enumerate(words) if _alternatives(word)])[:n]:
         edited[int(place)] = _draw(_alternatives(words[int(place)]), rng)
@@ -63,7 +62,7 @@ def replace(words: list[str], n: int, rng: np.random.Generator) -> list[str]:
 
 
 def insert(words: list[str], n: int, rng: np.random.Generator) -> list[str]:
-    """n synonyms of random words in random places."""
+    """n synonyms of random words, at random places."""
     edited = list(words)
     if sources := [word for word in words if _alternatives(word)]:
         for _ in range(n):
@@ -73,7 +72,7 @@ def insert(words: list[str], n: int, rng: np.random.Generator) -> list[str]:
 
 
 def swap(words: list[str], n: int, rng: np.random.Generator) -> list[str]:
-    """n times, two words change places."""
+    """n swaps of two words."""
     edited = list(words)
     if len(words) > 1:
         for _ in range(n):
@@ -82,8 +81,8 @@ def swap(words: list[str], n: int, rng: np.random.Generator) -> list[str]:
     return edited
 
 
-def leave_out(words: list[str], p: float, rng: np.random.Generator) -> list[str]:
-    """Each word goes with probability p; one stays."""
+def drop(words: list[str], p: float, rng: np.random.Generator) -> list[str]:
+    """Each word is dropped with probability p; at least one stays."""
     stays = rng.random(len(words)) >= p
     return [word for word, kept in zip(words, stays, strict=True) if kept] or [_draw(words, rng)]
 

@@ -11,24 +11,23 @@ from torch import Tensor
 
 
 class Parameters(NamedTuple):
-    """How one image view was made of its picture; zero throughout for a picture as it is.
+    """How one image view was made; all zeros for the image as evaluations see it.
 
-    That is the picture as evaluations see it (`evaluation_transform`), whatever its centre crop
-    leaves of an oblong one: evaluations feed zeros. No entry depends on `image_size`.
+    Evaluations feed zeros, also for an oblong image of which `evaluation_transform` crops the
+    centre. No entry depends on `image_size`.
 
     Attributes:
-        x, y: the centre of the part shown less that of the picture, as shares of the picture's
-            width and height; right and down are positive.
-        log_width, log_height: natural logarithm of the part's share of the picture's width and
+        x, y: The centre of the region minus that of the image, as shares of the image's width and
+            height; right and down are positive.
+        log_width, log_height: Natural logarithm of the region's share of the image's width and
             height; above 0 where a margin is shown.
         flip: 1 for a mirror image, left to right.
-        rotation: by how much the part was turned clockwise about its centre (so that the view
-            shows the picture turned the other way), in half turns: radians / π.
-        brightness, contrast, saturation: the factor, less 1.
-        hue: the turn about the grey axis, as a share of the full circle.
-        grayscale: 1 for a grey picture.
-        blur: standard deviation of the Gaussian, in 1/224 of the view's side (pixels of a view
-            of 224 pixels).
+        rotation: Clockwise rotation of the region about its centre, in half turns (radians / π);
+            the view shows the image rotated the other way.
+        brightness, contrast, saturation: The factor minus 1.
+        hue: The rotation about the grey axis, as a share of the full circle.
+        grayscale: 1 for a grey image.
+        blur: Standard deviation of the Gaussian, in pixels of a view with 224 pixels per side.
     """
 
     x: float = 0.0
@@ -46,13 +45,13 @@ class Parameters(NamedTuple):
 
 
 LEGEND = Parameters._fields
-"""The names of the P entries, in their order."""
+"""The names of the P entries, in order."""
 
 Drawn = dict[str, float]
-"""What one step of a view drew: entries of `Parameters` by name; those left out are 0."""
+"""What one step of a view drew: entries of `Parameters` by name; missing ones are 0."""
 
 
 def vectors(views: Sequence[Parameters]) -> Tensor:
-    """V views -> float32, (V, P)."""
-    # By way of numpy it takes half the time.
+    """V views → float32, (V, P)."""
+    # Through numpy it takes half the time.
     return torch.from_numpy(np.array(views, dtype=np.float32))

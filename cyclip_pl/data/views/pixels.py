@@ -1,4 +1,4 @@
-"""What a part of a picture becomes."""
+"""The pixels of a region as other types."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cyclip_pl.data.lazy_image import Pixels
 
 
 def to_tensor(pixels: Pixels) -> Tensor:
-    """-> uint8, (3, H, W)."""
+    """uint8, (3, H, W)."""
     array = pixels if isinstance(pixels, np.ndarray) else np.array(pixels)
     return torch.from_numpy(array).permute(2, 0, 1)
 
 
 def to_image(pixels: Pixels) -> Image.Image:
-    """-> RGB."""
+    """An RGB image."""
     return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
 
 
 def mirrored(pixels: Pixels) -> Pixels:
-    """Left to right."""
+    """Mirrored left to right."""
     if isinstance(pixels, np.ndarray):
         return np.ascontiguousarray(pixels[:, ::-1])
     return pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,4 +1,4 @@
-"""WordNet's synonyms, offline."""
+"""WordNet's synonyms, without a network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-# A package that is WordNet in one SQLite file: a row for each word of each of its senses.
+# A package with WordNet in one SQLite file: one row per word and sense.
 _PACKAGE, _FILE = "oyemi", "data/lexicon.db"
-_REMEMBERED = 32_768
-# WordNet's own rules of inflection ("morphy"): an ending and what the base form has for it.
+_CACHED = 32_768
+# WordNet's own rules of inflection ("morphy"): an ending, and the ending of the base form.
 _ENDINGS = (
     ("s", ""),
     ("ses", "s"),
@@ -35,21 +35,22 @@ _ENDINGS = (
 
 
 def lexicon_file() -> Path:
-    """
+    """WordNet's file.
+
     Raises:
-        ValueError: the package that holds it is not installed.
+        ValueError: The package that holds it is not installed.
     """
     try:
         return Path(str(metadata.distribution(_PACKAGE).locate_file(_FILE))).resolve()
     except metadata.PackageNotFoundError:
         raise ValueError(
-            "views: synonyms come from a package: pip install 'cyclip-pl[eda]'"
+            "views: the package with the synonyms is missing; pip install 'cyclip-pl[eda]'"
         ) from None
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED)
 def synonyms(word: str) -> tuple[str, ...]:
-    """The other words of all senses of a word in lower case, sorted; none for an unknown word.
+    """The other words of all senses of a lower-case word, sorted; none for an unknown word.
 
     A word that WordNet does not list is looked up by its base forms.
     """
@@ -62,7 +63,7 @@ def synonyms(word: str) -> tuple[str, ...]:
 
 
 def _others(word: str) -> tuple[str, ...] | None:
-    """None for a word that is not listed."""
+    """The other words of all senses; None for a word that is not listed."""
     rows = _lexicon().execute(
         "SELECT DISTINCT other.word FROM lexicon JOIN lexicon AS other USING (code)"
         " WHERE lexicon.word = ? ORDER BY other.word",
@@ -74,8 +75,8 @@ def _others(word: str) -> tuple[str, ...] | None:
 
 @lru_cache(1)
 def _lexicon() -> sqlite3.Connection:
-    # Copied to memory with the index that the file lacks (a search takes microseconds, not a scan),
-    # and so that a forked worker shares no open file.
+    # A copy in memory: with an index, which the file lacks, a search takes microseconds; and forked
+    # workers share no open file.
     lexicon = sqlite3.connect(":memory:", check_same_thread=False, uri=True)
     lexicon.execute("ATTACH ? AS file", (f"{lexicon_file().as_uri()}?immutable=1",))
     lexicon.execute("CREATE TABLE lexicon AS SELECT word, code FROM file.lexicon")

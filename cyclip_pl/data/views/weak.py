@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from cyclip_pl.data.lazy_image import Picture
-from cyclip_pl.data.views.base import OneView
+from cyclip_pl.data.lazy_image import LazyImage
+from cyclip_pl.data.views.base import ImageView
 from cyclip_pl.data.views.crop import RandomCrop
 from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
 
 
-class Weak(OneView):
-    """A random part of the picture, perhaps mirrored, and one of its captions.
+class Weak(ImageView):
+    """A random region of the image, perhaps mirrored, and one of its captions.
 
     The arguments are those of `RandomCrop`.
     """
@@ -30,6 +30,6 @@ class Weak(OneView):
         self.image_size = image_size
         self.crop = RandomCrop(image_size, scale, ratio, flip)
 
-    def view(self, picture: Picture, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
-        part, drawn = self.crop(picture, rng)
-        return to_tensor(part), Parameters(**drawn)
+    def view(self, image: LazyImage, rng: np.random.Generator) -> tuple[Tensor, Parameters]:
+        pixels, drawn = self.crop(image, rng)
+        return to_tensor(pixels), Parameters(**drawn)

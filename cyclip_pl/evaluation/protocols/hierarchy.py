@@ -85,10 +85,9 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
         if isinstance(given, Mapping):
             given = given.get(dataset.name)
         if (file := given or dataset.hierarchy) is None:
-            shipped = ", ".join(SHIPPED)
+            setting, shipped = self.setting("hierarchy"), ", ".join(SHIPPED)
             raise Unusable(
-                f"{dataset.name} has no {HIERARCHY}; set {self.setting('hierarchy')} to a file "
-                f"or to {shipped}"
+                f"{dataset.name} has no {HIERARCHY}; {setting} may be a file or one of {shipped}"
             )
         return file
 

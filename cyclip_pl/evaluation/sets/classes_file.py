@@ -164,18 +164,14 @@ def _formatted(call: ast.Call, name: str) -> str:
         and len(call.args) + len(call.keywords) == 1
     ):
         raise _Wrong(_FORMS)
-    fields: tuple[str | None, ...] = ("", "0")
-    if call.keywords:
-        fields = (call.keywords[0].arg,)
+    fields = {call.keywords[0].arg} if call.keywords else {"", "0"}
     _must_be(call.args[0] if call.args else call.keywords[0].value, name)
     parts: list[str | None] = []
     try:
         for literal, field, spec, conversion in string.Formatter().parse(text):
-            parts.append(literal)
-            if field is not None:
-                if field not in fields or spec or conversion:
-                    raise _Wrong(_FORMS)
-                parts.append(None)
+            if field is not None and (field not in fields or spec or conversion):
+                raise _Wrong(_FORMS)
+            parts += [literal] if field is None else [literal, None]
     except ValueError as error:
         raise _Wrong(f"the template {text!r}: {error}") from error
     return _joined(parts)

@@ -6,14 +6,12 @@ is a run of consecutive members whose names agree up to the first dot of the las
 
 from __future__ import annotations
 
-import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_KEY_AND_SUFFIX = re.compile(r"((?:.*/|)[^./]+)[.]([^/]*)", re.DOTALL)
-_METADATA = re.compile(r"__[^/]*__($|/)")
+from cyclip_pl.member_names import key_and_extension
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def _files(shard: Path) -> Iterator[tuple[str, Member]]:
                 raise tarfile.ReadError(f"damaged at byte {last}")
             last = info.offset
             tar.members = []  # type: ignore[attr-defined]  # or it keeps every header
-            if info.isreg() and not info.issparse() and not _METADATA.match(info.name):
+            if info.isreg() and not info.issparse():
                 yield info.name, Member(info.offset_data, info.size)
         end = tar.offset
     # tarfile takes a damaged header for the end of the tar: the set would shrink unnoticed.
@@ -63,14 +61,14 @@ def samples(shard: Path) -> Iterator[Sample]:
     members: dict[str, Member] = {}
     try:
         for name, member in _files(shard):
-            match = _KEY_AND_SUFFIX.fullmatch(name)
-            if match is None:
+            parts = key_and_extension(name)
+            if parts is None or name.rpartition("/")[2].startswith("."):  # macOS adds ._NAME
                 continue
-            suffix = match[2].lower()
-            if match[1] != key:
+            suffix = parts[1].lower()
+            if parts[0] != key:
                 if key is not None:
                     yield Sample(key, members)
-                key, members = match[1], {}
+                key, members = parts[0], {}
             if suffix in members:
                 raise tarfile.ReadError(f"it holds {name} twice")
             members[suffix] = member

@@ -46,32 +46,26 @@ class PromptSource:
         self, templates: str | Sequence[str] | Mapping[str, Any] | None, setting: str
     ) -> None:
         self._setting = setting
-        self._everywhere: list[str] | None = None
-        self._of_set: dict[str, Templates] | None = None
-        self.title = "own"
-        allowed = (
-            f"must be null (each set's own), one of {', '.join(NAMES)}, a list of prompts with "
-            "{c}, or a JSON file or mapping of such lists by set"
-        )
+        self._templates: list[str] | dict[str, Templates] | None = None
+        self.title = "own" if templates is None else "given"
         if isinstance(templates, str) and templates.endswith(".json"):
             self.title = Path(templates).name
             templates = _read(Path(templates), setting)
         elif isinstance(templates, str) and templates in NAMES:
             self.title = templates
             templates = named_templates(templates)
-        elif templates is not None:
-            self.title = "given"
         if isinstance(templates, Mapping):
-            self._of_set = {
+            self._templates = {
                 str(name): _checked(of_set, f"{setting}: {name}")
                 for name, of_set in templates.items()
             }
-        elif isinstance(templates, Sequence) and not isinstance(templates, str):
-            if not _are_templates(templates):
-                raise ValueError(f"{setting}={list(templates)}: {allowed}")
-            self._everywhere = list(templates)
+        elif isinstance(templates, Sequence) and _are_templates(templates):
+            self._templates = list(templates)
         elif templates is not None:
-            raise ValueError(f"{setting}={templates}: {allowed}")
+            raise ValueError(
+                f"{setting}={templates}: must be null (each set's own), one of {', '.join(NAMES)}, "
+                "a list of prompts with {c}, or a JSON file or mapping of such lists by set"
+            )
 
     def prompts(self, dataset: LabelledSet) -> list[list[str]]:
         """The prompts of each class of a set.
@@ -79,23 +73,21 @@ class PromptSource:
         Raises:
             ValueError: This set, or one of its classes, has no prompts; one line.
         """
-        templates: Templates
-        if self._everywhere is not None:
-            templates = self._everywhere
-        elif self._of_set is None:
-            if dataset.templates is None:
-                raise ValueError(
-                    f"{dataset.name}: {TEMPLATES} is missing; set {self._setting} to one of "
-                    f"{', '.join(NAMES)} or to a list of prompts with {{c}}"
-                )
+        templates: Templates | None
+        if self._templates is None:
             templates = dataset.templates
-        elif dataset.name in self._of_set:
-            templates = self._of_set[dataset.name]
-        else:
-            raise ValueError(
-                f"{self._setting} has no templates for {dataset.name}; it has: "
-                f"{', '.join(self._of_set) or 'none'}"
+            lacks = (
+                f"{dataset.name}: {TEMPLATES} is missing; set {self._setting} to one of "
+                f"{', '.join(NAMES)} or to a list of prompts with {{c}}"
             )
+        elif isinstance(self._templates, dict):
+            templates = self._templates.get(dataset.name)
+            has = ", ".join(self._templates) or "none"
+            lacks = f"{self._setting} has no templates for {dataset.name}; it has: {has}"
+        else:
+            templates = self._templates
+        if templates is None:
+            raise ValueError(lacks)
         if isinstance(templates, list):
             return [[fill(template, name) for template in templates] for name in dataset.classnames]
         if missing := [name for name in dataset.classnames if name not in templates]:

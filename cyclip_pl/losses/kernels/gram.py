@@ -1,8 +1,8 @@
 """‖G‖² and ⟨G,Gᵀ⟩ of G = (I + T)·(I − T)ᵀ, N×N, from three D×D sums over samples.
 
 With S = I + T, E = I − T, P = SᵀS, Q = EᵀE and R = EᵀS: ‖G‖² = ⟨P,Q⟩ and ⟨G,Gᵀ⟩ = ⟨R,Rᵀ⟩. The
-gradients need the same three and two products more for each of both that has one:
-∂‖G‖² = (2S·Q, 2E·P) and ∂⟨G,Gᵀ⟩ = (2E·Rᵀ, 2S·R) by S and E.
+backward pass uses the same three sums, and two further products for each result that has a
+gradient: ∂‖G‖² = (2S·Q, 2E·P) and ∂⟨G,Gᵀ⟩ = (2E·Rᵀ, 2S·R) by S and E.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cyclip_pl.losses.kernels.tiles import product, tile_size
 class Gram(torch.autograd.Function):
     """image (n, D), text (n, D) of this rank → ‖G‖², ⟨G,Gᵀ⟩ of all. Once differentiable.
 
-    No rank needs another's rows: 3·D² numbers are summed over the ranks forward, and two backward.
+    No rank needs the rows of another. Summed over the ranks are 3·D² numbers forward, two backward.
     """
 
     @staticmethod
@@ -34,7 +34,7 @@ class Gram(torch.autograd.Function):
             total = (image[rows] + text[rows]).T.contiguous()
             error = (image[rows] - text[rows]).T.contiguous()
             for square, x in zip(sums, (total, error), strict=False):
-                # P and Q are symmetric: three quarters of each will do.
+                # P and Q are symmetric, so three quarters of each are computed.
                 square[:half] += product(x[:half], x)
                 square[half:, half:] += product(x[half:], x[half:])
             sums[2] += product(error, total)
@@ -50,7 +50,7 @@ class Gram(torch.autograd.Function):
     @full_precision
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, Tensor]:
         image, text, (p, q, r) = ctx.saved_tensors
-        # Every rank's loss is made of these two.
+        # The loss of each rank is made of these two.
         square, crossed = (None if x is None else 2 * sum_over_ranks(x) for x in grads)
         image_grad, text_grad = torch.empty_like(image), torch.empty_like(text)
         if square is not None:
@@ -73,6 +73,6 @@ class Gram(torch.autograd.Function):
 
 
 def _strips(x: Tensor) -> list[slice]:
-    """Rows that stay in the caches: a product of all at once takes twice the time on a CPU."""
+    """Strips of rows that stay in a CPU's caches; one product of all rows takes twice the time."""
     size = tile_size(x)
     return [slice(start, start + size) for start in range(0, len(x), size)]

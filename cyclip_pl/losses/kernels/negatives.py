@@ -1,11 +1,13 @@
-"""Log-sum-exp over each row's negatives: what every contrastive loss here is made of.
+"""Log-sum-exp over each row's negatives, which all contrastive losses here are made of.
 
-A row's negatives are the rows of all *other* samples, of all ranks and all views. With n_i that
-log-sum-exp and s_ip the score of a positive, −log[e^{s_ip} / (e^{s_ip} + e^{n_i})] =
-softplus(n_i − s_ip), which keeps its digits where the pair is as good as won.
+A row's negatives are the rows of all *other* samples, of all ranks and all views. Let n_i be their
+log-sum-exp and s_ip the score of a positive. Then −log[e^{s_ip} / (e^{s_ip} + e^{n_i})] =
+softplus(n_i − s_ip), which keeps its digits even where s_ip is much larger than n_i.
 
-Two forms: "dense" holds the scores; "tiled" (tiled_negatives.py) a tile of them, at one more
-product in four and O(N·D) memory. Scores are float32 or wider.
+There are two forms. "dense" holds all scores. "tiled" (tiled_negatives.py) holds one tile of them:
+O(N·D) memory, for five matrix products in place of four. Scores are float32 or wider.
+
+Shape legend: V, U views, n samples of this rank, N samples of all ranks, D width.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cyclip_pl import checks
 from cyclip_pl.distributed import gather, rank, world_size
 from cyclip_pl.losses.kernels.tiled_negatives import NegativesBetween, NegativesWithin
 
 Form = Literal["dense", "tiled"]
 
-# 512 × 512 scores between two ranks' rows: where the times cross on a CPU. With fewer a rank, and
-# many ranks, a ring of small tiles is slower than n×N scores at once, up to 256 MB of them.
+# Above 512 × 512 scores between the rows of two ranks, tiles are faster on a CPU. With fewer rows
+# per rank, a ring of small tiles is slower than n×N scores at once, up to 256 MB of them.
 DENSE_BLOCK, DENSE_SCORES = 1 << 18, 1 << 26
 
 
@@ -31,8 +34,8 @@ def negatives_both_ways(
     """By row of x over y's negatives, and by row of y over x's.
 
     Args:
-        x: (V, n, D) rows of this rank, views of n samples.
-        y: (U, n, D) likewise, of the same samples.
+        x: (V, n, D), views of this rank's samples.
+        y: (U, n, D), views of the same samples.
         scale: s, the multiplier of ⟨x_i,y_j⟩.
         form: "dense" or "tiled"; None takes the cheaper by shape.
 
@@ -40,14 +43,14 @@ def negatives_both_ways(
         (V, n) and (U, n); −∞ in a batch of one.
 
     Raises:
-        ValueError: an unknown form.
+        ValueError: An unknown form.
     """
     if choose(form, x, y) == "tiled":
         rows, columns = _between(x, y, scale, both_ways=True)
         return rows, columns
     scores = negative_scores(x, y, scale)
     rows = scores.logsumexp((2, 3))
-    # One process has both directions in one matrix; a rank has only its own rows of it.
+    # One process has both directions in one matrix; a rank has only its rows of it.
     columns = scores.logsumexp((0, 1)) if world_size() == 1 else _dense(y, x, scale)
     return rows, columns
 
@@ -55,7 +58,7 @@ def negatives_both_ways(
 def negatives_one_way(
     x: Tensor, y: Tensor, scale: Tensor | float, form: Form | None = None
 ) -> Tensor:
-    """The first of `negatives_both_ways` alone."""
+    """By row of x over y's negatives only, (V, n)."""
     if choose(form, x, y) == "tiled":
         return _between(x, y, scale, both_ways=False)[0]
     return _dense(x, y, scale)
@@ -73,10 +76,9 @@ def choose(form: Form | None, x: Tensor, y: Tensor) -> Form:
     """The form by shape: x (V, n, D) of this rank against y (U, n, D) of all."""
     if form is None:
         block = x.shape[:-1].numel() * y.shape[:-1].numel()
-        worth_it = block > DENSE_BLOCK or block * world_size() > DENSE_SCORES
-        return "tiled" if worth_it else "dense"
-    if form not in ("dense", "tiled"):
-        raise ValueError(f'form must be "dense", "tiled" or None, got {form!r}')
+        many = block > DENSE_BLOCK or block * world_size() > DENSE_SCORES
+        return "tiled" if many else "dense"
+    checks.one_of("form", form, ("dense", "tiled"), optional=True)
     return form
 
 
@@ -92,7 +94,7 @@ def _dense(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
 
 
 def negative_scores(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
-    """(V, n, U, N): this rank's rows against everyone's, −∞ where both are of one sample."""
+    """(V, n, U, N): this rank's rows with those of all ranks, −∞ where both are of one sample."""
     everyone = gather(y.transpose(0, 1).contiguous()).transpose(0, 1)
     scores = (scale * x).flatten(0, 1) @ everyone.flatten(0, 1).T
     scores = scores.view(*x.shape[:2], *everyone.shape[:2])
@@ -101,5 +103,5 @@ def negative_scores(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
 
 
 def scalar(scale: Tensor | float, like: Tensor) -> Tensor:
-    """A tensor without dimensions, for an autograd function."""
+    """`scale` as a tensor without dimensions, for an autograd function."""
     return scale.reshape(()) if isinstance(scale, Tensor) else like.new_full((), scale)

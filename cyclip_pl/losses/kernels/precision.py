@@ -1,4 +1,4 @@
-"""Losses in float32, whatever precision the towers run in."""
+"""Losses in float32 at least, whatever the precision of the towers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def full_precision(function: Function) -> Function:
-    """Run `function` outside autocast with half-precision tensor arguments widened to float32.
-
-    float32 and float64 arguments pass as they are.
-    """
+    """Run `function` outside autocast, with half-precision tensor arguments as float32."""
 
     @wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

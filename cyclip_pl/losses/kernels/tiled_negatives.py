@@ -1,10 +1,13 @@
-"""Log-sum-exp over negatives without their scores: tiles forward, the same tiles again backward.
+"""Log-sum-exp over negatives without holding their scores: tiles forward, again tiles backward.
 
-What is kept between the passes is one number a row and one a column. A tile serves its row and its
-columns at once, so both directions cost one pass. Across ranks each keeps its own x while the
-blocks y go round (the ring of Inf-CL, arXiv 2410.17243), forward with their columns' sums, backward
-with their gradients: no rank holds more than its own rows and two others'. (Inf-CL's published code
-takes a pass and a ring for each direction.)
+Between the passes one number per row and per column is kept. A tile serves both its rows and its
+columns, so both directions cost one pass. Across ranks each keeps its own x, and the blocks y go
+round a ring (Inf-CL, arXiv 2410.17243): forward with the log-sum-exps of their columns, backward
+with their gradients. A rank holds its own rows and those of two others. (Inf-CL's published code
+takes one pass and one ring per direction.)
+
+Shape legend: R = V·n rows of this rank, C = U·n columns of a block, r and c those of one tile,
+D width.
 """
 
 from __future__ import annotations
@@ -23,115 +26,119 @@ from cyclip_pl.losses.kernels.tiles import negative_tiles, product
 class NegativesBetween(torch.autograd.Function):
     """x (V·n, D), y (U·n, D), s, n, both ways? → LSE of s·x·yᵀ by row, (V·n,), and column, (U·n,).
 
-    One way, the columns' are −∞ and cost nothing. Once differentiable.
+    One way, the columns are −∞ and cost nothing. Once differentiable.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, scale: Tensor, samples: int, both_ways: bool
+        ctx: Any, x_RD: Tensor, y_CD: Tensor, scale: Tensor, samples: int, both_ways: bool
     ) -> tuple[Tensor, Tensor]:
-        row_sums, column_sums = _nothing(x), _nothing(y)
+        lse_R, lse_C = _nothing(x_RD), _nothing(y_CD)
         steps = world_size() - 1
-        for step, block in enumerate(passing_by(y, steps)):
-            for rows, columns, tile in negative_tiles(x, block, scale, samples, own=step == 0):
-                _add(row_sums, rows, tile, 1)
+        for step, block_CD in enumerate(passing_by(y_CD, steps)):
+            for rows, columns, tile_rc in negative_tiles(x_RD, block_CD, scale, samples, step == 0):
+                _add(lse_R, rows, tile_rc, 1)
                 if both_ways:
-                    _add(column_sums, columns, tile, 0)
-            column_sums = onward(column_sums, step, steps)
-        ctx.save_for_backward(x, y, scale, row_sums, column_sums)
+                    _add(lse_C, columns, tile_rc, 0)
+            lse_C = onward(lse_C, step, steps)
+        ctx.save_for_backward(x_RD, y_CD, scale, lse_R, lse_C)
         ctx.samples, ctx.both_ways = samples, both_ways
-        return row_sums, column_sums
+        return lse_R, lse_C
 
     @staticmethod
     @once_differentiable
     @full_precision
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, scale, row_sums, column_sums = ctx.saved_tensors
-        row_facts = torch.stack([_finite(row_sums), grads[0]])
-        # What a column must know travels with its block.
-        column_facts = torch.stack([_finite(column_sums), grads[1]])
-        x_grads, y_grads = torch.zeros_like(x), torch.zeros_like(y)
+        x_RD, y_CD, scale, lse_R, lse_C = ctx.saved_tensors
+        # Each row and column has its LSE and the gradient of it; a column's travel with its block.
+        own_2R = torch.stack([_finite(lse_R), grads[0]])
+        own_2C = torch.stack([_finite(lse_C), grads[1]])
+        x_grad_RD, y_grad_CD = torch.zeros_like(x_RD), torch.zeros_like(y_CD)
         steps = world_size() - 1
-        passing = zip(passing_by(y, steps), passing_by(column_facts, steps), strict=True)
-        for step, (block, facts) in enumerate(passing):
-            for rows, columns, tile in negative_tiles(x, block, scale, ctx.samples, own=step == 0):
-                weights = _weights(
-                    tile, row_facts[:, rows], facts[:, columns] if ctx.both_ways else None
-                )
-                x_grads[rows] += product(weights, block[columns].T)
-                y_grads[columns] += product(weights.T, x[rows].T)
-            y_grads = onward(y_grads, step, steps)
-        scale_grad = (x * x_grads).sum().to(scale.dtype)
-        return x_grads.mul_(scale), y_grads.mul_(scale), scale_grad, None, None
+        passing = zip(passing_by(y_CD, steps), passing_by(own_2C, steps), strict=True)
+        for step, (block_CD, of_2C) in enumerate(passing):
+            for rows, columns, tile_rc in negative_tiles(
+                x_RD, block_CD, scale, ctx.samples, step == 0
+            ):
+                of_2c = of_2C[:, columns] if ctx.both_ways else None
+                weight_rc = _weights(tile_rc, own_2R[:, rows], of_2c)
+                x_grad_RD[rows] += product(weight_rc, block_CD[columns].T)
+                y_grad_CD[columns] += product(weight_rc.T, x_RD[rows].T)
+            y_grad_CD = onward(y_grad_CD, step, steps)
+        scale_grad = (x_RD * x_grad_RD).sum().to(scale.dtype)
+        return x_grad_RD.mul_(scale), y_grad_CD.mul_(scale), scale_grad, None, None
 
 
 class NegativesWithin(torch.autograd.Function):
     """x (V·n, D), s, n → log-sum-exp of s·x·xᵀ by row, (V·n,). Once differentiable.
 
-    The scores are symmetric: every pair of blocks is scored once, here or on the other's rank. So a
-    block goes half way round. Where half way is one rank for both, each takes its own rows.
+    The scores are symmetric, so each pair of blocks is scored once, here or on the other's rank:
+    a block goes half way round the ring. If half way is one rank for both, each takes its own rows.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, samples: int) -> Tensor:
-        row_sums, column_sums = _nothing(x), _nothing(x)
+    def forward(ctx: Any, x_RD: Tensor, scale: Tensor, samples: int) -> Tensor:
+        lse_R, lse_C = _nothing(x_RD), _nothing(x_RD)
         steps = world_size() // 2
-        for step, block in enumerate(passing_by(x, steps)):
+        for step, block_CD in enumerate(passing_by(x_RD, steps)):
             own = step == 0
-            for rows, columns, tile in negative_tiles(x, block, scale, samples, own, once=own):
-                _add(row_sums, rows, tile, 1)
+            for rows, columns, tile_rc in negative_tiles(x_RD, block_CD, scale, samples, own, own):
+                _add(lse_R, rows, tile_rc, 1)
                 if _other_half(step, rows, columns):
-                    _add(row_sums if own else column_sums, columns, tile, 0)
-            column_sums = onward(column_sums, step, steps)
-        row_sums = torch.logaddexp(row_sums, column_sums)
-        ctx.save_for_backward(x, scale, row_sums)
+                    _add(lse_R if own else lse_C, columns, tile_rc, 0)
+            lse_C = onward(lse_C, step, steps)
+        lse_R = torch.logaddexp(lse_R, lse_C)
+        ctx.save_for_backward(x_RD, scale, lse_R)
         ctx.samples = samples
-        return row_sums
+        return lse_R
 
     @staticmethod
     @once_differentiable
     @full_precision
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, row_sums = ctx.saved_tensors
-        own_facts = torch.stack([_finite(row_sums), grads[0]])
-        x_grads, block_grads = torch.zeros_like(x), torch.zeros_like(x)
+        x_RD, scale, lse_R = ctx.saved_tensors
+        own_2R = torch.stack([_finite(lse_R), grads[0]])
+        x_grad_RD, block_grad_CD = torch.zeros_like(x_RD), torch.zeros_like(x_RD)
         steps = world_size() // 2
-        passing = zip(passing_by(x, steps), passing_by(own_facts, steps), strict=True)
-        for step, (block, facts) in enumerate(passing):
+        passing = zip(passing_by(x_RD, steps), passing_by(own_2R, steps), strict=True)
+        for step, (block_CD, of_2C) in enumerate(passing):
             own = step == 0
-            for rows, columns, tile in negative_tiles(x, block, scale, ctx.samples, own, once=own):
-                other = facts[:, columns] if _other_half(step, rows, columns) else None
-                weights = _weights(tile, own_facts[:, rows], other)
-                x_grads[rows] += product(weights, block[columns].T)
-                (x_grads if own else block_grads)[columns] += product(weights.T, x[rows].T)
-            block_grads = onward(block_grads, step, steps)
-        x_grads += block_grads
-        # Each score stands in the gradient of its row and of its column.
-        scale_grad = (x * x_grads).sum().to(scale.dtype) / 2
-        return x_grads.mul_(scale), scale_grad, None
+            for rows, columns, tile_rc in negative_tiles(
+                x_RD, block_CD, scale, ctx.samples, own, own
+            ):
+                of_2c = of_2C[:, columns] if _other_half(step, rows, columns) else None
+                weight_rc = _weights(tile_rc, own_2R[:, rows], of_2c)
+                x_grad_RD[rows] += product(weight_rc, block_CD[columns].T)
+                column_grad = x_grad_RD if own else block_grad_CD
+                column_grad[columns] += product(weight_rc.T, x_RD[rows].T)
+            block_grad_CD = onward(block_grad_CD, step, steps)
+        x_grad_RD += block_grad_CD
+        # Each score is in the gradients of its row and of its column.
+        scale_grad = (x_RD * x_grad_RD).sum().to(scale.dtype) / 2
+        return x_grad_RD.mul_(scale), scale_grad, None
 
 
 def _other_half(step: int, rows: slice, columns: slice) -> bool:
-    """Whether nobody else scores the same pair of blocks the other way round."""
+    """Whether this pair of blocks is scored here only, so that its columns count here too."""
     return rows != columns if step == 0 else 2 * step != world_size()
 
 
-def _nothing(x: Tensor) -> Tensor:
-    return x.new_full((len(x),), -torch.inf)
+def _nothing(x_RD: Tensor) -> Tensor:
+    return x_RD.new_full((len(x_RD),), -torch.inf)
 
 
-def _finite(sums: Tensor) -> Tensor:
-    """−∞, of no negatives at all, leaves no score a share, instead of −∞ − (−∞)."""
-    return sums.clamp(min=torch.finfo(sums.dtype).min)
+def _finite(lse_R: Tensor) -> Tensor:
+    """Replace −∞, the LSE of no negatives, since −∞ − (−∞) is not a number."""
+    return lse_R.clamp(min=torch.finfo(lse_R.dtype).min)
 
 
-def _add(sums: Tensor, where: slice, tile: Tensor, dim: int) -> None:
-    sums[where] = torch.logaddexp(sums[where], tile.logsumexp(dim))
+def _add(lse_R: Tensor, where: slice, tile_rc: Tensor, dim: int) -> None:
+    lse_R[where] = torch.logaddexp(lse_R[where], tile_rc.logsumexp(dim))
 
 
-def _weights(tile: Tensor, rows: Tensor, columns: Tensor | None) -> Tensor:
-    """∂loss/∂score of a tile, which is overwritten; rows and columns (2, ·): LSE and gradient."""
-    weights = (tile - rows[0, :, None]).exp_().mul_(rows[1, :, None])
-    if columns is not None:
-        weights.addcmul_(tile.sub_(columns[0]).exp_(), columns[1])
-    return weights
+def _weights(tile_rc: Tensor, of_2r: Tensor, of_2c: Tensor | None) -> Tensor:
+    """∂loss/∂score of a tile, which is overwritten; of its rows and columns LSE and gradient."""
+    weight_rc = (tile_rc - of_2r[0, :, None]).exp_().mul_(of_2r[1, :, None])
+    if of_2c is not None:
+        weight_rc.addcmul_(tile_rc.sub_(of_2c[0]).exp_(), of_2c[1])
+    return weight_rc

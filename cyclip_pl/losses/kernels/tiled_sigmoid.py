@@ -1,4 +1,7 @@
-"""The sigmoid loss of all negatives, value and gradients in one pass over the tiles."""
+"""The sigmoid loss of all negatives: value and gradients in a single pass over the tiles.
+
+Shape legend: n samples of this rank, r and c rows and columns of one tile, D width.
+"""
 
 from __future__ import annotations
 
@@ -16,39 +19,40 @@ from cyclip_pl.losses.kernels.tiles import negative_tiles, product
 class SigmoidNegatives(torch.autograd.Function):
     """x (n, D), y (n, D), s, b → Σ softplus(s·⟨x_j,y_k⟩ + b) over all j ≠ k of all ranks.
 
-    A score's gradient needs nothing but the score, so that the rows' gradients are made forward,
-    unless `gradients` says that nobody wants them. Once differentiable.
+    The gradient of a score depends on that score alone. So the gradients of the rows are computed
+    in the forward pass, if `gradients` asks for them. Once differentiable.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor, gradients: bool
+        ctx: Any, x_nD: Tensor, y_nD: Tensor, scale: Tensor, bias: Tensor, gradients: bool
     ) -> Tensor:
-        total, slopes = x.new_zeros(()), x.new_zeros(())
-        x_grads, y_grads = torch.zeros_like(x), torch.zeros_like(y)
+        total, bias_grad = x_nD.new_zeros(()), x_nD.new_zeros(())
+        x_grad_nD, y_grad_nD = torch.zeros_like(x_nD), torch.zeros_like(y_nD)
         steps = world_size() - 1
-        for step, block in enumerate(passing_by(y, steps)):
-            for rows, columns, tile in negative_tiles(x, block, scale, len(x), own=step == 0):
-                tile += bias
-                # Beyond the threshold softplus is the identity to float64's last digit.
-                total += softplus(tile, threshold=40).sum()
+        for step, block_nD in enumerate(passing_by(y_nD, steps)):
+            for rows, columns, tile_rc in negative_tiles(
+                x_nD, block_nD, scale, len(x_nD), step == 0
+            ):
+                tile_rc += bias
+                # Above the threshold softplus is the identity to float64's last digit.
+                total += softplus(tile_rc, threshold=40).sum()
                 if gradients:
-                    tile.sigmoid_()
-                    slopes += tile.sum()
-                    x_grads[rows] += product(tile, block[columns].T)
-                    y_grads[columns] += product(tile.T, x[rows].T)
+                    tile_rc.sigmoid_()
+                    bias_grad += tile_rc.sum()
+                    x_grad_nD[rows] += product(tile_rc, block_nD[columns].T)
+                    y_grad_nD[columns] += product(tile_rc.T, x_nD[rows].T)
             if gradients:
-                y_grads = onward(y_grads, step, steps)
+                y_grad_nD = onward(y_grad_nD, step, steps)
         if gradients:
-            scale_grad = (x * x_grads).sum().to(scale.dtype)
-            ctx.save_for_backward(
-                x_grads.mul_(scale), y_grads.mul_(scale), scale_grad, slopes.to(bias.dtype)
-            )
+            scale_grad = (x_nD * x_grad_nD).sum().to(scale.dtype)
+            rows_grads = x_grad_nD.mul_(scale), y_grad_nD.mul_(scale)
+            ctx.save_for_backward(*rows_grads, scale_grad, bias_grad.to(bias.dtype))
         return sum_over_ranks(total)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        # Every rank's loss is made of this one total.
+        # The loss of each rank is made of this one total.
         grad = sum_over_ranks(grads[0])
         return *(grad * x for x in ctx.saved_tensors), None

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.views.augmented import Augmented
-from cyclip_pl.data.views.base import OneView
+from cyclip_pl.data.views.base import ImageView
 from cyclip_pl.data.views.colour import colour_matrix
 from cyclip_pl.data.views.parameters import Parameters
 from cyclip_pl.data.views.pixels import to_tensor
@@ -27,7 +27,7 @@ DEMO: dict[str, Any] = {
 }
 
 
-def picture() -> Image.Image:
+def an_image() -> Image.Image:
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
 
@@ -36,20 +36,20 @@ def test_it_is_a_function_of_the_generator() -> None:
     views = Augmented(24, rotation=10, blur=0.5)
     sent = pickle.loads(pickle.dumps(views))
     for seed in range(5):
-        first = views(picture(), ["a", "b"], generator("t", seed))
-        again = sent(picture(), ["a", "b"], generator("t", seed))
+        first = views(an_image(), ["a", "b"], generator("t", seed))
+        again = sent(an_image(), ["a", "b"], generator("t", seed))
         assert first.images.shape == (1, 3, 24, 24) and first.images.dtype == torch.uint8
         assert torch.equal(first.images, again.images) and first.texts == again.texts
         assert torch.equal(first.augmentation, again.augmentation)
-        other = views(picture(), ["a", "b"], generator("t", seed + 100))
+        other = views(an_image(), ["a", "b"], generator("t", seed + 100))
         assert not torch.equal(first.images, other.images)
         assert not torch.equal(first.augmentation, other.augmentation)
 
 
 def test_without_colours_it_is_the_weak_view() -> None:
     plain = Augmented(24, jitter=0.0, grayscale=0.0)
-    ours = plain(picture(), ["a"], generator("t")).images
-    assert torch.equal(ours, Weak(24)(picture(), ["a"], generator("t")).images)
+    ours = plain(an_image(), ["a"], generator("t")).images
+    assert torch.equal(ours, Weak(24)(an_image(), ["a"], generator("t")).images)
 
 
 def test_colours_change() -> None:
@@ -70,7 +70,7 @@ def test_settings_are_checked() -> None:
 
 def test_what_it_says_it_drew_makes_the_same_view() -> None:
     """From the vector alone: the part, its colours and its blur."""
-    image = picture()
+    image = an_image()
     view = Augmented(28, blur=0.5, blur_sigma=(2.0, 12.0), scale=(0.2, 1.0))
     blurred = 0
     for seed in range(30):
@@ -99,8 +99,8 @@ def test_what_it_says_it_drew_makes_the_same_view() -> None:
     assert 8 < blurred < 22
 
 
-def test_the_vector_of_an_untouched_picture_is_zero() -> None:
-    image = picture().crop((0, 0, 50, 50))
+def test_the_vector_of_an_untouched_image_is_zero() -> None:
+    image = an_image().crop((0, 0, 50, 50))
     whole = {"scale": (1.0, 1.0), "ratio": (1.0, 1.0), "flip": 0.0}
     view = Augmented(50, **whole, jitter=0.0, grayscale=0.0)  # type: ignore[arg-type]
     viewed = view(image, ["a"], generator("t"))
@@ -120,10 +120,10 @@ def test_the_vector_of_an_untouched_picture_is_zero() -> None:
     ],
     ids=["plain", "weak", "jittered", "turned"],
 )
-def test_pixels_and_draws_are_those_of_the_demo(views: OneView, expected: str) -> None:
+def test_pixels_and_draws_are_those_of_the_demo(views: ImageView, expected: str) -> None:
     digest = hashlib.sha256()
     for seed in range(20):
-        viewed = views(picture(), ["a", "b", "c"], generator("pinned", seed))
+        viewed = views(an_image(), ["a", "b", "c"], generator("pinned", seed))
         digest.update(viewed.images.numpy().tobytes())
         digest.update(viewed.texts[0].encode())
     assert digest.hexdigest()[:16] == expected

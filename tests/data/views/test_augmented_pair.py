@@ -16,7 +16,7 @@ from tests.data.shards import epoch_of, write_shards
 CAPTIONS = ["a small dog near the beach", "a red car and an old house"]
 
 
-def picture() -> Image.Image:
+def an_image() -> Image.Image:
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
 
@@ -27,15 +27,15 @@ def test_the_pair() -> None:
     assert (views.image_views, views.text_views, views.parameters) == (2, 2, 0)
     augmented, edited = set(), set()
     for seed in range(40):
-        viewed = views(picture(), CAPTIONS, generator("t", seed))
+        viewed = views(an_image(), CAPTIONS, generator("t", seed))
         assert viewed.images.shape == (2, 3, 16, 16) and viewed.images.dtype == torch.uint8
         assert viewed.augmentation is None
-        assert torch.equal(viewed.images[0], evaluation_transform(16)(picture()))
+        assert torch.equal(viewed.images[0], evaluation_transform(16)(an_image()))
         caption, other = viewed.texts
         assert caption in CAPTIONS and len(set(caption.split()) & set(other.split())) >= 3
         augmented.add(viewed.images[1].numpy().tobytes())
         edited.add(other)
-        again = sent(picture(), CAPTIONS, generator("t", seed))
+        again = sent(an_image(), CAPTIONS, generator("t", seed))
         assert torch.equal(again.images, viewed.images) and again.texts == viewed.texts
     assert len(augmented) > 15 and len(edited) > 15
 

@@ -9,29 +9,29 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.views.auto_augment import auto_augment
 
 
-def picture() -> Image.Image:
+def an_image() -> Image.Image:
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
 
 
 def test_it_is_torchvisions_imagenet_policy_seeded_by_the_generator() -> None:
     for seed in range(20):
-        augmented = auto_augment(picture(), generator("t", seed))
+        augmented = auto_augment(an_image(), generator("t", seed))
         torch.manual_seed(int(generator("t", seed).integers(2**63)))
-        assert np.array_equal(augmented, AutoAugment()(picture()))
+        assert np.array_equal(augmented, AutoAugment()(an_image()))
         assert augmented.mode == "RGB" and augmented.size == (40, 30)
 
 
 def test_torchs_generator_is_left_as_it_was() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first = np.asarray(auto_augment(picture(), generator("t")))
+    first = np.asarray(auto_augment(an_image(), generator("t")))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(4)
-    assert np.array_equal(auto_augment(picture(), generator("t")), first)
+    assert np.array_equal(auto_augment(an_image(), generator("t")), first)
 
 
 def test_it_is_drawn_anew() -> None:
     rng = generator("t")
-    drawn = {np.asarray(auto_augment(picture(), rng)).tobytes() for _ in range(60)}
+    drawn = {np.asarray(auto_augment(an_image(), rng)).tobytes() for _ in range(60)}
     assert len(drawn) > 20

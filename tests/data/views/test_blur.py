@@ -22,8 +22,8 @@ def test_sigma_is_a_standard_deviation_and_scales_with_the_view(sigma: float) ->
     blurred, drawn = RandomBlur(side, 1.0, (sigma, sigma))(image, generator("t"))
     assert drawn == {"blur": sigma}
 
-    def variance(picture: Image.Image) -> float:
-        mass = np.asarray(picture, dtype=np.float64)[..., 0].sum(0)
+    def variance(image: Image.Image) -> float:
+        mass = np.asarray(image, dtype=np.float64)[..., 0].sum(0)
         places = np.arange(129)
         mean = (mass * places).sum() / mass.sum()
         return (mass * (places - mean) ** 2).sum() / mass.sum()

@@ -43,7 +43,7 @@ def test_where_nothing_fits_the_largest_allowed_part_is_taken() -> None:
     assert box == pytest.approx((200 - 20 / 3, 0, 200 + 20 / 3, 10))
 
 
-def test_the_whole_picture() -> None:
+def test_the_whole_image() -> None:
     image = gradient(16, 16)
     same, _ = crop(16, scale=(1.0, 1.0), ratio=(1.0, 1.0))(image, generator("t"))
     assert np.abs(np.asarray(same).astype(int) - np.asarray(image)).max() <= 1
@@ -100,7 +100,7 @@ def test_beyond_the_edge_is_the_fill() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3)])
 @pytest.mark.parametrize("rotation", [0, 10])
-def test_tiny_pictures(shape: tuple[int, int], rotation: float) -> None:
+def test_tiny_images(shape: tuple[int, int], rotation: float) -> None:
     cropped, drawn = crop(rotation=rotation)(Image.new("RGB", shape, (9, 9, 9)), generator("t"))
     assert cropped.size == (16, 16) and np.isfinite(list(drawn.values())).all()
 
@@ -123,7 +123,7 @@ def test_refusals(settings: dict[str, object], name: str) -> None:
         crop(**settings)
 
 
-def test_a_margin_lets_the_picture_shrink() -> None:
+def test_a_margin_lets_the_image_shrink() -> None:
     image = Image.new("RGB", (40, 40), "black")
     crop = RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, fill=255, margin=0.25)
     part, drawn = crop(image, np.random.default_rng(0))
@@ -133,7 +133,9 @@ def test_a_margin_lets_the_picture_shrink() -> None:
     assert (pixels[0] == 255).all()
     assert drawn["log_width"] == drawn["log_height"] == pytest.approx(math.log(1.5))
     assert drawn["x"] == drawn["y"] == 0
-    with pytest.raises(ValueError, match="views.margin is a share of 0 to 1, not 2"):
+    with pytest.raises(
+        ValueError, match="views.margin=2: must be a number at least 0 and at most 1"
+    ):
         RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, margin=2)
 
 
@@ -167,7 +169,7 @@ def test_with_a_margin_as_well() -> None:
 
 
 def test_the_part_is_turned_clockwise() -> None:
-    """The picture the other way round its centre, cut and mirrored, is the same view."""
+    """The image the other way round its centre, cut and mirrored, is the same view."""
     image = gradient(400, 400)
     turns = set()
     for seed in range(12):

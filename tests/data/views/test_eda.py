@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from cyclip_pl.data.seeds import generator
-from cyclip_pl.data.views.eda import EDA, insert, leave_out, replace, swap
+from cyclip_pl.data.views.eda import EDA, drop, insert, replace, swap
 from cyclip_pl.data.views.synonyms import synonyms
 
 WORDS = ["A", "small", "dog,", "and", "a", "red", "car", "near", "the", "house"]
@@ -63,11 +63,11 @@ def test_leave_out() -> None:
     words = [str(i) for i in range(100)]
     left = 0
     for seed in SEEDS:
-        edited = leave_out(words, 0.1, generator("t", seed))
+        edited = drop(words, 0.1, generator("t", seed))
         assert edited == sorted(edited, key=int) and set(edited) <= set(words)
         left += len(edited)
     assert left / 6000 == pytest.approx(0.9, abs=0.02)
-    assert {leave_out(["a", "b"], 1.0, generator("t", s))[0] for s in SEEDS} == {"a", "b"}
+    assert {drop(["a", "b"], 1.0, generator("t", s))[0] for s in SEEDS} == {"a", "b"}
 
 
 def test_each_edit_is_as_likely() -> None:

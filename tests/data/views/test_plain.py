@@ -10,7 +10,7 @@ from cyclip_pl.data.views.parameters import LEGEND
 from cyclip_pl.data.views.plain import Plain
 
 
-def test_the_picture_is_that_of_evaluations() -> None:
+def test_the_image_is_that_of_evaluations() -> None:
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
     viewed = Plain(32)(image, ["a"], generator("t"))

@@ -7,14 +7,14 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.views.weak import Weak
 
 
-def picture() -> Image.Image:
+def an_image() -> Image.Image:
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
 
 
 def test_it_is_a_function_of_the_generator() -> None:
     views = Weak(24)
-    first, again, other = (views(picture(), ["a", "b"], generator("t", s)) for s in (0, 0, 1))
+    first, again, other = (views(an_image(), ["a", "b"], generator("t", s)) for s in (0, 0, 1))
     assert first.images.shape == (1, 3, 24, 24) and first.images.dtype == torch.uint8
     assert torch.equal(first.images, again.images) and first.texts == again.texts
     assert not torch.equal(first.images, other.images)

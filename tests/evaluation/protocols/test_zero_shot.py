@@ -32,7 +32,7 @@ def naive(
     for name in classnames:
         prompts = [unit(model.text_D[t.replace("{c}", name)].tolist()) for t in TEMPLATES]
         classes.append(unit([sum(column) / len(prompts) for column in zip(*prompts, strict=True)]))
-    hits = {k: 0 for k in top_k}
+    hits = dict.fromkeys(top_k, 0)
     recalls: dict[int, list[bool]] = {}
     for n, label in enumerate(labels):
         image = model.image_ND[n].tolist()

@@ -68,7 +68,11 @@ def _without(name: str) -> Callable[[Path], None]:
 
 def _with(name: str, text: str | bytes) -> Callable[[Path], None]:
     data = text.encode() if isinstance(text, str) else text
-    return lambda folder: None if (folder / name).write_bytes(data) else None
+
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(data)
+
+    return write
 
 
 def _shard(*files: tuple[str, bytes]) -> Callable[[Path], None]:

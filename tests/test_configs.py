@@ -1,0 +1,66 @@
+"""Precision, strategies and packaging: what configs say that tests here cannot run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from cyclip_pl.training import precision
+from tests.helpers.composed import choices, composed
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cuda", "gpu_bf16", "cpu_bf16", "expected"),
+    [
+        ("auto", True, True, False, "bf16-mixed"),
+        ("gpu", True, False, False, "16-mixed"),
+        ("cpu", True, True, False, "32-true"),
+        ("auto", False, False, True, "bf16-mixed"),
+        ("cpu", False, False, False, "32-true"),
+    ],
+)
+def test_precision_is_what_the_device_computes_in(
+    monkeypatch, accelerator, cuda, gpu_bf16, cpu_bf16, expected
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: gpu_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_bf16)
+    trainer = composed(f"trainer.accelerator={accelerator}").trainer
+    assert precision(trainer) == expected
+    trainer.precision = "64-true"
+    assert precision(trainer) == "64-true"
+
+
+@pytest.mark.parametrize("name", choices("trainer"))
+def test_strategies_are_lightnings(name) -> None:
+    strategy = composed(f"trainer={name}").trainer.strategy
+    if isinstance(strategy, str):
+        assert strategy == "auto"
+    else:
+        from lightning.pytorch.strategies import Strategy
+
+        assert isinstance(instantiate(strategy), Strategy)
+
+
+def test_the_papers_recipe() -> None:
+    config = composed(
+        "data=webdataset",
+        "data.train.shards='/data/cc3m/{00000..00331}.tar'",
+        "trainer=ddp",
+        "trainer.devices=8",
+        "experiment=cc3m_rn50_cyclip",
+    )
+    assert config.encoder.architecture == "RN50"
+    assert config.data.batch_size * config.trainer.devices == 128
+    assert (config.objective.lambda_in_modal, config.objective.lambda_cross_modal) == (0.25, 0.25)
+    assert config.trainer.max_epochs == 64
+    assert config.optimizer.lr == 5e-4
+    assert config.optimizer.weight_decay == 0.1
+    assert config.scheduler.warmup_steps == 10_000
+    # It measures the number that it promises, and keeps the checkpoint that is best by it.
+    assert config.evaluation.zero_shot.datasets == ["cifar10", "cifar100", "imagenet"]
+    assert config.evaluation.zero_shot.cadence == {"every_n_epochs": 1, "every_n_steps": None}
+    assert config.callbacks.best.monitor == "imagenet/zero_shot/acc1"
+    # What is typed wins over the experiment.
+    assert composed("experiment=cc3m_rn50_cyclip", "optimizer.lr=1").optimizer.lr == 1

@@ -1,0 +1,45 @@
+"""What the package uses and others do not document: it is listed and exists.
+
+hydra-core, lightning and omegaconf have upper bounds; torch is tested at both ends. Hydra's
+messages, which errors.py reads, have their test in test_errors.py; the loops' state, which
+callbacks/last.py writes, in test_training.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import lightning as L
+import torch
+
+PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
+# Read by torch's GradScaler; asked by training.precision.
+PRIVATE = {"_step_supports_amp_scaling", "_is_avx512_bf16_supported"}
+DOCUMENTED = {"_fields", "_replace", "_asdict"}  # of named tuples
+
+
+def test_every_private_name_is_listed() -> None:
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+                mine = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                if not mine and not node.attr.endswith("__"):
+                    found.add(node.attr)
+    assert found - DOCUMENTED == PRIVATE
+
+
+def test_torch_has_its_names() -> None:
+    assert "_step_supports_amp_scaling" in inspect.getsource(torch.amp.grad_scaler)
+    assert isinstance(torch.cpu._is_avx512_bf16_supported(), bool)
+
+
+def test_lightnings_loops_have_theirs() -> None:
+    trainer = L.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    assert trainer.fit_loop.epoch_progress.current.processed == 0
+    progress = trainer.fit_loop.state_dict()["epoch_loop.batch_progress"]
+    assert progress["is_last_batch"] is False
+    assert {"ready", "completed"} <= progress["current"].keys()
+    assert isinstance(trainer.callback_metrics, dict)
