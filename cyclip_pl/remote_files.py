@@ -18,7 +18,7 @@ from cyclip_pl.files import atomic, reason
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 20  # seconds without a byte, after which a server counts as stalled
+TIMEOUT = 15  # seconds without a byte, after which a server counts as stalled
 RETRY_AFTER = (1, 5, 15)  # seconds; a server that is busy or restarts is asked again
 _BUFFER = 1 << 20
 

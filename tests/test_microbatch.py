@@ -311,7 +311,7 @@ def test_a_training_is_that_of_the_large_batch_step_for_step(world, tmp_path) ->
 @pytest.mark.parametrize("microbatch", [0, -1, 2.5, True, "8"])
 def test_what_is_no_size_is_refused(microbatch) -> None:
     with pytest.raises(
-        ValueError, match="microbatch=0: must be null or a whole number of at least 1"
+        ValueError, match="microbatch=.*: must be null or a whole number of at least 1"
     ):
         small_module(microbatch=microbatch)
 

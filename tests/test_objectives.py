@@ -38,7 +38,7 @@ def test_it_trains_alone_and_evaluates_as_it_did_in_training(world, tmp_path, na
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["objective=nclip", "projector=native"], "the head clusters, Native has none: choose ano"),
+        (["objective=nclip", "projector=native"], "the head clusters, Native has none; choose ano"),
         (["objective=slip", "projector=clusters"], "the head views, Clusters has clusters"),
         (
             ["objective=slip", "views=jittered"],

@@ -3,7 +3,7 @@
 Floating-point sums depend on their order, and so on the number of ranks. `ExactSums` splits each
 number into two integers instead, multiples of 2^-20 and of 2^-60, and sums these.
 
-Shape legend: N rows of one update, X shares.
+Shape legend: N terms or rows, X shares.
 """
 
 from __future__ import annotations
@@ -91,17 +91,21 @@ class ExactSums(BaseMetric):
         """A sum of this shape; `add` adds to it, `total` reads it."""
         self.add_count(name, 2, *shape)
 
-    def add(self, name: str, term_N: Tensor) -> None:
-        """Add N terms, each of the sum's shape."""
-        term_N = as_double(term_N)
-        usable_N = term_N.abs() < _BOUND
-        scaled_N = term_N.where(usable_N, 0.0) * _HIGH
-        high_N = scaled_N.round()
-        low_N = scaled_N.sub_(high_N).mul_(_LOW).round_()
-        term = torch.stack([high_N.long().sum(0), low_N.long().sum(0)])
+    def add(self, name: str, term: Tensor) -> None:
+        """Add a term of the sum's shape, or N terms, (N, ...)."""
+        if not term.numel():
+            return
+        scaled = as_double(term) * _HIGH
+        usable = scaled.abs().max() < _BOUND * _HIGH
+        high = scaled.round()
+        low = scaled.sub_(high).mul_(_LOW).round_()
         state = getattr(self, name)
-        setattr(self, name, state + term.to(state.device))
-        self.unusable = self.unusable + (~usable_N).sum().to(self.unusable.device)
+        total = torch.empty_like(state)
+        for old, part, new in zip(state, (high.long(), low.long()), total, strict=True):
+            part = part if part.ndim == old.ndim else part.sum(0)
+            torch.add(old, part.to(old.device), out=new)
+        setattr(self, name, total)
+        self.unusable = self.unusable + (~usable).to(self.unusable.device)
 
     def total(self, name: str) -> Tensor:
         """The sum, float64; nan throughout if any term of any sum was unusable."""

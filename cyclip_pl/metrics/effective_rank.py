@@ -52,7 +52,7 @@ class EffectiveRank(ExactSums):
         """Add rows, (N, D)."""
         check_width(self.width, rows=row_ND)
         row_ND = as_double(row_ND)
-        self.add("gram", (row_ND.T @ row_ND)[None])
+        self.add("gram", row_ND.T @ row_ND)
         self.count = self.count + len(row_ND)
 
     def compute(self) -> Tensor:

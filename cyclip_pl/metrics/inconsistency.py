@@ -49,7 +49,7 @@ class Inconsistency(ExactSums):
         check_width(self.width, image=image_ND, text=text_ND)
         products = pair_products(image_ND, text_ND)
         for name, product_DD in zip(("both", "apart", "mixed"), products, strict=True):
-            self.add(name, product_DD[None])
+            self.add(name, product_DD)
         self.count = self.count + len(image_ND)
 
     def compute(self) -> dict[str, Tensor]:

@@ -36,8 +36,8 @@ class ModalityGap(ExactSums):
     def update(self, image_ND: Tensor, text_MD: Tensor) -> None:
         """Add images, (N, D), and texts, (M, D)."""
         check_width(self.width, image=image_ND, text=text_MD)
-        self.add("image", as_double(image_ND).sum(0, keepdim=True))
-        self.add("text", as_double(text_MD).sum(0, keepdim=True))
+        self.add("image", as_double(image_ND).sum(0))
+        self.add("text", as_double(text_MD).sum(0))
         self.count = self.count + len(image_ND)
         self.texts = self.texts + len(text_MD)
 

@@ -87,8 +87,8 @@ class JointPCA(ExactSums):
         """Add images, (N, D), and texts, (M, D)."""
         check_width(self.width, image=image_ND, text=text_MD)
         row_ND = as_double(torch.cat([image_ND, text_MD]))
-        self.add("row", row_ND.sum(0, keepdim=True))
-        self.add("gram", (row_ND.T @ row_ND)[None])
+        self.add("row", row_ND.sum(0))
+        self.add("gram", row_ND.T @ row_ND)
         self.count = self.count + len(row_ND)
 
     def compute(self) -> dict[str, Tensor]:

@@ -55,7 +55,7 @@ class LabelUniformity(ExactSums):
         rows = max(1, _HELD // len(class_KD))
         for image_nD, label_n in zip(image_ND.split(rows), label_N.split(rows), strict=True):
             potential_nK = label_potentials(image_nD, class_KD)
-            self.add("of_class", potential_nK.sum(0, keepdim=True))
+            self.add("of_class", potential_nK.sum(0))
             self.add("own", potential_nK.gather(1, label_n.to(potential_nK.device)[:, None])[:, 0])
         self.image_K = self.image_K + torch.bincount(label_N, minlength=len(class_KD))
 

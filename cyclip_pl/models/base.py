@@ -11,14 +11,9 @@ from torch import Tensor, nn
 
 
 class ImageTextModel(nn.Module, ABC):
-    """Base of the models behind the protocols `Model` and `FeatureModel` of `cyclip_pl.types`.
+    """Base of the models behind `Model` and `FeatureModel` of `cyclip_pl.types`.
 
-    A subclass sets the three attributes and implements the two abstract methods.
-
-    Attributes:
-        preprocess: PIL image → tensor (3, H, W).
-        tokenizer: Strings → int64 tokens (N, L).
-        scale: Multiplier of the similarities, exp(logit_scale).
+    A subclass sets the three attributes, see `Model`, and implements the two abstract methods.
     """
 
     preprocess: Callable[[Any], Tensor]
@@ -27,7 +22,7 @@ class ImageTextModel(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """The device of the weights; the other methods move their arguments there."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def encode_image(self, images: Tensor) -> Tensor:

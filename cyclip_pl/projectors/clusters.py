@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from cyclip_pl import checks
-from cyclip_pl.projectors.base import Projector, widened
+from cyclip_pl.projectors.base import widened
+from cyclip_pl.projectors.native import Native
 from cyclip_pl.types import Embeddings, Features
 
 # Log-probabilities below this count as equal.
 _FLOOR = -100.0
 
 
-class Clusters(Projector):
+class Clusters(Native):
     """nCLIP's heads (Zhou et al., arXiv 2210.09304): p = softmax(u/τ), q = softmax(v/τ).
 
     A head is Linear → BatchNorm → GELU → Linear to K. The joint space is the encoder's own.
@@ -65,12 +66,6 @@ class Clusters(Projector):
         self.zero_shot = zero_shot
         self.image = _head(features, width, clusters, last_batch_norm)
         self.text = _head(features, width, clusters, last_batch_norm)
-
-    def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
-        return features
-
-    def text_head(self, features: Tensor) -> Tensor:
-        return features
 
     def project_image(self, features: Tensor, augmentation: Tensor | None = None) -> Tensor:
         if self.zero_shot == "joint":

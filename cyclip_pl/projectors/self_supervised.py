@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cyclip_pl import checks
-from cyclip_pl.projectors.base import Projector, unit
+from cyclip_pl.projectors.base import unit
+from cyclip_pl.projectors.native import Native
 from cyclip_pl.types import Embeddings, Features
 
 
-class SelfSupervised(Projector):
+class SelfSupervised(Native):
     """SLIP's MLP (Mu et al., arXiv 2112.12750): twice Linear → BatchNorm → ReLU, then Linear.
 
     It takes the encoder's features, which open_clip has projected. (SLIP takes the features before
@@ -39,12 +40,6 @@ class SelfSupervised(Projector):
             nn.ReLU(inplace=True),
             nn.Linear(width, dim),
         )
-
-    def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
-        return features
-
-    def text_head(self, features: Tensor) -> Tensor:
-        return features
 
     def forward(self, features: Features, augmentation: Tensor | None = None) -> Embeddings:
         """(V, N, F) and (U, N, F) → the joint space and `image_views` (V, N, S)."""

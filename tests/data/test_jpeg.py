@@ -229,7 +229,7 @@ def test_too_large_is_refused_before_decoding() -> None:
 
 
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="data.decoder is one of faithful, fast, draft, not 'x'"):
+    with pytest.raises(ValueError, match="data.decoder=x: must be one of faithful, fast, draft"):
         Decoder(images="x")
 
 

@@ -100,7 +100,7 @@ def test_waiting_is_counted(tmp_path: Path, monkeypatch) -> None:
     write_shards(tmp_path, [8])
     clock = iter(range(100))
     monkeypatch.setattr("cyclip_pl.data.loader.time.perf_counter", lambda: next(clock))
-    batches = loader(tmp_path).batches
+    batches = loader(tmp_path)
     list(batches)
     assert batches.seconds_waited == 2  # two batches, a tick each
 

@@ -44,7 +44,7 @@ def test_fewer_shards_than_readers(tmp_path: Path) -> None:
 
 def test_less_than_one_batch_of_all_ranks(tmp_path: Path) -> None:
     write_shards(tmp_path, [3, 4])
-    message = r"7 samples an epoch are fewer.*\(2 ranks x data.batch_size 4 = 8\)"
+    message = r"7 samples per epoch are fewer.*\(2 ranks x data.batch_size 4 = 8\)"
     refused(tmp_path, f"data.train.shards: {message}", ranks=2)
     refused(
         tmp_path,
@@ -60,7 +60,7 @@ def test_unknown_counts(tmp_path: Path) -> None:
     write_shards(tmp_path, [8])
     pipe = f"pipe:cat {tmp_path}/00000.tar"
     refused(pipe, "number of samples in 'pipe:.*' is unknown.*resampled=true.*samples_per_epoch=N")
-    refused(pipe, "data.train.samples_per_epoch: needed", resampled=True)
+    refused(pipe, "data.train.samples_per_epoch=null: the number", resampled=True)
     module = data_module(pipe, resampled=True, samples_per_epoch=16)
     module.setup("fit")
     assert len(list(module.train_dataloader())) == 4
@@ -68,18 +68,18 @@ def test_unknown_counts(tmp_path: Path) -> None:
 
 def test_shards_without_a_sample(tmp_path: Path) -> None:
     write_shards(tmp_path / "empty", [0, 0])
-    refused(tmp_path / "empty", "there is no sample in '.*00000.tar' and 1 more shard")
+    refused(tmp_path / "empty", "no sample in '.*00000.tar' and 1 more shard")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "0.tar").write_bytes(b"text" * 500)
     for resampled in (False, True):
-        refused(tmp_path / "text", "there is no sample in '.*0.tar': .+", resampled=resampled)
+        refused(tmp_path / "text", "no sample in '.*0.tar': .+", resampled=resampled)
 
 
 @pytest.mark.parametrize(
     ("setting", "value"), [("batch_size", 0), ("workers", -1), ("prefetch", 0)]
 )
 def test_settings_out_of_range(setting: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"data.{setting} must be"):
+    with pytest.raises(ValueError, match=f"data.{setting}={value}: must be"):
         data_module("x.tar", **{setting: value})
 
 

@@ -23,7 +23,7 @@ def _assert_same(moved: Batch, batch: Batch) -> None:
     assert moved.skipped == batch.skipped
 
 
-def test_on_the_host_a_batch_stays_where_it_is():
+def test_on_the_host_a_batch_stays_where_it_is() -> None:
     batch = _batch()
     moved = Transfer()(batch, torch.device("cpu"))
     assert moved.images.data_ptr() == batch.images.data_ptr()
@@ -60,7 +60,7 @@ class _Fake:
         self.notes.append(f"kept for {stream.current}")
 
 
-def test_the_stream_that_computes_waits_for_the_copy_and_keeps_its_memory(monkeypatch):
+def test_the_stream_that_computes_waits_for_the_copy_and_keeps_its_memory(monkeypatch) -> None:
     fake, transfer = _Fake(monkeypatch), Transfer()
     for _ in range(2):
         transfer(fake, fake)
@@ -68,7 +68,7 @@ def test_the_stream_that_computes_waits_for_the_copy_and_keeps_its_memory(monkey
     assert fake.notes == 2 * order
 
 
-def test_the_memory_of_every_part_is_kept(monkeypatch):
+def test_the_memory_of_every_part_is_kept(monkeypatch) -> None:
     kept = []
     monkeypatch.setattr(Tensor, "record_stream", lambda x, stream: kept.append(x.data_ptr()))
     batch = _batch()
@@ -77,7 +77,7 @@ def test_the_memory_of_every_part_is_kept(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_copies_run_beside_what_computes():
+def test_copies_run_beside_what_computes() -> None:
     device, transfer, batch = torch.device("cuda", 0), Transfer(), _batch().pin_memory()
     for _ in range(3):
         torch.cuda._sleep(1_000_000_000)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import open_clip
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -53,7 +54,20 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
     OmegaConf.resolve(config)
     # These two may stay open: the sets have defaults, and only `model=ours` reads a checkpoint.
     assert OmegaConf.missing_keys(config) <= {"evaluation.datasets", "checkpoint"}
-    assert script == "train.py" or "checkpoint" in " ".join(lines) or "model=" in " ".join(lines)
+    if script == "train.py":
+        _open_clip_has(config.encoder.architecture, config.encoder.pretrained)
+    elif "name" in config.model:
+        _open_clip_has(config.model.name, config.model.pretrained)
+    else:
+        assert not OmegaConf.is_missing(config.model, "path"), "no checkpoint"
+
+
+def _open_clip_has(name: object, pretrained: str | None) -> None:
+    """An architecture and its tag; a name with a dot is a file."""
+    if isinstance(name, str):
+        assert name in open_clip.list_models()
+        if pretrained is not None and "." not in pretrained:
+            assert pretrained in open_clip.list_pretrained_tags_by_model(name)
 
 
 def _is_command(conf: Path, words: list[str]) -> None:
@@ -81,6 +95,7 @@ def _is_command(conf: Path, words: list[str]) -> None:
             pytest.fail("the tests do not know this kind of command")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[i for i, _ in COMMANDS])
 def test_the_command_is_one(conf: Path, words: list[str]) -> None:
     _is_command(conf, words)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs() -> None:
     notebook = json.loads(NOTEBOOK.read_text("utf-8"))
     assert notebook["nbformat"] == 4

@@ -29,6 +29,7 @@ def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 def test_a_sweep(world: Path, tmp_path: Path) -> None:
     done = run(
         [
@@ -47,6 +48,7 @@ def test_a_sweep(world: Path, tmp_path: Path) -> None:
         assert (tmp_path / str(job) / "metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one_run(world: Path, tmp_path: Path) -> None:
     done = run(
         [

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.images import FORMATS, MAX_PIXELS
 from cyclip_pl.training import train
-from tests.docs.pages import PAGES, README, names, table
+from tests.docs.pages import DOCS, README, names, table
 from tests.helpers.composed import CONF, choices, composed
 from tests.helpers.world import shrunk
 
@@ -55,6 +55,7 @@ def test_a_page_describes_every_choice(page: str, header: str, group: str) -> No
     assert sorted(listed) == choices(group)
 
 
+@pytest.mark.slow
 def test_what_an_objective_brings() -> None:
     plain = composed("objective=clip")
     for row in table("objectives.md", "| `objective` |"):
@@ -93,11 +94,11 @@ def settings() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.slow
+# The changelog names what was renamed as well.
+@pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.name)
 def test_a_setting_that_a_page_names_exists(page: Path, settings: set[str]) -> None:
     roots = {setting for setting in settings if "." not in setting}
-    if page.name == "CHANGELOG.md":
-        pytest.skip("it names what was renamed")
     for code in re.findall(r"`([^`\n]+)`", page.read_text("utf-8")):
         named = re.fullmatch(r"(\w+(?:\.[\w<>*]+)+)(?:=\S*)?", code)
         if named and named[1].split(".")[0] in roots:
@@ -136,6 +137,7 @@ def documented() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_every_metric_is_documented(world: Path, tmp_path: Path) -> None:
     patterns = documented()
     assert sorted(patterns) == choices("evaluation")

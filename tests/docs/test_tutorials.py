@@ -54,6 +54,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_train_on_your_own_images(checkout: Path) -> None:
     for split, images in (("train", 48), ("test", 24)):
         for index in range(images):
@@ -83,6 +84,7 @@ def test_train_on_your_own_images(checkout: Path) -> None:
                 _shell(checkout, words)
 
 
+@pytest.mark.slow
 def test_evaluate_any_model(checkout: Path, world: Path) -> None:
     for title in ("my_model.py", "my_conf/model/mine.yaml"):
         _write(checkout, title)
@@ -94,6 +96,7 @@ def test_evaluate_any_model(checkout: Path, world: Path) -> None:
     assert "shapes" in said
 
 
+@pytest.mark.slow
 def test_add_an_objective(tmp_path: Path, world: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("cyclip_pl", "conf", "tests"):

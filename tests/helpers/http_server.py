@@ -13,11 +13,14 @@ from pathlib import Path
 
 
 class Server:
-    """Attributes: url; asked, the paths in their order; what a test may fill:
+    """Serves a folder; a test chooses which paths misbehave.
 
-    cut: Paths that break off half-way.
-    stalled: Paths that are never answered.
-    status: Statuses by path, taken one after the other before the file is served.
+    Attributes:
+        url: Its base.
+        asked: The paths that were asked for, in order.
+        cut: Paths that break off half-way.
+        stalled: Paths that are never answered.
+        status: Statuses by path, each answered once before the file is served.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -118,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = parser().parse_args(argv)
     try:
-        checks.whole("--workers", arguments.workers, optional=True)
+        if arguments.workers is not None:
+            checks.whole("--workers", arguments.workers)
         print({"emoji": _emoji, "csv": _csv}[arguments.command](arguments))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

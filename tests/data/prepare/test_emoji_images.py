@@ -29,13 +29,13 @@ def png(*pixels: int, mode: str = "L") -> bytes:
     return out.getvalue()
 
 
-def test_colour_groups_go_wherever_they_stand_and_lines_stay():
+def test_colour_groups_go_wherever_they_stand_and_lines_stay() -> None:
     ids = {e.get("id") for e in ElementTree.fromstring(emoji_pictures.without_colour(SVG)).iter()}
     # The path named color is a line: only groups hold fills.
     assert ids == {None, "line", "color"}
 
 
-def test_rendered_lines():
+def test_rendered_lines() -> None:
     import resvg_py
 
     render = resvg_py.svg_to_bytes
@@ -47,7 +47,7 @@ def test_rendered_lines():
 
 
 @pytest.mark.parametrize("style", ["openmoji", "openmoji_line", "twemoji", "noto_mono"])
-def test_each_style_draws_a_rocket_on_white_and_nothing_for_no_emoji(style):
+def test_each_style_draws_a_rocket_on_white_and_nothing_for_no_emoji(style) -> None:
     draw = getattr(emoji_pictures, style)(48)
     image = array(draw("1f680"))
     assert image.shape == (48, 48, 3)
@@ -58,12 +58,12 @@ def test_each_style_draws_a_rocket_on_white_and_nothing_for_no_emoji(style):
     assert draw("10fffd") is None
 
 
-def test_vendors_draw_differently():
+def test_vendors_draw_differently() -> None:
     draws = [getattr(emoji_pictures, s)(48) for s in ("openmoji", "twemoji", "noto_mono")]
     assert len({fingerprint(draw("1f680")) for draw in draws}) == 3
 
 
-def test_scaling_does_not_tint_the_rim(tmp_path):
+def test_scaling_does_not_tint_the_rim(tmp_path) -> None:
     """A white disc, its transparent surroundings stored as black: all white on white."""
     grid = np.hypot(*np.mgrid[-36:36, -36:36]) < 30
     pixels = np.zeros((72, 72, 4), np.uint8)
@@ -72,28 +72,28 @@ def test_scaling_does_not_tint_the_rim(tmp_path):
     assert array(emoji_pictures.png_folder(tmp_path, 50)("1f680")).min() >= 254
 
 
-def test_a_folder_without_images_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="no .png pictures"):
+def test_a_folder_without_images_is_an_error(tmp_path) -> None:
+    with pytest.raises(ValueError, match="no .png images"):
         emoji_pictures.png_folder(tmp_path, 64)
 
 
-def test_draw_all_leaves_out_what_is_not_drawn():
+def test_draw_all_leaves_out_what_is_not_drawn() -> None:
     def draw(key: str) -> bytes | None:
         return None if key == "b" else key.encode()
 
     assert emoji_pictures.draw_all(draw, "abc", 2) == {"a": b"a", "c": b"c"}
 
 
-def test_fingerprints_are_of_pixels():
+def test_fingerprints_are_of_pixels() -> None:
     assert fingerprint(png(0, 255)) == fingerprint(png(0, 1, mode="1"))
     assert fingerprint(png(0, 255)) != fingerprint(png(0, 254))
 
 
-def test_difference_in_levels():
+def test_difference_in_levels() -> None:
     assert difference(png(0, 100), png(0, 100)) == 0
     assert difference(png(0, 100), png(10, 70)) == pytest.approx(20)
 
 
-def test_unambiguous_images():
+def test_unambiguous_images() -> None:
     images = {"a": png(0, 9), "b": png(0, 9), "c": png(9, 0), "blank": png(255, 255)}
     assert unambiguous(images) == {"c"}

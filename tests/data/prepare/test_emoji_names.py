@@ -13,11 +13,11 @@ from cyclip_pl.data.prepare.emoji_names import base_emoji, concept, grouped, tid
         ("2764-fe0f-200d-1f525", "2764-200d-1f525"),
     ],
 )
-def test_key(code_points, key):
+def test_key(code_points, key) -> None:
     assert to_key(code_points) == key
 
 
-def test_base_emoji_are_single_code_points_without_flags_components_and_tones():
+def test_base_emoji_are_single_code_points_without_flags_components_and_tones() -> None:
     table = base_emoji()
     assert len(table) == 1372
     assert not {e.category for e in table} & {"Flags", "Component"}
@@ -33,7 +33,7 @@ def test_base_emoji_are_single_code_points_without_flags_components_and_tones():
     )
 
 
-def test_names_are_tidy():
+def test_names_are_tidy() -> None:
     assert tidy_name(":man’s_shoe:") == "man's shoe"
     for emoji in base_emoji():
         assert emoji.name == emoji.name.strip()
@@ -56,18 +56,18 @@ def test_names_are_tidy():
         ("merman", "mermaid", "merperson"),
     ],
 )
-def test_gender_is_no_concept(kin):
+def test_gender_is_no_concept(kin) -> None:
     assert len({concept(name) for name in kin}) == 1
 
 
-def test_different_things_are_different_concepts():
+def test_different_things_are_different_concepts() -> None:
     names = ["man dancing", "person walking", "old man", "baby", "child", "person", "princess"]
     assert len({concept(name) for name in names}) == len(names)
     # Were the rule too wide, far fewer would be left.
     assert len({concept(e.name) for e in base_emoji()}) > 1350
 
 
-def test_groups_join_over_every_link():
+def test_groups_join_over_every_link() -> None:
     group = grouped("abcdef", {"a": 1, "b": 1, "c": 2}, {"b": "x", "d": "x", "e": "y"})
     assert group["a"] == group["b"] == group["d"]
     assert len({group[item] for item in "acef"}) == 4

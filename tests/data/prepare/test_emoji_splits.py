@@ -9,7 +9,7 @@ GROUP = {f"{i:03x}": i // 3 if i < 150 else i for i in range(1000)}  # 50 groups
 VENDORS = ("left", "right")
 
 
-def test_shares_and_whole_groups():
+def test_shares_and_whole_groups() -> None:
     splits = split(GROUP, VENDORS, seed=0)
     assert sorted(splits.known + splits.unseen) == sorted(GROUP)
     assert len(splits.unseen) == 150
@@ -26,17 +26,17 @@ def test_shares_and_whole_groups():
     assert sum(map(len, groups)) == len(set(GROUP.values())), "a group is on two sides"
 
 
-def test_the_seed_decides():
+def test_the_seed_decides() -> None:
     assert split(GROUP, VENDORS, seed=0) == split(dict(reversed(GROUP.items())), VENDORS, seed=0)
     assert split(GROUP, VENDORS, seed=0) != split(GROUP, VENDORS, seed=1)
 
 
-def test_group_numbers_do_not_matter():
+def test_group_numbers_do_not_matter() -> None:
     renumbered = {key: 5000 - number for key, number in GROUP.items()}
     assert split(renumbered, VENDORS, seed=0) == split(GROUP, VENDORS, seed=0)
 
 
-def test_always_known_groups_are_known():
+def test_always_known_groups_are_known() -> None:
     unseen = split(GROUP, VENDORS, seed=0).unseen
     spared = set(unseen[:20])
     splits = split(GROUP, VENDORS, seed=0, always_known=spared)
@@ -45,13 +45,13 @@ def test_always_known_groups_are_known():
     assert len(splits.unseen) == 150
 
 
-def test_parts_of_other_names():
+def test_parts_of_other_names() -> None:
     names = {"a": "tiger", "b": "tiger face", "c": "face", "d": "ear", "e": "bear", "f": "T-Rex"}
     names |= {"g": "man's shoe", "h": "Man"}
     assert parts_of_others(names) == {"a", "c", "h"}
 
 
-def test_spread_takes_the_categories_in_turn():
+def test_spread_takes_the_categories_in_turn() -> None:
     emoji = [Emoji(f"{i:x}", f"n{i}", "big" if i < 90 else f"small{i % 2}", "s") for i in range(94)]
     chosen = spread(emoji, 10, seed=0)
     assert Counter(e.category for e in chosen) == {"big": 6, "small0": 2, "small1": 2}

@@ -19,7 +19,7 @@ def fill(folder: Path, text: str = "content", settings: dict = SETTINGS) -> None
     write_meta(folder, settings, {"count": 1})
 
 
-def test_a_finished_folder_is_whole_and_is_not_made_twice(tmp_path):
+def test_a_finished_folder_is_whole_and_is_not_made_twice(tmp_path) -> None:
     output = tmp_path / "deep" / "output"
     with building(output, SETTINGS) as folder:
         fill(folder)
@@ -30,7 +30,7 @@ def test_a_finished_folder_is_whole_and_is_not_made_twice(tmp_path):
     assert {path.name for path in output.iterdir()} == {"file.txt", "meta.json"}
 
 
-def test_a_failure_leaves_nothing(tmp_path):
+def test_a_failure_leaves_nothing(tmp_path) -> None:
     with pytest.raises(RuntimeError), building(tmp_path / "output", SETTINGS) as folder:
         (folder / "file.txt").write_text("half")
         raise RuntimeError
@@ -38,7 +38,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_preparation_never_looks_finished(tmp_path):
+def test_a_killed_preparation_never_looks_finished(tmp_path) -> None:
     script = (
         "import sys, time, pathlib\n"
         "from cyclip_pl.data.prepare.folder import building\n"
@@ -60,7 +60,7 @@ def test_a_killed_preparation_never_looks_finished(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"output", ".output.lock"}
 
 
-def test_a_second_writer_waits_and_finds_it_done(tmp_path, capsys):
+def test_a_second_writer_waits_and_finds_it_done(tmp_path, capsys) -> None:
     pytest.importorskip("fcntl")
     output, started, go_on = tmp_path / "output", threading.Event(), threading.Event()
     made = []
@@ -88,7 +88,7 @@ def test_a_second_writer_waits_and_finds_it_done(tmp_path, capsys):
     assert "waiting for another process" in capsys.readouterr().err
 
 
-def test_other_settings_are_refused_and_forced(tmp_path):
+def test_other_settings_are_refused_and_forced(tmp_path) -> None:
     output = tmp_path / "output"
     with building(output, SETTINGS) as folder:
         fill(folder)
@@ -104,7 +104,7 @@ def test_other_settings_are_refused_and_forced(tmp_path):
     assert (output / "file.txt").read_text() == "new"
 
 
-def test_what_an_earlier_version_made_is_made_anew_but_not_with_other_settings(tmp_path):
+def test_what_an_earlier_version_made_is_made_anew_but_not_with_other_settings(tmp_path) -> None:
     output = tmp_path / "output"
     old = {**SETTINGS, "layout": 1}
     with building(output, old) as folder:
@@ -123,7 +123,7 @@ def test_what_an_earlier_version_made_is_made_anew_but_not_with_other_settings(t
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("meta", [None, "{}", "not json", "[]"])
-def test_a_folder_of_something_else_is_never_touched(tmp_path, force, meta):
+def test_a_folder_of_something_else_is_never_touched(tmp_path, force, meta) -> None:
     output = tmp_path / "output"
     output.mkdir()
     (output / "thesis.txt").write_text("mine")
@@ -137,7 +137,7 @@ def test_a_folder_of_something_else_is_never_touched(tmp_path, force, meta):
     assert (output / "thesis.txt").read_text() == "mine"
 
 
-def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path):
+def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path) -> None:
     real = tmp_path / "elsewhere" / "real"
     real.mkdir(parents=True)
     link = tmp_path / "link"
@@ -148,7 +148,7 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path):
         assert link.is_symlink() and (real / "file.txt").read_text() == text
 
 
-def test_a_finished_folder_needs_no_write_access(tmp_path):
+def test_a_finished_folder_needs_no_write_access(tmp_path) -> None:
     output = tmp_path / "output"
     with building(output, SETTINGS) as folder:
         fill(folder)

@@ -12,7 +12,7 @@ from PIL import Image
 from cyclip_pl.data.prepare.__main__ import main
 
 
-def test_csv_from_the_command_line(tmp_path, capsys):
+def test_csv_from_the_command_line(tmp_path, capsys) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "pairs.tsv").write_text("path\ttitle\na.png\tone\nb.png\ttwo\n")
     command = [
@@ -25,7 +25,7 @@ def test_csv_from_the_command_line(tmp_path, capsys):
     assert "1 bad rows (missing file 1)" in printed.out and "bad_rows.csv" in printed.out
     assert "images" in printed.err, "the progress bar"
     assert main(command) == 0
-    assert "prepared already" in capsys.readouterr().out
+    assert "already prepared" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_csv_from_the_command_line(tmp_path, capsys):
         ["emoji", "--size", "0", "--output", "new"],
     ],
 )
-def test_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys, options):
+def test_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys, options) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_text("image,caption\na.jpg,one\n")
     Path("taken").mkdir()
@@ -53,7 +53,7 @@ def test_errors_are_one_line_and_status_1(tmp_path, monkeypatch, capsys, options
 
 
 @pytest.mark.parametrize("options", [[], ["words"], ["csv"], ["emoji", "--size", "big"]])
-def test_usage_errors_are_status_2(options, capsys):
+def test_usage_errors_are_status_2(options, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(options)
     assert stopped.value.code == 2
@@ -61,7 +61,7 @@ def test_usage_errors_are_status_2(options, capsys):
 
 
 @pytest.mark.slow
-def test_help_as_a_module():
+def test_help_as_a_module() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "cyclip_pl.data.prepare", "csv", "--help"],
         capture_output=True,
@@ -71,7 +71,7 @@ def test_help_as_a_module():
     assert "--caption-key" in shown.stdout and "bad_rows.csv" in shown.stdout
 
 
-def test_an_interrupt_is_no_stack_trace(tmp_path, monkeypatch, capsys):
+def test_an_interrupt_is_no_stack_trace(tmp_path, monkeypatch, capsys) -> None:
     from cyclip_pl.data.prepare import emoji
 
     def interrupted(*_: object) -> None:

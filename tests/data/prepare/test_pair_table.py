@@ -30,12 +30,12 @@ def rows(path: Path, delimiter: str = ",") -> list[Row | BadRow]:
         ("\ufeffimage,caption", ","),
     ],
 )
-def test_auto_finds_the_delimiter_that_gives_the_columns(tmp_path, header, character):
+def test_auto_finds_the_delimiter_that_gives_the_columns(tmp_path, header, character) -> None:
     assert find_delimiter(write(tmp_path, header + "\n"), "auto", KEYS) == character
 
 
 @pytest.mark.parametrize("given", ["tab", "\\t", "\t"])
-def test_a_delimiter_by_name_or_character(tmp_path, given):
+def test_a_delimiter_by_name_or_character(tmp_path, given) -> None:
     assert find_delimiter(write(tmp_path, "image\tcaption\n"), given, KEYS) == "\t"
 
 
@@ -50,13 +50,13 @@ def test_a_delimiter_by_name_or_character(tmp_path, given):
         ("image,caption", "both", r"--delimiter 'both'"),
     ],
 )
-def test_a_header_that_does_not_serve_is_one_line(tmp_path, header, delimiter, message):
+def test_a_header_that_does_not_serve_is_one_line(tmp_path, header, delimiter, message) -> None:
     with pytest.raises(ValueError, match=message) as error:
         find_delimiter(write(tmp_path, header), delimiter, KEYS)
     assert "\n" not in str(error.value)
 
 
-def test_good_and_bad_rows_with_their_lines(tmp_path):
+def test_good_and_bad_rows_with_their_lines(tmp_path) -> None:
     path = write(
         tmp_path,
         b"\xef\xbb\xbfimage,caption\r\n"
@@ -82,12 +82,12 @@ def test_good_and_bad_rows_with_their_lines(tmp_path):
     ]
 
 
-def test_other_columns_and_their_order_do_not_matter(tmp_path):
+def test_other_columns_and_their_order_do_not_matter(tmp_path) -> None:
     path = write(tmp_path, "caption,score,image\none,0.5,a.jpg\n")
     assert rows(path) == [Row(2, "a.jpg", "one")]
 
 
-def test_what_pandas_would_read(tmp_path):
+def test_what_pandas_would_read(tmp_path) -> None:
     """The authors' code reads its tables with pandas."""
     pandas = pytest.importorskip("pandas")
     path = write(tmp_path, 'image,caption\na/1.jpg,"x, y"\nb.jpg,"say ""hi"""\nc.jpg,z\n')
@@ -96,7 +96,7 @@ def test_what_pandas_would_read(tmp_path):
     assert found == list(zip(table["image"], table["caption"], strict=True))
 
 
-def test_a_long_caption_and_a_nul_are_no_end(tmp_path):
+def test_a_long_caption_and_a_nul_are_no_end(tmp_path) -> None:
     long = "x" * 200_000
     path = write(tmp_path, f"image,caption\na.jpg,{long}\nb.jpg,nul\0\nc.jpg,last\n")
     read = rows(path)
@@ -104,6 +104,6 @@ def test_a_long_caption_and_a_nul_are_no_end(tmp_path):
     assert read[-1] == Row(4, "c.jpg", "last") and len(read) == 3
 
 
-def test_digest_is_of_the_bytes(tmp_path):
+def test_digest_is_of_the_bytes(tmp_path) -> None:
     first = digest(write(tmp_path, "a"))
     assert first != digest(write(tmp_path, "b")) and first == digest(write(tmp_path, "a"))

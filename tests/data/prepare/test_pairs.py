@@ -45,7 +45,7 @@ def listed(report: pairs.Report) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_images_pass_unchanged_with_their_captions(tmp_path):
+def test_images_pass_unchanged_with_their_captions(tmp_path) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "pairs.tsv", [(n, f"picture “{n}”") for n in names])
     report = prepare(table, tmp_path / "out")
@@ -62,7 +62,7 @@ def test_images_pass_unchanged_with_their_captions(tmp_path):
     assert json.loads((report.output / "sizes.json").read_text()) == report.sizes
 
 
-def test_rows_of_one_image_are_one_sample(tmp_path):
+def test_rows_of_one_image_are_one_sample(tmp_path) -> None:
     a, b, *_ = make_images(tmp_path)
     rows = [(a, "one"), (b, "other"), (f"./{a}", "two"), (a, "one")]
     report = prepare(make_table(tmp_path / "t.csv", rows), tmp_path / "out")
@@ -73,7 +73,7 @@ def test_rows_of_one_image_are_one_sample(tmp_path):
     assert captions == {a: ["one", "two"], b: ["other"]} and report.captions == 3
 
 
-def test_bad_rows_are_listed_and_not_fatal(tmp_path):
+def test_bad_rows_are_listed_and_not_fatal(tmp_path) -> None:
     good, cut, *_ = make_images(tmp_path)
     (tmp_path / cut).write_bytes((tmp_path / cut).read_bytes()[:100])
     rows = [
@@ -102,7 +102,7 @@ def test_bad_rows_are_listed_and_not_fatal(tmp_path):
     assert summary.endswith("the first on line 2: missing file absent.jpg")
 
 
-def test_no_good_row_is_an_error_and_no_folder(tmp_path):
+def test_no_good_row_is_an_error_and_no_folder(tmp_path) -> None:
     table = make_table(tmp_path / "t.csv", [("a.jpg", "one"), ("b.jpg", "two")])
     with pytest.raises(ValueError, match=r"no good row; 2 bad rows \(missing file 2\).*line 2"):
         prepare(table, tmp_path / "out")
@@ -115,7 +115,7 @@ def test_no_good_row_is_an_error_and_no_folder(tmp_path):
     ("options", "sizes"),
     [({}, [1] * 6), ({"shard_size": 4}, [4, 2]), ({"shard_size": 6}, [6]), ({"seed": 3}, [1] * 6)],
 )
-def test_shards_are_the_same_bytes_every_time(tmp_path, options, sizes):
+def test_shards_are_the_same_bytes_every_time(tmp_path, options, sizes) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "t.csv", [(name, name) for name in names])
     report = prepare(table, tmp_path / "one", workers=1, **options)
@@ -125,14 +125,14 @@ def test_shards_are_the_same_bytes_every_time(tmp_path, options, sizes):
     assert tree(again.output) == tree(report.output)
 
 
-def test_the_order_is_shuffled_by_the_seed(tmp_path):
+def test_the_order_is_shuffled_by_the_seed(tmp_path) -> None:
     names = make_images(tmp_path, 12)
     table = make_table(tmp_path / "t.csv", [(name, name) for name in names])
     orders = [list(read(prepare(table, tmp_path / str(s), seed=s))) for s in (0, 1)]
     assert orders[0] != orders[1] != sorted(orders[1]) == sorted(orders[0])
 
 
-def test_more_images_than_wait_at_a_time(tmp_path):
+def test_more_images_than_wait_at_a_time(tmp_path) -> None:
     """The window of images read ahead is smaller than the table."""
     names = make_images(tmp_path, 150)
     table = make_table(tmp_path / "t.csv", [(name, name) for name in names])
@@ -141,7 +141,7 @@ def test_more_images_than_wait_at_a_time(tmp_path):
     assert {m["txt"].decode() for m in read(report).values()} == set(names)
 
 
-def test_resizing(tmp_path):
+def test_resizing(tmp_path) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "t.csv", [(name, "c") for name in names])
     for members in read(prepare(table, tmp_path / "out", resize=15)).values():
@@ -149,7 +149,7 @@ def test_resizing(tmp_path):
         assert array(members[extension]).shape == (15, 20, 3)
 
 
-def test_columns_and_image_root(tmp_path):
+def test_columns_and_image_root(tmp_path) -> None:
     names = make_images(tmp_path / "store")
     (tmp_path / "tables").mkdir()
     table = make_table(
@@ -162,7 +162,7 @@ def test_columns_and_image_root(tmp_path):
     assert len(read(prepare(absolute, tmp_path / "out2"))) == 6
 
 
-def test_a_second_run_does_nothing_until_the_table_changes(tmp_path):
+def test_a_second_run_does_nothing_until_the_table_changes(tmp_path) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "t.csv", [(name, "c") for name in names])
     prepare(table, tmp_path / "out")
@@ -177,13 +177,13 @@ def test_a_second_run_does_nothing_until_the_table_changes(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shard_size": 0}, "--shard-size 0: at least 1"),
-        ({"resize": 0}, "--resize 0: at least 1"),
+        ({"shard_size": 0}, "--shard-size=0: must be a whole number of at least 1"),
+        ({"resize": 0}, "--resize=0: must be a whole number of at least 1"),
         ({"image_root": "nowhere"}, "--image-root nowhere: no such folder"),
         ({"caption_key": "title"}, "--caption-key 'title': no such column"),
     ],
 )
-def test_wrong_settings_are_one_line(tmp_path, options, message):
+def test_wrong_settings_are_one_line(tmp_path, options, message) -> None:
     table = make_table(tmp_path / "t.csv", [("a.jpg", "one")])
     with pytest.raises(ValueError, match=message):
         prepare(table, tmp_path / "out", **options)
@@ -191,6 +191,6 @@ def test_wrong_settings_are_one_line(tmp_path, options, message):
         prepare(tmp_path / "absent.csv", tmp_path / "out")
 
 
-def test_a_summary_of_nothing():
+def test_a_summary_of_nothing() -> None:
     assert pairs.summary([]) == "0 bad rows"
     assert pairs.summary([BadRow(9, "", "empty caption")]).endswith("line 9: empty caption")

@@ -18,7 +18,7 @@ from tests.data.prepare.reading import lines, read_set, read_tars, tree
 SAMPLES = {f"k{i}": {"png": bytes([i]), "txt": f"caption {i}".encode()} for i in range(11)}
 
 
-def test_order_is_a_function_of_salt_and_key_alone():
+def test_order_is_a_function_of_salt_and_key_alone() -> None:
     keys = [f"key{i}" for i in range(50)]
     shuffled = order(keys, "a")
     assert sorted(shuffled) == sorted(keys) and shuffled != keys
@@ -28,7 +28,7 @@ def test_order_is_a_function_of_salt_and_key_alone():
     assert order([key for key in keys if key != "key7"], "a") == without
 
 
-def test_a_tar_has_no_trace_of_when_and_who(tmp_path):
+def test_a_tar_has_no_trace_of_when_and_who(tmp_path) -> None:
     write_tar(tmp_path / "0.tar", SAMPLES)
     with tarfile.open(tmp_path / "0.tar") as tar:
         for member in tar:
@@ -36,13 +36,13 @@ def test_a_tar_has_no_trace_of_when_and_who(tmp_path):
             assert member.isreg() and member.mode == 0o644
 
 
-def test_a_key_with_a_dot_is_refused(tmp_path):
+def test_a_key_with_a_dot_is_refused(tmp_path) -> None:
     with pytest.raises(AssertionError, match="first dot"):
         write_tar(tmp_path / "0.tar", {"v1.5": {"txt": b""}})
 
 
 @pytest.mark.parametrize("shards", [1, 3, 4])
-def test_training_shards_hold_every_sample_once(tmp_path, shards):
+def test_training_shards_hold_every_sample_once(tmp_path, shards) -> None:
     sizes = write_training_shards(tmp_path / "train", SAMPLES, shards, "salt")
     assert json.loads((tmp_path / "train" / "sizes.json").read_text()) == sizes
     assert sum(sizes.values()) == 11 and max(sizes.values()) - min(sizes.values()) <= 1
@@ -53,7 +53,7 @@ def test_training_shards_hold_every_sample_once(tmp_path, shards):
 
 
 @pytest.mark.parametrize("shard_size", [1, 4, 11, 100])
-def test_the_shard_writer_fills_one_shard_after_the_other(tmp_path, shard_size):
+def test_the_shard_writer_fills_one_shard_after_the_other(tmp_path, shard_size) -> None:
     with ShardWriter(tmp_path, shard_size) as writer:
         for key, members in SAMPLES.items():
             writer.add(key, members)
@@ -63,13 +63,13 @@ def test_the_shard_writer_fills_one_shard_after_the_other(tmp_path, shard_size):
     assert list(read_tars(tmp_path / name for name in writer.sizes)) == list(SAMPLES)
 
 
-def test_no_sample_no_shard(tmp_path):
+def test_no_sample_no_shard(tmp_path) -> None:
     with ShardWriter(tmp_path, 3) as writer:
         pass
     assert writer.sizes == {} and list(tmp_path.iterdir()) == []
 
 
-def test_classification_set(tmp_path):
+def test_classification_set(tmp_path) -> None:
     images = {key: members["png"] for key, members in SAMPLES.items()}
     labels = {key: "odd" if int(key[1:]) % 2 else "even" for key in images}
     classes, templates = ["even", "none of them", "odd"], ["{c}", "a {c}"]
@@ -83,7 +83,7 @@ def test_classification_set(tmp_path):
     assert lines(tmp_path / "s" / "zeroshot_classification_templates.txt") == templates
 
 
-def test_fewer_samples_than_shards_leave_no_empty_shard(tmp_path):
+def test_fewer_samples_than_shards_leave_no_empty_shard(tmp_path) -> None:
     write_retrieval_set(tmp_path / "s", {"a": b"1", "b": b"2"}, {"a": ["x", "y"], "b": ["z"]})
     assert (tmp_path / "s" / "test" / "nshards.txt").read_text() == "2\n"
     assert {k: m["txt"] for k, m in read_set(tmp_path / "s").items()} == {"a": b"x\ny", "b": b"z"}

@@ -133,7 +133,9 @@ def test_a_margin_lets_the_image_shrink() -> None:
     assert (pixels[0] == 255).all()
     assert drawn["log_width"] == drawn["log_height"] == pytest.approx(math.log(1.5))
     assert drawn["x"] == drawn["y"] == 0
-    with pytest.raises(ValueError, match="views.margin is a share of 0 to 1, not 2"):
+    with pytest.raises(
+        ValueError, match="views.margin=2: must be a number at least 0 and at most 1"
+    ):
         RandomCrop(20, (1.0, 1.0), (1.0, 1.0), flip=0.0, margin=2)
 
 
