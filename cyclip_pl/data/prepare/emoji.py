@@ -119,18 +119,17 @@ def _settings(size: Any, seed: Any) -> dict[str, Any]:
 def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
     """Fill `folder`; returns facts for `meta.json`."""
     from cyclip_pl.data.prepare import emoji_sets
+    from cyclip_pl.data.prepare.compare_images import fingerprint
     from cyclip_pl.data.prepare.emoji_names import concept, grouped, package_versions
     from cyclip_pl.data.prepare.emoji_splits import parts_of_others, split
 
     versions = package_versions()
     art = emoji_sets.draw(size, workers)
     names = {key: emoji.name for key, emoji in art.emoji.items()}
-    group = grouped(
-        names,
-        {key: concept(name) for key, name in names.items()},
-        *(art.fingerprints(style) for style in emoji_sets.VENDORS),
-    )
     vendors = list(emoji_sets.VENDORS)
+    concepts = {key: concept(name) for key, name in names.items()}
+    looks = [{key: fingerprint(art.drawn[style][key]) for key in names} for style in vendors]
+    group = grouped(names, concepts, *looks)
     splits = split(group, vendors, seed, always_known=parts_of_others(names))
     samples = emoji_sets.write_all(folder, art, splits, seed)
     write_json(folder / "hierarchy.json", emoji_sets.hierarchy(art.emoji.values()))
