@@ -74,12 +74,7 @@ def prepare(
     A folder that an earlier version made with these settings is replaced. The same settings and
     package versions give the same bytes.
 
-    Args:
-        output: The folder to make.
-        size: Height and width in pixels.
-        seed: Of the splits and of the order.
-        workers: Threads that draw; None is one per core.
-        force: Whether to replace a folder that was prepared before.
+    The arguments are the options of the command, `__main__.parser`; None is its default.
 
     Raises:
         ValueError: A package of the `demo` extra is missing, or `output` is something else or was
