@@ -10,8 +10,6 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-METRICS = ("acc1", "mean_per_class_recall")
-
 
 @dataclass(frozen=True)
 class Entry:

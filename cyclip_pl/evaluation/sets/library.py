@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +40,9 @@ class Library:
     (`Unusable`) is skipped with a warning. Any other list belongs to one evaluation, which must be
     able to use every set in it.
 
+    Its methods take `sets`, specifications by name as `named_sets` returns them, and `setting`, the
+    setting that lists them (`evaluation.<name>.datasets`), for messages.
+
     Args:
         root: The folder of torchvision's files.
         downloads: The folder for sets behind URLs.
@@ -47,7 +50,7 @@ class Library:
         datasets: The setting `evaluation.datasets`; None if it is not set.
 
     Raises:
-        ValueError: One line that names the setting.
+        ValueError: One line that names the setting and the file; or no set is left.
     """
 
     def __init__(
@@ -58,16 +61,9 @@ class Library:
         datasets: Sets | None = None,
     ) -> None:
         self.shared = {} if datasets is None else named_sets(datasets, "evaluation.datasets")
-
-        @cache
-        def labelled(name: str, spec: str, split: str) -> LabelledSet:
-            return open_labelled(spec, split, name, root, downloads, download)
-
-        @cache
-        def captioned(name: str, spec: str, split: str) -> CaptionSet:
-            return open_captioned(spec, split, name, downloads, download)
-
-        self._labelled, self._captioned = labelled, captioned
+        captioned = partial(open_captioned, downloads=downloads, download=download)
+        labelled = partial(open_labelled, root=root, downloads=downloads, download=download)
+        self._captioned, self._labelled = cache(captioned), cache(labelled)
 
     def labelled(
         self,
@@ -78,17 +74,11 @@ class Library:
     ) -> list[LabelledSet]:
         """Open one split of each set of labelled images.
 
-        Args:
-            sets: Specifications by name, as `named_sets` returns them.
-            setting: The setting that lists them, `evaluation.<name>.datasets`, for messages.
-            check: Raises `Unusable` for a set that the evaluation cannot use for another reason.
-
-        Raises:
-            ValueError: One line that names `setting` and the file; or no set is left.
+        `check` raises `Unusable` for a set that the evaluation cannot use for another reason.
         """
 
         def opened(name: str, spec: str) -> LabelledSet:
-            found = self._labelled(name, spec, split)
+            found = self._labelled(spec, split, name)
             if check is not None:
                 check(found)
             return found
@@ -96,21 +86,21 @@ class Library:
         return self._each(sets, setting, opened)
 
     def captioned(self, sets: Mapping[str, str], split: str, setting: str) -> list[CaptionSet]:
-        """Open one split of each set of captioned images; arguments and errors as above."""
-        return self._each(sets, setting, lambda name, spec: self._captioned(name, spec, split))
+        """Open one split of each set of captioned images."""
+        return self._each(sets, setting, lambda name, spec: self._captioned(spec, split, name))
 
     def any_kind(
         self, sets: Mapping[str, str], split: str, setting: str
     ) -> list[LabelledSet | CaptionSet]:
-        """Open one split of each set, whatever its kind; arguments and errors as above."""
+        """Open one split of each set, whatever its kind."""
 
         def opened(name: str, spec: str) -> LabelledSet | CaptionSet:
             try:
-                return self._captioned(name, spec, split)
+                return self._captioned(spec, split, name)
             except NoSplit:
                 raise
             except Unusable:
-                return self._labelled(name, spec, split)
+                return self._labelled(spec, split, name)
 
         return self._each(sets, setting, opened)
 
@@ -122,18 +112,23 @@ class Library:
         setting: str,
         val_split: str | None = None,
     ) -> list[TrainTest]:
-        """Open two splits of each set of labelled images, and a third where the set has it.
+        """Open two splits of each set of labelled images, and a third where the set has it."""
 
-        Arguments and errors as above.
-        """
+        def beside(test: LabelledSet, spec: str, split: str) -> LabelledSet:
+            other = self._labelled(spec, split, test.name)
+            if other.classnames != test.classnames:
+                raise ValueError(
+                    f"{spec}: the split {split!r} has other classes than the test images"
+                )
+            return other
 
         def opened(name: str, spec: str) -> TrainTest:
-            test = self._labelled(name, spec, split)
-            train = self._beside(test, spec, train_split)
+            test = self._labelled(spec, split, name)
+            train = beside(test, spec, train_split)
             if val_split is None:
                 return TrainTest(train, test)
             try:
-                val = self._beside(test, spec, val_split)
+                val = beside(test, spec, val_split)
             except NoSplit:
                 return TrainTest(train, test)
             # A folder that is itself one split answers to several names.
@@ -152,23 +147,15 @@ class Library:
         for name, spec in sets.items():
             try:
                 found.append(opened(name, spec))
-            except Unusable as error:
-                if not shared:
+            except ValueError as error:
+                if not shared or not isinstance(error, Unusable):
                     raise ValueError(f"{setting}: {error}") from error
                 skipped.append(str(error))
                 if rank() == 0:
                     logger.warning("%s skips %s: %s", evaluation, name, error)
-            except ValueError as error:
-                raise ValueError(f"{setting}: {error}") from error
         if skipped and not found:
             raise ValueError(
                 f"evaluation.datasets: {evaluation} can use none of these sets "
                 f"({'; '.join(skipped)}); add one that it can use, or set {setting}"
             )
         return found
-
-    def _beside(self, test: LabelledSet, spec: str, split: str) -> LabelledSet:
-        other = self._labelled(test.name, spec, split)
-        if other.classnames != test.classnames:
-            raise ValueError(f"{spec}: the split {split!r} has other classes than the test images")
-        return other

@@ -8,26 +8,52 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cyclip_pl.member_names import key_and_extension
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file inside a shard: `size` bytes from byte `offset`."""
 
     offset: int
     size: int
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """A key and its members by lower-case suffix (`png`, `cls`, ...)."""
 
     key: str
     members: dict[str, Member]
+
+
+def samples(shard: Path) -> Iterator[Sample]:
+    """The samples of an uncompressed tar, in its order.
+
+    Raises:
+        ValueError: The shard is missing, not a tar, damaged or cut short, or repeats a member.
+    """
+    if not shard.is_file():
+        raise ValueError(f"{shard} is missing")
+    sample = Sample("", {})
+    try:
+        for name, member in _files(shard):
+            parts = key_and_extension(name)
+            if parts is None or name.rpartition("/")[2].startswith("."):  # macOS adds ._NAME
+                continue
+            key, suffix = parts[0], parts[1].lower()
+            if key != sample.key:
+                if sample.members:
+                    yield sample
+                sample = Sample(key, {})
+            if suffix in sample.members:
+                raise tarfile.ReadError(f"it holds {name} twice")
+            sample.members[suffix] = member
+    except (tarfile.TarError, EOFError, OverflowError) as error:
+        raise ValueError(f"{shard} is not a readable tar: {error}") from error
+    if sample.members:
+        yield sample
 
 
 def _files(shard: Path) -> Iterator[tuple[str, Member]]:
@@ -47,32 +73,3 @@ def _files(shard: Path) -> Iterator[tuple[str, Member]]:
         mark = file.read(tarfile.BLOCKSIZE)
     if len(mark) < tarfile.BLOCKSIZE or any(mark):
         raise tarfile.ReadError(f"damaged or cut short at byte {end}")
-
-
-def samples(shard: Path) -> Iterator[Sample]:
-    """The samples of an uncompressed tar, in its order.
-
-    Raises:
-        ValueError: The shard is missing, not a tar, damaged or cut short, or repeats a member.
-    """
-    if not shard.is_file():
-        raise ValueError(f"{shard} is missing")
-    key: str | None = None
-    members: dict[str, Member] = {}
-    try:
-        for name, member in _files(shard):
-            parts = key_and_extension(name)
-            if parts is None or name.rpartition("/")[2].startswith("."):  # macOS adds ._NAME
-                continue
-            suffix = parts[1].lower()
-            if parts[0] != key:
-                if key is not None:
-                    yield Sample(key, members)
-                key, members = parts[0], {}
-            if suffix in members:
-                raise tarfile.ReadError(f"it holds {name} twice")
-            members[suffix] = member
-    except (tarfile.TarError, EOFError, OverflowError) as error:
-        raise ValueError(f"{shard} is not a readable tar: {error}") from error
-    if key is not None:
-        yield Sample(key, members)

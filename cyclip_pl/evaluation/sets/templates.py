@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.evaluation.sets.texts import read_json
 from cyclip_pl.layout import TEMPLATES
 
 NAMES = ("openai", "simple")
@@ -49,8 +49,13 @@ class PromptSource:
         self._templates: list[str] | dict[str, Templates] | None = None
         self.title = "own" if templates is None else "given"
         if isinstance(templates, str) and templates.endswith(".json"):
-            self.title = Path(templates).name
-            templates = _read(Path(templates), setting)
+            self.title, where = Path(templates).name, f"{setting}={templates}"
+            try:
+                templates = read_json(Path(templates))
+            except ValueError as error:
+                raise ValueError(f"{setting}={error}") from error
+            if not isinstance(templates, dict):
+                raise ValueError(f"{where} must map the names of sets to their templates")
         elif isinstance(templates, str) and templates in NAMES:
             self.title = templates
             templates = named_templates(templates)
@@ -116,15 +121,3 @@ def _checked(templates: Any, what: str) -> Templates:
     if not isinstance(templates, list) or not _are_templates(templates):
         raise ValueError(f"{what} must have a list of prompts with {{c}}, or one for each class")
     return list(templates)
-
-
-def _read(path: Path, setting: str) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ValueError(f"{setting}={path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"{setting}={path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{setting}={path} must map the names of sets to their templates")
-    return content

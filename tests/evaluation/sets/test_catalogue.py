@@ -5,7 +5,8 @@ import inspect
 import pytest
 import torchvision
 
-from cyclip_pl.evaluation.sets.catalogue import METRICS, entries
+from cyclip_pl.evaluation.probes.linear_classifier import METRICS
+from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.evaluation.sets.remote import is_remote
 
 LINEAR_PROBE = [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.evaluation.sets.classes_file import read_classes
+from cyclip_pl.evaluation.sets.texts import read_json
 
 SHIPPED = {path.stem: path for path in Path(__file__).parent.glob("*.json")}
 
@@ -78,7 +79,10 @@ def _listed(file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
             raise ValueError(f'{file} has no "superclasses"')
         content: Any = {f"{', '.join(group[:2])}, …": group for group in groups}
     else:
-        content = _json(file)
+        if not file.is_file():
+            shipped = f" (shipped: {', '.join(SHIPPED)})"
+            raise ValueError(f"{file} cannot be read: there is no such file{shipped}")
+        content = read_json(file, partial(_unique, file))
     yield from _walk(content, (), file)
 
 
@@ -94,19 +98,9 @@ def _walk(node: Any, keys: tuple[str, ...], file: Path) -> Iterator[tuple[tuple[
         raise ValueError(f"{file}: {where} must hold class names, {{superclass: [class name, …]}}")
 
 
-def _json(file: Path) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{file}: the superclass {twice!r} is listed twice")
-        return found
-
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-    except OSError as error:
-        shipped = f" (shipped: {', '.join(SHIPPED)})"
-        raise ValueError(f"{file} cannot be read: {error.strerror}{shipped}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
+def _unique(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{file}: the superclass {name!r} is listed twice")
+    return dict(pairs)
