@@ -1,4 +1,4 @@
-"""Where evaluations get their sets from: each set is opened once, however many look at it."""
+"""Where evaluations get their sets from, wherever and in whatever form these are kept."""
 
 from __future__ import annotations
 
@@ -9,16 +9,81 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
+from cyclip_pl.checks import did_you_mean
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.sets.captions import CaptionSet
+from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.interface import LabelledSet, NoSplit, Unusable
-from cyclip_pl.evaluation.sets.open import ROOT, open_captioned, open_labelled
-from cyclip_pl.evaluation.sets.remote import DOWNLOADS
-from cyclip_pl.evaluation.sets.setting import Sets, named_sets
+from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV, is_labels_folder
+from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets, set_name
+from cyclip_pl.evaluation.sets.torchvision_set import ROOT, TorchvisionSet
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def open_labelled(
+    spec: str | Path,
+    split: str = "test",
+    name: str | None = None,
+    root: str | Path = ROOT,
+    downloads: str | Path = DOWNLOADS,
+    download: bool = True,
+) -> LabelledSet:
+    """Open a set of labelled images.
+
+    Args:
+        spec: A name of `catalogue.yaml` (`cifar10`, `imagenet_sketch`, …); a URL or a list of
+            shards, see `remote`; a folder with `labels.csv`, see `labels_csv`; or a folder in
+            clip_benchmark's layout. A folder with the name of a set in the catalogue is
+            `./cifar10`.
+        split: `train`, `test`, or another that the set has.
+        name: The first part of its metrics' keys; `set_name(spec)` if None.
+        root: The folder of torchvision's files.
+        downloads: The folder for sets behind URLs.
+        download: Fetch a set that is not there yet.
+
+    Raises:
+        Unusable: It has no such split, or no classes.
+        ValueError: One line that names the set or the file at fault.
+    """
+    name = name or set_name(spec)
+    entry = entries().get(str(spec))
+    if entry is not None and entry.torchvision is not None:
+        return TorchvisionSet(str(spec), split, root, download, name)
+    folder = _folder(entry.wds or "" if entry else str(spec), split, downloads, download)
+    if is_labels_folder(folder):
+        return LabelsCSV(folder, split, name)
+    return ClassificationSet(folder, split, name, entry.metric if entry else "acc1")
+
+
+def open_captioned(
+    spec: str | Path,
+    split: str = "test",
+    name: str | None = None,
+    downloads: str | Path = DOWNLOADS,
+    download: bool = True,
+) -> CaptionSet:
+    """Open a set of captioned images: a folder, a URL or a list of shards; as `open_labelled`."""
+    if str(spec) in entries():
+        raise Unusable(f"{spec} has no captions: it is a classification set")
+    folder = _folder(str(spec), split, downloads, download)
+    if is_labels_folder(folder):
+        raise Unusable(f"{folder} has no captions: it has labels")
+    return CaptionSet(folder, split, name or set_name(spec))
+
+
+def _folder(spec: str, split: str, downloads: str | Path, download: bool) -> Path:
+    if is_remote(spec):
+        return local_copy(spec, split, downloads, download)
+    folder = Path(spec).expanduser()
+    if not folder.is_dir() and folder.name == spec:
+        hint = did_you_mean(spec, entries()) or f" ({', '.join(sorted(entries()))})"
+        raise ValueError(f"{spec} is neither a folder nor a set of the catalogue{hint}")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -31,10 +96,7 @@ class TrainTest:
 
 
 class Library:
-    """Opens the sets that evaluations name, and keeps them.
-
-    The cost of opening a set, and of hashing it for the `FeatureStore`, is paid once for all
-    evaluations.
+    """Opens the sets that evaluations name, each once, however many look at it.
 
     All evaluations look at `datasets`, each at those that it can use: a set that it cannot use
     (`Unusable`) is skipped with a warning. Any other list belongs to one evaluation, which must be
@@ -44,9 +106,7 @@ class Library:
     setting that lists them (`evaluation.<name>.datasets`), for messages.
 
     Args:
-        root: The folder of torchvision's files.
-        downloads: The folder for sets behind URLs.
-        download: Fetch sets that are not there yet.
+        root, downloads, download: As for `open_labelled`.
         datasets: The setting `evaluation.datasets`; None if it is not set.
 
     Raises:

@@ -46,7 +46,10 @@ def _pairs(sets: Any, setting: str) -> Iterator[tuple[Any, Any]]:
     elif isinstance(sets, Sequence) and not isinstance(sets, str):
         for entry in sets:
             if isinstance(entry, str | Path):
-                yield _name(entry, setting), entry
+                try:
+                    yield set_name(entry), entry
+                except ValueError as error:
+                    raise ValueError(f"{setting}: {error}") from error
             else:
                 yield from _pairs(entry, setting)
     else:
@@ -55,10 +58,3 @@ def _pairs(sets: Any, setting: str) -> Iterator[tuple[Any, Any]]:
             f"{setting}={sets}: must be a list of sets (folders, URLs, names), or a mapping of "
             f"names to sets{hint}"
         )
-
-
-def _name(spec: str | Path, setting: str) -> str:
-    try:
-        return set_name(spec)
-    except ValueError as error:
-        raise ValueError(f"{setting}: {error}") from error

@@ -16,12 +16,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.evaluation.sets.catalogue import entries, names_and_templates
 from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED
 from cyclip_pl.evaluation.sets.interface import NoSplit, content_hash
-from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
 from cyclip_pl.files import locked, reason
 from cyclip_pl.images import Undecodable, open_image
+
+ROOT = "data/torchvision"
 
 # Where torchvision's classes keep labels and paths. If elsewhere, every item is asked.
 _LABELS = ("targets", "labels", "_labels", "y")
@@ -50,7 +51,7 @@ class TorchvisionSet:
         self,
         entry: str,
         split: str = "test",
-        root: str | Path = "data/torchvision",
+        root: str | Path = ROOT,
         download: bool = True,
         name: str | None = None,
     ) -> None:

@@ -6,8 +6,7 @@ import sys
 
 import open_clip
 
-from cyclip_pl.evaluation.sets.catalogue import entries
-from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
+from cyclip_pl.evaluation.sets.catalogue import entries, names_and_templates
 
 
 def test_imagenets_are_those_of_open_clip() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV
-from cyclip_pl.evaluation.sets.open import open_labelled
+from cyclip_pl.evaluation.sets.library import open_labelled
 from cyclip_pl.evaluation.sets.setting import set_name
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
 from tests.helpers import torchvision_files as files
