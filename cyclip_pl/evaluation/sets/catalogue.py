@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,11 @@ from omegaconf import OmegaConf
 
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.sets.templates import named_templates
+from cyclip_pl.evaluation.sets.texts import read_json
 
 logger = logging.getLogger(__name__)
 
-PLAIN = ("a photo of a {c}.",)  # CLIP's default
+PLAIN = "a photo of a {c}."  # CLIP's default
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,10 @@ def entries() -> dict[str, Entry]:
 
 
 def names_and_templates(name: str, entry: Entry, own: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The published class names and templates of a set, or its own names and a plain template.
+    """The published class names and templates of a set; or its own names and `PLAIN`.
 
     ImageNet's come from open_clip. The others come from files of the package clip_benchmark, if it
-    is installed; the files are read, the package is not imported. A warning says when a set gets
-    the plain template.
-
-    Args:
-        name: The set's name in the warning.
-        own: The names that torchvision, or the catalogue, has for the K classes.
+    is installed; the files are read, the package is not imported. Without it a warning says so.
     """
     if entry.torchvision == "ImageNet" and len(own) == 1000:
         import open_clip  # slow to import, and only ImageNet needs it
@@ -64,11 +59,10 @@ def names_and_templates(name: str, entry: Entry, own: Sequence[str]) -> tuple[li
     published = _packaged("en_zeroshot_classification_templates.json").get(entry.prompts)
     if published is None and rank() == 0:
         logger.warning(
-            "%s: uses the plain prompt %r; install clip_benchmark for the published prompts",
-            name,
-            PLAIN[0],
+            f"{name}: uses the plain prompt {PLAIN!r}; install clip_benchmark for the published "
+            "prompts"
         )
-    return list(classnames), list(PLAIN if published is None else published)
+    return list(classnames), [PLAIN] if published is None else published
 
 
 def _packaged(file: str) -> dict[str | None, Any]:
@@ -76,5 +70,5 @@ def _packaged(file: str) -> dict[str | None, Any]:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "datasets" / file
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path)
     return {}

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
+from cyclip_pl.evaluation.sets.classes_file import read_classes
 from cyclip_pl.evaluation.sets.interface import NoSplit, content_hash
 from cyclip_pl.evaluation.sets.texts import read_text
 from cyclip_pl.files import reason
@@ -34,12 +34,8 @@ CLASSES = ("classes.py", "classes.json")
 class LabelsCSV:
     """A `LabelledSet`: the images and labels that a `labels.csv` lists.
 
-    Opening reads the labels and finds every image, but decodes none.
-
-    Args:
-        folder: The set's folder; if the set has one split, the split's own folder serves as well.
-        split: The folder of `labels.csv`, inside `folder`.
-        name: The first part of its metrics' keys; the folder's name if None.
+    Opening reads the labels and finds every image, but decodes none. Arguments as of `ImageShards`;
+    if the set has one split, the split's own folder serves as well.
 
     Raises:
         NoSplit: The folder has no such split.
@@ -52,12 +48,13 @@ class LabelsCSV:
         folder = Path(folder)
         self.folder = _split_folder(folder, split)
         self.name = name or folder.name
-        classes, file = _read_classes(self.folder, folder)
+        file = _first_file(self.folder, folder, CLASSES)
+        if file is None:
+            raise ValueError(f"{self.folder} has a {LABELS}, but neither {' nor '.join(CLASSES)}")
+        classes = read_classes(file)
         self.classnames, self.templates = classes.classnames, classes.templates
-        hierarchies = [here / HIERARCHY for here in (self.folder, folder)]
-        self.hierarchy = next((path for path in hierarchies if path.is_file()), None)
-        if self.hierarchy is None and classes.superclasses:
-            self.hierarchy = file
+        own = file if classes.superclasses else None
+        self.hierarchy = _first_file(self.folder, folder, (HIERARCHY,)) or own
         self._images, labels = _read_labels(self.folder / LABELS, len(self.classnames))
         self.label_N: Tensor = torch.tensor(labels, dtype=torch.int64)
 
@@ -99,12 +96,9 @@ def _split_folder(folder: Path, split: str) -> Path:
     raise NoSplit(f"{folder} has no {split}/{LABELS}; its splits: {', '.join(found) or 'none'}")
 
 
-def _read_classes(*folders: Path) -> tuple[ClassesFile, Path]:
-    for folder in folders:
-        for name in CLASSES:
-            if (folder / name).is_file():
-                return read_classes(folder / name), folder / name
-    raise ValueError(f"{folders[0]} has a {LABELS}, but neither {' nor '.join(CLASSES)}")
+def _first_file(split: Path, folder: Path, names: tuple[str, ...]) -> Path | None:
+    paths = (where / name for where in (split, folder) for name in names)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _read_labels(path: Path, classes: int) -> tuple[list[str], list[int]]:

@@ -21,11 +21,7 @@ def set_name(spec: str | Path) -> str:
 
 
 def named_sets(sets: Sets, setting: str) -> dict[str, str]:
-    """Name → specification for `open_labelled` or `open_captioned`.
-
-    Raises:
-        ValueError: One line that names `setting`.
-    """
+    """Name → specification of each set; ValueError, one line that names `setting`."""
     specs: dict[str, str] = {}
     for name, spec in _pairs(sets, setting):
         if not isinstance(name, str) or not name or "/" in name:

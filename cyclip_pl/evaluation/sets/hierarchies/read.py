@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ SHIPPED = {path.stem: path for path in Path(__file__).parent.glob("*.json")}
 def read_hierarchy(
     path: str | Path, classnames: Sequence[str], level: int = 0
 ) -> tuple[Tensor, list[str]]:
-    """The superclass of each class.
+    """The superclass of each class: int64 (K,) on the CPU, and the names in the file's order.
 
     Names are compared as they are; if none matches, without regard to case, hyphens and
     underscores. If several classes share a name: one entry in the file covers all of them; as many
@@ -31,9 +31,6 @@ def read_hierarchy(
             `classes.py` of CyCLIP's code with "superclasses", named after their first classes.
         classnames: The K class names of the set.
         level: The level to use; 0 is the coarsest.
-
-    Returns:
-        `superclass_K`, int64 on the CPU, and the S names of the superclasses in the file's order.
 
     Raises:
         ValueError: A class is missing, listed too often, or unknown to the set; one line that
@@ -80,14 +77,12 @@ def _listed(file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
         content: Any = {f"{', '.join(group[:2])}, …": group for group in groups}
     else:
         if not file.is_file():
-            shipped = f" (shipped: {', '.join(SHIPPED)})"
-            raise ValueError(f"{file} cannot be read: there is no such file{shipped}")
+            raise ValueError(f"{file} cannot be read: not a file (shipped: {', '.join(SHIPPED)})")
         content = read_json(file, partial(_unique, file))
     yield from _walk(content, (), file)
 
 
 def _walk(node: Any, keys: tuple[str, ...], file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
-    where = f"{keys[-1]!r}" if keys else "it"
     if isinstance(node, dict) and node:
         for key, below in node.items():
             yield from _walk(below, (*keys, key), file)
@@ -95,12 +90,12 @@ def _walk(node: Any, keys: tuple[str, ...], file: Path) -> Iterator[tuple[tuple[
         for name in node:
             yield keys, name
     else:
+        where = repr(keys[-1]) if keys else "it"
         raise ValueError(f"{file}: {where} must hold class names, {{superclass: [class name, …]}}")
 
 
 def _unique(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
+    for name, times in Counter(name for name, _ in pairs).items():
+        if times > 1:
             raise ValueError(f"{file}: the superclass {name!r} is listed twice")
     return dict(pairs)
