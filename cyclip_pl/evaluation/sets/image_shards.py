@@ -77,7 +77,9 @@ class ImageShards:
                             f"{shard}: sample {key} has an image but no .{self.suffix}"
                         )
                     self._keys.append(key)
-                    places.append((number, *(image or _NO_IMAGE)))
+                    places.append(
+                        (number, image.offset, image.size) if image else (number, *_NO_IMAGE)
+                    )
                     file.seek(text.offset)
                     yield (
                         f"{shard}: {key}.{self.suffix}",
