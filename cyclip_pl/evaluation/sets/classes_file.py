@@ -33,13 +33,7 @@ _FORMS = (
 
 @dataclass
 class ClassesFile:
-    """The content of such a file.
-
-    Attributes:
-        classnames: K names, class 0 first.
-        templates: Templates with `{c}`; None if it has none.
-        superclasses: Class names, grouped by superclass; None if it has none.
-    """
+    """The K class names, templates with `{c}` and class names by superclass of such a file."""
 
     classnames: list[str]
     templates: list[str] | None

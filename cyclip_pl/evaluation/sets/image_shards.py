@@ -20,11 +20,12 @@ from cyclip_pl.evaluation.sets.tar_index import samples
 from cyclip_pl.evaluation.sets.texts import read_text, text_lines
 from cyclip_pl.images import EXTENSIONS, Undecodable, open_image
 from cyclip_pl.layout import CLASSNAMES, DATASET_TYPE, NSHARDS
+from cyclip_pl.tar_members import Member
 
 # The first that a sample has is its image, as in clip_benchmark.
 IMAGE_SUFFIXES = tuple(dict.fromkeys(("webp", "png", *EXTENSIONS)))
 
-_NO_IMAGE = (-1, 0)
+_NO_IMAGE = Member("", -1, 0)
 
 
 class ImageShards:
@@ -42,12 +43,9 @@ class ImageShards:
         ValueError: One line that names the file at fault.
     """
 
-    kind: str
-    """What `dataset_type.txt` calls such a set."""
-    suffix: str
-    """The suffix of the texts."""
-    text_bytes: int
-    """Texts are cut at this length."""
+    kind: str  # what `dataset_type.txt` calls such a set
+    suffix: str  # of its texts
+    text_bytes: int  # longer texts are cut
 
     def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
         self.folder = Path(folder)
@@ -58,7 +56,6 @@ class ImageShards:
         self._shards: list[Path] = []
         self._stamps: list[tuple[int, int]] = []
         self._keys: list[str] = []
-        self._places = np.zeros((0, 3), dtype=np.int64)
 
     def _index(self) -> Iterator[tuple[str, bytes]]:
         """Note where every sample's image lies; yield the place and the text of each sample."""
@@ -68,29 +65,23 @@ class ImageShards:
             with open(shard, "rb") as file:
                 self._stamps.append(_stamp(file))
                 for key, members in samples(shard):
-                    image = next((members[s] for s in IMAGE_SUFFIXES if s in members), None)
-                    text = members.get(self.suffix)
-                    if image is None and text is None:
-                        continue
-                    if text is None:
+                    image = next((members[s] for s in IMAGE_SUFFIXES if s in members), _NO_IMAGE)
+                    if (text := members.get(self.suffix)) is not None:
+                        self._keys.append(key)
+                        places.append((number, image.offset, image.size))
+                        file.seek(text.offset)
+                        content = file.read(min(text.size, self.text_bytes))
+                        yield f"{shard}: {key}.{self.suffix}", content
+                    elif image is not _NO_IMAGE:
                         raise ValueError(
                             f"{shard}: sample {key} has an image but no .{self.suffix}"
                         )
-                    self._keys.append(key)
-                    places.append(
-                        (number, image.offset, image.size) if image else (number, *_NO_IMAGE)
-                    )
-                    file.seek(text.offset)
-                    yield (
-                        f"{shard}: {key}.{self.suffix}",
-                        file.read(min(text.size, self.text_bytes)),
-                    )
         if not places:
             raise ValueError(
                 f"{self._split} holds no samples: <key>.{self.suffix}, "
                 f"<key>.{'|'.join(IMAGE_SUFFIXES)}"
             )
-        self._places = np.array(places, dtype=np.int64)
+        self._places = np.array(places, dtype=np.int64)  # shard, offset and size of each image
 
     def __len__(self) -> int:
         return len(self._keys)

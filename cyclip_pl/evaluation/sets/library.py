@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -185,15 +186,13 @@ class Library:
         def opened(name: str, spec: str) -> TrainTest:
             test = self._labelled(spec, split, name)
             train = beside(test, spec, train_split)
-            if val_split is None:
-                return TrainTest(train, test)
-            try:
-                val = beside(test, spec, val_split)
-            except NoSplit:
-                return TrainTest(train, test)
-            # A folder that is itself one split answers to several names.
-            again = {train.fingerprint, test.fingerprint}
-            return TrainTest(train, test, None if val.fingerprint in again else val)
+            if val_split is not None:
+                with suppress(NoSplit):
+                    val = beside(test, spec, val_split)
+                    # A folder that is itself one split answers to several names.
+                    if val.fingerprint not in (train.fingerprint, test.fingerprint):
+                        return TrainTest(train, test, val)
+            return TrainTest(train, test)
 
         return self._each(sets, setting, opened)
 

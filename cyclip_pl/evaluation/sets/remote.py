@@ -57,10 +57,8 @@ def local_copy(spec: str, split: str, downloads: str | Path, download: bool = Tr
     download the set again. A local set is not copied.
 
     Args:
-        spec: A base URL, or a list of shards with `{0..9}` or `::` between them.
-        split: The split that is needed; a list must be of this one.
+        spec: A base URL, or a list of shards of this split with `{0..9}` or `::` between them.
         downloads: The folder for all sets behind URLs.
-        download: Whether to download what is missing.
 
     Raises:
         NoSplit: The set does not have this split.
