@@ -141,7 +141,7 @@ def _text(field: bytes) -> str:
 
 
 def _pax(body: bytes) -> dict[bytes, bytes]:
-    """The records of a pax header: `LENGTH KEY=VALUE`, one per line."""
+    """The records of a pax header: `LENGTH KEY=VALUE` and a line feed."""
     records: dict[bytes, bytes] = {}
     while body and body[0] != 0:
         length, separator, _ = body.partition(b" ")
