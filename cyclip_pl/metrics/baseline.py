@@ -32,7 +32,10 @@ class Baseline:
     scale: str = "linear"
 
     def __post_init__(self) -> None:
-        _check_scale(self.scale)
+        if self.scale not in SCALES:
+            raise ValueError(
+                f"a baseline's scale is one of {', '.join(SCALES)}; got {self.scale!r}"
+            )
         if not (math.isfinite(self.slope) and math.isfinite(self.intercept)):
             raise ValueError(f"a baseline needs finite numbers: {self.slope}, {self.intercept}")
 
@@ -51,7 +54,6 @@ def fit_baseline(points: Iterable[tuple[float, float]], scale: str = "linear") -
         ValueError: Fewer than two models of different in-distribution accuracy, an accuracy
             outside [0, 1], 0 or 1 itself in the logit scale, or an unknown scale.
     """
-    _check_scale(scale)
     points = list(points)
     low, high = (0.0, 1.0) if scale == "linear" else (_EDGE, 1 - _EDGE)
     for point in points:
@@ -76,8 +78,3 @@ def fit_baseline(points: Iterable[tuple[float, float]], scale: str = "linear") -
 
 def _logit(x: float) -> float:
     return math.log(x / (1 - x))
-
-
-def _check_scale(scale: str) -> None:
-    if scale not in SCALES:
-        raise ValueError(f"a baseline's scale is one of {', '.join(SCALES)}; got {scale!r}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,12 +14,7 @@ from numpy.typing import ArrayLike
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
-PROTOCOL: dict[str, Any] = {
-    "method": "percentile",
-    "resamples": RESAMPLES,
-    "level": LEVEL,
-    "seed": SEED,
-}
+PROTOCOL = {"method": "percentile", "resamples": RESAMPLES, "level": LEVEL, "seed": SEED}
 """How every `_low` and `_high` was made, for the details of an evaluation."""
 
 _DRAWN = 1 << 24  # numbers drawn at once
@@ -72,10 +66,7 @@ def share_interval(hits: int, total: int) -> tuple[float, float]:
     """`interval` of `hits` ones and `total - hits` zeros; nan of nothing."""
     if not total:
         return math.nan, math.nan
-    kinds = [(value, times) for value, times in ((0.0, total - hits), (1.0, hits)) if times]
-    return _bounds(
-        np.array([(value, 1.0) for value, _ in kinds]), np.array([times for _, times in kinds])
-    )
+    return _bounds(np.array([(0.0, 1.0), (1.0, 1.0)]), np.array([total - hits, hits]))
 
 
 def shares(hits: Mapping[str, int], total: int, intervals: bool = True) -> dict[str, float]:

@@ -6,12 +6,11 @@ Shape legend: N rows, D width.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from cyclip_pl.metrics.base import ExactSums, as_double, check_width
+from cyclip_pl.metrics.base import RowSums
 
 _CUT = 1e-13  # of the largest eigenvalue; below it there is only rounding
 
@@ -31,10 +30,10 @@ def effective_rank(gram_DD: Tensor, rows: int) -> float:
     return torch.special.entr(singular_D / singular_D.sum()).sum().exp().item()
 
 
-class EffectiveRank(ExactSums):
+class EffectiveRank(RowSums):
     """exp of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
 
-    Between 1 and min(N, D); the rows are not centred. nan if a row is not finite.
+    Between 1 and min(N, D); the rows are not centred.
 
         rank = EffectiveRank(width=512)
         rank.update(image_ND)
@@ -42,19 +41,12 @@ class EffectiveRank(ExactSums):
     """
 
     higher_is_better = True
-
-    def __init__(self, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.width = width
-        self.add_sum("gram", width, width)
+    matrices = ("gram",)
 
     def update(self, row_ND: Tensor) -> None:
         """Add rows, (N, D)."""
-        check_width(self.width, rows=row_ND)
-        row_ND = as_double(row_ND)
-        self.add("gram", row_ND.T @ row_ND)
-        self.count = self.count + len(row_ND)
+        (row_ND,) = self.doubles(rows=row_ND)
+        self.add("gram", row_ND.T @ row_ND, len(row_ND))
 
     def compute(self) -> Tensor:
-        """A scalar, float64."""
-        return self.scalar(effective_rank(self.total("gram"), int(self.count)))
+        return self.scalar(effective_rank(self.total("gram"), self.count("gram")))

@@ -80,7 +80,6 @@ class EffectiveRobustness(BaseMetric):
         self.images_2 = self.images_2 + kind_2 * len(right_N)
 
     def compute(self) -> dict[str, Tensor]:
-        """All values by name, float64."""
         accuracy, shifted = (self.right_2.double() / self.images_2).tolist()
         baselines = {} if self.baseline is None else {"shifted": self.baseline}
         found = robustness(accuracy, {"shifted": shifted}, baselines)["shifted"]

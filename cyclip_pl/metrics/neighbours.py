@@ -28,8 +28,9 @@ def nearest(
     cosines the lower row number comes first. A cosine that is not finite becomes -inf and so
     comes last; a row of zeros has cosine 0 with all.
 
-    The training rows pass once, `train_chunk` at a time, and stay where they are. `device` holds
-    the queries, the best k so far, a chunk of training rows and one block of cosines, at most
+    The training rows pass once, `train_chunk` at a time, and stay where they are. `device`, that of
+    the queries if None, holds the queries, the best k so far, a chunk of training rows and one
+    block of cosines, at most
 
         16 N (D + 2 k) + 16 train_chunk D + 32 query_chunk train_chunk bytes.
 
@@ -37,12 +38,8 @@ def nearest(
     device thus needs 1.3 GB.
 
     Args:
-        query_ND: (N, D), any float type and length.
-        train_MD: (M, D), likewise, M at most 2^32.
-        k: At most M.
-        device: Where to search; the queries' if None.
-        query_chunk: Queries compared at once.
-        train_chunk: Training rows compared at once.
+        query_ND: Any float type and length.
+        train_MD: Likewise, M at most 2^32.
 
     Returns:
         Cosines (N, k), float32, and row numbers (N, k), int64, on `device`.
@@ -66,17 +63,7 @@ def nearest_of_blocks(
     """`nearest` of training rows that arrive in blocks, in any order.
 
     Args:
-        query_ND: As for `nearest`, like k, `device` and `query_chunk`.
         blocks: int64 numbers (m,), at most 2^32, no two equal, and rows (m, D).
-        k: At most the number of rows in all blocks.
-        device: Where to search.
-        query_chunk: Queries compared at once.
-
-    Returns:
-        Cosines (N, k), float32, and the rows' numbers (N, k), int64, on `device`.
-
-    Raises:
-        ValueError: k is less than 1 or more than there are rows.
     """
     queries = _unit(query_ND, device or query_ND.device).split(query_chunk)
     best = [torch.empty(len(q), 0, dtype=torch.int64, device=q.device) for q in queries]

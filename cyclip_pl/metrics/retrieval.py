@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import secrets
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,8 @@ def ahead_of_true(
 ) -> tuple[Tensor, Tensor]:
     """Count the wrong texts before each image's best one, and the wrong images before each text's.
 
-    A tie counts against. For a part of the images, the counts of the texts are that part's.
+    A tie counts against. The images may be a part of all: the counts of the texts are then that
+    part's.
 
     Args:
         image_ND: Images to compare with all texts.
@@ -55,12 +56,10 @@ def ahead_of_true(
     Returns:
         int64, (N,) and (M,).
     """
-    columns = min(len(text_MD), 1 << 12)
-    rows = max(1, held // max(1, columns))
-    ahead_N, ahead_M = (
-        torch.zeros(len(x), dtype=torch.int64, device=true_M.device) for x in (best_N, true_M)
-    )
-    for start in range(0, len(text_MD), max(1, columns)):
+    columns = 1 << 12
+    rows = max(1, held // columns)
+    ahead_N, ahead_M = (torch.zeros_like(x, dtype=torch.int64) for x in (best_N, true_M))
+    for start in range(0, len(text_MD), columns):
         text = slice(start, start + columns)
         text_mD, own_m = as_double(text_MD[text]), image_of_text_M[text]
         for first in range(0, len(image_ND), rows):
@@ -113,16 +112,13 @@ class RetrievalRecall(BaseMetric):
         self.image_ranks = self.text_ranks = torch.empty(0, dtype=torch.int64)
         for name in (*_OWN, "text", "text_id", "true"):
             self.add_state(name, [], "cat")
-        self._over_ranks = False
 
     def update(
         self, image_ND: Tensor, text_MD: Tensor, image_of_text_M: Tensor | None = None
     ) -> None:
-        """Add images with all their texts.
+        """Add images with all their texts, unit-norm rows.
 
         Args:
-            image_ND: Unit-norm rows.
-            text_MD: Likewise.
             image_of_text_M: int64, the row of each text's image in `image_ND`; None if text i is
                 image i's.
 
@@ -133,9 +129,8 @@ class RetrievalRecall(BaseMetric):
         images = len(image_ND)
         if image_of_text_M is None:
             image_of_text_M = torch.arange(images)
-        if len(image_of_text_M) != len(text_MD) or image_of_text_M.unique().tolist() != [
-            *range(images)
-        ]:
+        named = image_of_text_M.unique().tolist()
+        if len(image_of_text_M) != len(text_MD) or named != [*range(images)]:
             raise ValueError("image_of_text_M: must name the image of each text, and every image")
         image_of_text_M = image_of_text_M.to(image_ND.device)
         # Ranks cannot agree on numbers here, so each draws its own; equal ones do not occur.
@@ -149,25 +144,17 @@ class RetrievalRecall(BaseMetric):
         self.text_id.append(id_N[image_of_text_M])
         self.true.append(true_M)
 
-    def sync(
-        self,
-        dist_sync_fn: Callable[..., Any] | None = None,
-        process_group: Any = None,
-        should_sync: bool = True,
-        distributed_available: Callable[[], bool] | None = None,
-    ) -> None:
+    def sync(self, *args: Any, **kwargs: Any) -> None:
         """As in torchmetrics, without the images, which stay on their rank."""
-        available = distributed_available or self.distributed_available_fn
-        self._over_ranks = should_sync and available()
         if not self.text_id:  # torchmetrics would send none of another type
             self.text_id.append(torch.empty(0, dtype=torch.int64, device=self.device))
         with self._own_aside():
-            super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
+            super().sync(*args, **kwargs)
 
-    def unsync(self, should_unsync: bool = True) -> None:
+    def unsync(self, *args: Any, **kwargs: Any) -> None:
         """As in torchmetrics, without the images."""
         with self._own_aside():
-            super().unsync(should_unsync)
+            super().unsync(*args, **kwargs)
 
     @contextmanager
     def _own_aside(self) -> Iterator[None]:
@@ -181,36 +168,30 @@ class RetrievalRecall(BaseMetric):
                 setattr(self, name, rows)
 
     def compute(self) -> dict[str, Tensor]:
-        """All values by name, float64."""
-        text_id_M, true_M, text_MD = self._texts()
+        text_id_M, true_M, text = map(_joined, (self.text_id, self.true, self.text))
         image, image_id_N, best_N = (_joined(getattr(self, name)) for name in _OWN)
-        image_ND = image.view(len(best_N), text_MD.shape[1])
+        width = len(text) // max(1, len(text_id_M))
+        image_ND, text_MD = image.view(len(best_N), width), text.view(len(text_id_M), width)
         row_M = _rows_of(text_id_M, image_id_N)
         ahead_N, ahead_M = ahead_of_true(image_ND, best_N, text_MD, true_M, row_M)
         bad_N, bad_M = (~x.isfinite().all(1) for x in (image_ND, text_MD))
         # Over all ranks: images before each text's own, images that are not finite, images.
-        parts = torch.cat([ahead_M, torch.stack([bad_N.sum(), ahead_M.new_tensor(len(bad_N))])])
+        parts = torch.cat([ahead_M, bad_N.sum()[None], ahead_M.new_tensor([len(bad_N)])])
         total = torch.stack(self._gathered(parts)).sum(0)
         ahead_M, bad_images, images = total[:-2], total[-2], total[-1]
         rank_N = (1 + ahead_N).where(~(bad_N | bad_M.any()), len(text_MD) + 1)
         rank_M = (1 + ahead_M).where(~bad_M & (bad_images == 0), images + 1)
         self.image_ranks, self.text_ranks = rank_N.cpu(), rank_M[row_M >= 0].cpu()
-        every_rank_N = torch.cat(self._gathered(rank_N))
-        ways = {
-            "image_to_text": self._values(
-                every_rank_N, torch.arange(len(every_rank_N)), len(text_MD)
-            ),
-            "text_to_image": self._values(rank_M, text_id_M, int(images)),
+        all_rank_N = torch.cat(self._gathered(rank_N))
+        values = {
+            **self._values("image_to_text", all_rank_N, torch.arange(int(images)), len(text_MD)),
+            **self._values("text_to_image", rank_M, text_id_M, int(images)),
         }
-        return self.scalars({f"{way}_{n}": v for way, of in ways.items() for n, v in of.items()})
+        return self.scalars(values)
 
-    def _texts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Of all texts: the number of the image, the score with it, the rows."""
-        text_id_M, true_M = _joined(self.text_id), _joined(self.true)
-        text = _joined(self.text)
-        return text_id_M, true_M, text.view(len(text_id_M), -1) if len(text) else text[:, None]
-
-    def _values(self, rank_N: Tensor, unit_N: Tensor, candidates: int) -> dict[str, float]:
+    def _values(
+        self, way: str, rank_N: Tensor, unit_N: Tensor, candidates: int
+    ) -> dict[str, float]:
         """Shares and median of the ranks of N queries, whose units the bootstrap resamples."""
         rank_N, of_unit_N = rank_N.cpu(), unit_N.cpu().unique(return_inverse=True)[1]
         queries_U = torch.bincount(of_unit_N)
@@ -218,17 +199,18 @@ class RetrievalRecall(BaseMetric):
         for k in self.recall_at:
             if k < candidates:
                 hit_N = (rank_N <= k).double()
-                values[f"r{k}"] = hit_N.mean().item()
+                name = f"{way}_r{k}"
+                values[name] = hit_N.mean().item()
                 if self.intervals:
                     mean_U = torch.bincount(of_unit_N, weights=hit_N) / queries_U
                     bounds = interval(mean_U.numpy(), queries_U.numpy())
-                    values[f"r{k}_low"], values[f"r{k}_high"] = bounds
-        values["median_rank"] = statistics.median(rank_N.tolist()) if len(rank_N) else math.nan
-        return values
+                    values[f"{name}_low"], values[f"{name}_high"] = bounds
+        median = statistics.median(rank_N.tolist()) if len(rank_N) else math.nan
+        return {**values, f"{way}_median_rank": median}
 
     def _gathered(self, x: Tensor) -> list[Tensor]:
         """Every rank's `x`; this rank's alone where torchmetrics does not synchronise."""
-        if not self._over_ranks:
+        if not self._is_synced:
             return [x]
         return (self.dist_sync_fn or gather_all_tensors)(x, group=self.process_group)
 

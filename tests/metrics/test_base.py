@@ -16,7 +16,7 @@ class Sum(ExactSums):
         self.add_sum("x")
 
     def update(self, x_N: Tensor) -> None:
-        self.add("x", x_N)
+        self.add("x", x_N, len(x_N))
 
     def compute(self) -> Tensor:
         return self.total("x")
