@@ -41,7 +41,7 @@ class ClassHits(Shares):
     def __init__(
         self,
         num_classes: int,
-        names: Sequence[str],
+        names: Sequence[str] = ("acc1",),
         recalls: Sequence[str] = ("mean_per_class_recall",),
         **kwargs: Any,
     ) -> None:
@@ -51,8 +51,10 @@ class ClassHits(Shares):
         self.add_count("right_RK", len(recalls), num_classes)
         self.add_count("image_K", num_classes)
 
-    def count_classes(self, hit_NX: Tensor, right_NR: Tensor, label_N: Tensor) -> None:
-        """Add images: which shares and which recalls each counts for, bool, and their classes.
+    def count_classes(
+        self, hit_NX: Tensor, label_N: Tensor, right_NR: Tensor | None = None
+    ) -> None:
+        """Add images: which shares each counts for, which recalls, if not the same, and its class.
 
         Raises:
             ValueError: A label is not one of the classes.
@@ -63,6 +65,7 @@ class ClassHits(Shares):
                 f"{self.num_classes - 1}, the metric's classes"
             )
         self.count(hit_NX)
+        right_NR = hit_NX if right_NR is None else right_NR
         self.right_RK = self.right_RK.index_add(1, label_N, right_NR.T.long())
         self.image_K = self.image_K + torch.bincount(label_N, minlength=self.num_classes)
 
@@ -100,7 +103,7 @@ class TopKAccuracy(ClassHits):
     def update(self, score_NK: Tensor, label_N: Tensor) -> None:
         """Add images: scores, (N, K), and true classes, int64, (N,)."""
         rank_N1 = rank_of_label(score_NK, label_N)[:, None]
-        self.count_classes(rank_N1 < rank_N1.new_tensor(self.top_k), rank_N1 == 0, label_N)
+        self.count_classes(rank_N1 < rank_N1.new_tensor(self.top_k), label_N, rank_N1 == 0)
 
 
 class PerClassAccuracy(ClassHits):
@@ -115,13 +118,9 @@ class PerClassAccuracy(ClassHits):
 
     plot_legend_name = "Class"
 
-    def __init__(self, num_classes: int, **kwargs: Any) -> None:
-        super().__init__(num_classes, (), **kwargs)
-
     def update(self, score_NK: Tensor, label_N: Tensor) -> None:
         """Add images: scores, (N, K), and true classes, int64, (N,)."""
-        best_N1 = rank_of_label(score_NK, label_N)[:, None] == 0
-        self.count_classes(best_N1[:, :0], best_N1, label_N)
+        self.count_classes(rank_of_label(score_NK, label_N)[:, None] == 0, label_N)
 
     def compute(self) -> Tensor:  # type: ignore[override]
         """float64, (K,)."""
@@ -138,10 +137,6 @@ class PredictionAccuracy(ClassHits):
         self.log_dict(accuracy.compute())
     """
 
-    def __init__(self, num_classes: int, **kwargs: Any) -> None:
-        super().__init__(num_classes, ["acc1"], **kwargs)
-
     def update(self, prediction_N: Tensor, label_N: Tensor) -> None:
         """Add images: predicted and true classes, int64, (N,)."""
-        right_N1 = (prediction_N == label_N)[:, None]
-        self.count_classes(right_N1, right_N1, label_N)
+        self.count_classes((prediction_N == label_N)[:, None], label_N)

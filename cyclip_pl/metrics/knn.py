@@ -75,4 +75,4 @@ class KNNAccuracy(ClassHits):
         """Add images: predicted classes by name, and true classes, int64, (N,)."""
         if self.names:  # `torch.stack` refuses an empty list
             hit_NX = torch.stack([predictions[name] == label_N for name in self.names], 1)
-            self.count_classes(hit_NX, hit_NX, label_N)
+            self.count_classes(hit_NX, label_N)

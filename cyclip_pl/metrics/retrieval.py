@@ -20,7 +20,7 @@ from cyclip_pl.metrics.base import BaseMetric, as_double, with_double
 from cyclip_pl.metrics.bootstrap import interval
 
 _HELD = 1 << 22  # scores at once: 32 MiB
-_OWN = ("image", "image_id", "best")  # states that stay on their rank
+_OWN = ("image", "image_id")  # states that stay on their rank
 
 
 def true_scores(image_ND: Tensor, text_MD: Tensor, image_of_text_M: Tensor) -> Tensor:
@@ -98,7 +98,6 @@ class RetrievalRecall(BaseMetric):
     plot_lower_bound = 0.0
     image: list[Tensor]
     image_id: list[Tensor]
-    best: list[Tensor]
     text: list[Tensor]
     text_id: list[Tensor]
     true: list[Tensor]
@@ -135,14 +134,11 @@ class RetrievalRecall(BaseMetric):
         image_of_text_M = image_of_text_M.to(image_ND.device)
         # Ranks cannot agree on numbers here, so each draws its own; equal ones do not occur.
         id_N = secrets.randbits(62) + torch.arange(images, device=image_ND.device)
-        true_M = true_scores(image_ND, text_MD, image_of_text_M)
-        best_N = true_M.new_full((images,), -torch.inf)
-        self.best.append(best_N.scatter_reduce_(0, image_of_text_M, true_M, "amax"))
         self.image.append(image_ND)
         self.image_id.append(id_N)
         self.text.append(text_MD.flatten())
         self.text_id.append(id_N[image_of_text_M])
-        self.true.append(true_M)
+        self.true.append(true_scores(image_ND, text_MD, image_of_text_M))
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """As in torchmetrics, without the images, which stay on their rank."""
@@ -169,10 +165,13 @@ class RetrievalRecall(BaseMetric):
 
     def compute(self) -> dict[str, Tensor]:
         text_id_M, true_M, text = map(_joined, (self.text_id, self.true, self.text))
-        image, image_id_N, best_N = (_joined(getattr(self, name)) for name in _OWN)
+        image, image_id_N = _joined(self.image), _joined(self.image_id)
         width = len(text) // max(1, len(text_id_M))
-        image_ND, text_MD = image.view(len(best_N), width), text.view(len(text_id_M), width)
+        image_ND, text_MD = image.view(len(image_id_N), width), text.view(len(text_id_M), width)
         row_M = _rows_of(text_id_M, image_id_N)
+        own_M = row_M >= 0
+        best_N = true_M.new_full((len(image_ND),), -torch.inf)
+        best_N.scatter_reduce_(0, row_M[own_M], true_M[own_M], "amax")
         ahead_N, ahead_M = ahead_of_true(image_ND, best_N, text_MD, true_M, row_M)
         bad_N, bad_M = (~x.isfinite().all(1) for x in (image_ND, text_MD))
         # Over all ranks: images before each text's own, images that are not finite, images.
@@ -181,7 +180,7 @@ class RetrievalRecall(BaseMetric):
         ahead_M, bad_images, images = total[:-2], total[-2], total[-1]
         rank_N = (1 + ahead_N).where(~(bad_N | bad_M.any()), len(text_MD) + 1)
         rank_M = (1 + ahead_M).where(~bad_M & (bad_images == 0), images + 1)
-        self.image_ranks, self.text_ranks = rank_N.cpu(), rank_M[row_M >= 0].cpu()
+        self.image_ranks, self.text_ranks = rank_N.cpu(), rank_M[own_M].cpu()
         all_rank_N = torch.cat(self._gathered(rank_N))
         values = {
             **self._values("image_to_text", all_rank_N, torch.arange(int(images)), len(text_MD)),
