@@ -1,7 +1,4 @@
-"""Accuracy within the top k, overall and per class; of scores or of given predictions.
-
-Shape legend: N images, K classes, X shares, R mean recalls.
-"""
+"""Accuracy within the top k, overall and per class; of scores or of given predictions."""
 
 from __future__ import annotations
 
@@ -54,11 +51,7 @@ class ClassHits(Shares):
     def count_classes(
         self, hit_NX: Tensor, label_N: Tensor, right_NR: Tensor | None = None
     ) -> None:
-        """Add images: which shares each counts for, which recalls, if not the same, and its class.
-
-        Raises:
-            ValueError: A label is not one of the classes.
-        """
+        """Add images: which shares, and which other recalls, each counts for, bool; its class."""
         if len(label_N) and not 0 <= label_N.min() <= label_N.max() < self.num_classes:
             raise ValueError(
                 f"labels {label_N.min()} to {label_N.max()}: must be from 0 to "

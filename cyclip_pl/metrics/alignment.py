@@ -1,7 +1,4 @@
-"""How close each image is to its text.
-
-Shape legend: N images, D width; text row i of (N, D) is the caption, or the class, of image i.
-"""
+"""How close each image is to its text."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from cyclip_pl.metrics.base import ExactSums, as_double
 class Alignment(ExactSums):
     """The mean of one number per image."""
 
-    sums = ("term",)
+    sums = {"term": 0}
 
     def compute(self) -> Tensor:
         return self.scalar(self.mean("term"))

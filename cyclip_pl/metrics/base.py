@@ -2,8 +2,6 @@
 
 Floating-point sums depend on their order, and so on the number of ranks. `ExactSums` splits each
 number into two integers instead, multiples of 2^-20 and of 2^-60, and sums these.
-
-Shape legend: N terms, rows or images, D width, X shares.
 """
 
 from __future__ import annotations
@@ -38,8 +36,7 @@ class BaseMetric(Metric):
 
     def scalar(self, value: float | Tensor) -> Tensor:
         """float64 on the metric's device; float32 on Apple's GPUs, which have no float64."""
-        apple = self.device.type == "mps"
-        dtype = torch.float32 if apple else torch.float64
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
         return torch.tensor(float(value), dtype=dtype, device=self.device)
 
     def scalars(self, values: Mapping[str, float | Tensor]) -> dict[str, Tensor]:
@@ -90,19 +87,16 @@ class ExactSums(BaseMetric):
     terms.
     """
 
-    sums: tuple[str, ...] = ()  # of numbers; `add_sum` is for other shapes
+    sums: Mapping[str, int] = {}  # how many axes of length `width` each has
     unusable: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, width: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.width = width
         self.add_count("unusable")
-        for name in self.sums:
-            self.add_sum(name)
-
-    def add_sum(self, name: str, *shape: int) -> None:
-        """A sum of this shape; `add` adds to it, `total`, `count` and `mean` read it."""
-        self.add_count(name, 2, *shape)
-        self.add_count(f"{name}_count")
+        for name, axes in self.sums.items():
+            self.add_count(name, 2, *[width] * axes)
+            self.add_count(f"{name}_count")
 
     def add(self, name: str, term: Tensor, count: int | Tensor) -> None:
         """Add a term of the sum's shape, or N terms, (N, ...): a sum over `count` rows or pairs."""
@@ -137,39 +131,20 @@ class ExactSums(BaseMetric):
 
 
 class RowSums(ExactSums):
-    """Sums of rows, (D,), by `vectors`, and of products of rows, (D, D), by `matrices`."""
-
-    vectors: tuple[str, ...] = ()
-    matrices: tuple[str, ...] = ()
+    """Sums of rows, (D,), and of products of rows, (D, D), that tell rows of another width."""
 
     def __init__(self, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.width = width
-        for name in self.vectors:
-            self.add_sum(name, width)
-        for name in self.matrices:
-            self.add_sum(name, width, width)
+        super().__init__(width, **kwargs)
 
     def doubles(self, **rows: Tensor) -> list[Tensor]:
-        """The rows as float64.
-
-        Raises:
-            ValueError: They are not (N, D).
-        """
+        """The rows as float64; ValueError if they are not (N, D)."""
         for name, row_ND in rows.items():
             if row_ND.ndim != 2 or row_ND.shape[1] != self.width:
-                raise ValueError(
-                    f"{name}: shape {tuple(row_ND.shape)}: must be (N, {self.width}), the metric's "
-                    "width"
-                )
+                expected = f"must be (N, {self.width}), the metric's width"
+                raise ValueError(f"{name}: shape {tuple(row_ND.shape)}: {expected}")
         return [as_double(row_ND) for row_ND in rows.values()]
 
 
-def with_double(x: Tensor) -> Tensor:
-    """`x` where float64 exists: on the CPU for Apple's GPUs, else where it is."""
-    return x.cpu() if x.device.type == "mps" else x
-
-
 def as_double(x: Tensor) -> Tensor:
-    """`x` as float64, see `with_double`."""
-    return with_double(x).double()
+    """`x` as float64: on the CPU for Apple's GPUs, which have none, else where it is."""
+    return (x.cpu() if x.device.type == "mps" else x).double()

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-RESAMPLES = 1000
-LEVEL = 0.95
-SEED = 0
+RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 PROTOCOL = {"method": "percentile", "resamples": RESAMPLES, "level": LEVEL, "seed": SEED}
 """How every `_low` and `_high` was made, for the details of an evaluation."""
 
@@ -21,24 +19,17 @@ _DRAWN = 1 << 24  # numbers drawn at once
 
 
 def interval(value_U: ArrayLike, weight_U: ArrayLike | None = None) -> tuple[float, float]:
-    """Bounds of the mean of U values, each resampled with its weight.
+    """Bounds of the mean of U finite values, each resampled with its positive weight, or 1.
 
     Units must be independent. For captions, resample images: the value is the mean over an image's
     captions, the weight their number. The bounds depend on the values alone, not on their order,
     the platform's random state or the process.
 
-    The bootstrap (Efron and Tibshirani, 1993, chapter 13) resamples U units with replacement and
-    takes quantiles of the means. Units of equal value and weight are interchangeable, so only the
-    number drawn of each kind is random, and it is multinomial: a share of a million images needs
-    two numbers per resample. If all values are equal, the bounds are that value: without a single
-    hit they do not say how rare hits are.
-
-    Args:
-        value_U: Finite values, one or more.
-        weight_U: Positive weights; 1 unless given.
-
-    Returns:
-        The quantiles (1 - LEVEL) / 2 and (1 + LEVEL) / 2 of RESAMPLES weighted means.
+    The bootstrap (Efron and Tibshirani, 1993, chapter 13) resamples U units with replacement: the
+    bounds are the quantiles (1 - LEVEL) / 2 and (1 + LEVEL) / 2 of RESAMPLES weighted means. Units
+    of equal value and weight are interchangeable, so only the number drawn of each kind is random,
+    and it is multinomial: a share of a million images needs two numbers per resample. If all values
+    are equal, the bounds are that value: without a single hit they do not say how rare hits are.
     """
     value = np.asarray(value_U, dtype=np.float64)
     weight = np.ones_like(value) if weight_U is None else np.asarray(weight_U, dtype=np.float64)

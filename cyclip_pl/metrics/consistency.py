@@ -1,7 +1,4 @@
-"""Consistency score: do the zero-shot prediction and the image's neighbours agree?
-
-Shape legend: N images, k neighbours, X numbers of neighbours.
-"""
+"""Consistency score: do the zero-shot prediction and the image's neighbours agree?"""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Fine- and coarse-grained accuracy over classes grouped into superclasses.
 
 As in CyCLIP (arXiv 2205.14459): which level of the hierarchy do the errors come from?
-
-Shape legend: N images, K classes, S superclasses that have a class.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ def coarse_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Ten
 
     A superclass scores the maximum over its classes. Superclass numbers without a class do not
     compete. Of equal scores the lower number comes first; a row that is not finite ranks last, at
-    S.
+    S, the number of superclasses that have a class.
     """
     present_S, dense_K = superclass_K.unique(return_inverse=True)
     score_NS = score_NK.new_full((len(score_NK), len(present_S)), -torch.inf)
@@ -46,6 +44,7 @@ def coarse_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Ten
 class HierarchyAccuracy(Shares):
     """Top-k accuracy among the classes of the true superclass, and among superclasses.
 
+    `superclass_K` is the superclass of each class, int64.
     `fine_acc<k>` is the share of images with `fine_ranks` below k, `coarse_acc<k>` that with
     `coarse_ranks` below k. A k that says nothing is left out: a coarse k above the number of
     superclasses, a fine k that no superclass has more classes than. In a superclass of at most k
@@ -54,11 +53,6 @@ class HierarchyAccuracy(Shares):
         accuracy = HierarchyAccuracy(superclass_K=torch.tensor([0, 0, 1, 1]), top_k=(1,))
         accuracy.update(image_ND @ class_KD.T, label_N)
         self.log_dict(accuracy.compute())
-
-    Args:
-        superclass_K: The superclass of each class, int64.
-        top_k: The k's.
-        kwargs: See `Shares`.
     """
 
     superclass_K: Tensor
@@ -77,8 +71,6 @@ class HierarchyAccuracy(Shares):
         """Add images: scores, (N, K), and true classes, int64, (N,)."""
         fine_N1 = fine_ranks(score_NK, label_N, self.superclass_K)[:, None]
         coarse_N1 = coarse_ranks(score_NK, label_N, self.superclass_K)[:, None]
-        hits = (
-            fine_N1 < fine_N1.new_tensor(self.fine_k),
-            coarse_N1 < coarse_N1.new_tensor(self.coarse_k),
-        )
-        self.count(torch.cat(hits, 1))
+        fine_NX = fine_N1 < fine_N1.new_tensor(self.fine_k)
+        coarse_NX = coarse_N1 < coarse_N1.new_tensor(self.coarse_k)
+        self.count(torch.cat([fine_NX, coarse_NX], 1))

@@ -1,7 +1,4 @@
-"""CyCLIP's two consistency losses as metrics of a whole set.
-
-Shape legend: N pairs, D width.
-"""
+"""CyCLIP's two consistency losses as metrics of a whole set."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ class Inconsistency(RowSums):
     """
 
     higher_is_better = False
-    matrices = ("both", "apart", "mixed")
+    sums = {"both": 2, "apart": 2, "mixed": 2}
 
     def update(self, image_ND: Tensor, text_ND: Tensor) -> None:
         """Add pairs of images and texts, (N, D) each."""

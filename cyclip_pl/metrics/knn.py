@@ -1,7 +1,4 @@
-"""k-nearest-neighbours probe: an image's class from those of the nearest training images.
-
-Shape legend: N images, k neighbours, K classes.
-"""
+"""k-nearest-neighbours probe: an image's class from those of the nearest training images."""
 
 from __future__ import annotations
 
@@ -28,8 +25,7 @@ def knn_predictions(
     none.
 
     Args:
-        cosine_Nk: Of the nearest training images, see `neighbours.labels_of_nearest`.
-        label_Nk: Their labels, -1 where the cosine is not finite.
+        cosine_Nk, label_Nk: Of the nearest training images, see `neighbours.labels_of_nearest`.
         ks: Each at most the number of columns.
         temperature: T, above 0.
 

@@ -1,7 +1,4 @@
-"""How far apart the images and the texts lie as a whole.
-
-Shape legend: N images, M texts, D width.
-"""
+"""How far apart the images and the texts lie as a whole."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ class ModalityGap(RowSums):
     """
 
     higher_is_better = False
-    vectors = ("image", "text")
+    sums = {"image": 1, "text": 1}
 
     def update(self, image_ND: Tensor, text_MD: Tensor) -> None:
         """Add images, (N, D), and texts, (M, D)."""

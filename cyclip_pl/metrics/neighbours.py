@@ -23,6 +23,7 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """The k training rows of highest cosine to each query, nearest first.
 
+    Rows have any float type and length; at most 2^32 of them are training rows.
     Cosines are computed in float64 and rounded to float32: equal rows then have equal cosines,
     wherever they stand, and the result is the same for any chunks and on any device. Of equal
     cosines the lower row number comes first. A cosine that is not finite becomes -inf and so
@@ -36,10 +37,6 @@ def nearest(
 
     For 1,281,167 x 1,024 training rows, 5.2 GB where they are, 50,000 queries and k = 30, the
     device thus needs 1.3 GB.
-
-    Args:
-        query_ND: Any float type and length.
-        train_MD: Likewise, M at most 2^32.
 
     Returns:
         Cosines (N, k), float32, and row numbers (N, k), int64, on `device`.
@@ -62,8 +59,7 @@ def nearest_of_blocks(
 ) -> tuple[Tensor, Tensor]:
     """`nearest` of training rows that arrive in blocks, in any order.
 
-    Args:
-        blocks: int64 numbers (m,), at most 2^32, no two equal, and rows (m, D).
+    A block has int64 numbers (m,), at most 2^32, no two equal over all blocks, and rows (m, D).
     """
     queries = _unit(query_ND, device or query_ND.device).split(query_chunk)
     best = [torch.empty(len(q), 0, dtype=torch.int64, device=q.device) for q in queries]
@@ -92,8 +88,7 @@ def majority(label_Nk: Tensor) -> Tensor:
     winner_Nk = torch.empty_like(label_Nk)
     winner_N = label_Nk[:, 0]
     most_N = torch.zeros_like(winner_N)
-    for p in range(label_Nk.shape[1]):
-        label_N = label_Nk[:, p]
+    for p, label_N in enumerate(label_Nk.T):
         count_N = (label_Nk[:, : p + 1] == label_N[:, None]).sum(1)
         winner_N = torch.where(count_N > most_N, label_N, winner_N)
         most_N = torch.maximum(count_N, most_N)

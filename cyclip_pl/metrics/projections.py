@@ -1,7 +1,4 @@
-"""Similarity histograms and a joint PCA of both modalities: numbers for a report's plots.
-
-Shape legend: N images, M texts, D width, B bins.
-"""
+"""Similarity histograms and a joint PCA of both modalities: numbers for a report's plots."""
 
 from __future__ import annotations
 
@@ -70,7 +67,7 @@ class JointPCA(RowSums):
         ValueError: D is less than 2.
     """
 
-    vectors, matrices = ("row",), ("gram",)
+    sums = {"row": 1, "gram": 2}
 
     def __init__(self, width: int, **kwargs: Any) -> None:
         if width < 2:

@@ -1,7 +1,4 @@
-"""Retrieval both ways between images and their texts, several texts per image.
-
-Shape legend: N images, M texts, D width; small letters are a part of them.
-"""
+"""Retrieval both ways between images and their texts, several texts per image."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from cyclip_pl.metrics.base import BaseMetric, as_double, with_double
+from cyclip_pl.metrics.base import BaseMetric, as_double
 from cyclip_pl.metrics.bootstrap import interval
 
 _HELD = 1 << 22  # scores at once: 32 MiB
@@ -46,10 +43,8 @@ def ahead_of_true(
     part's.
 
     Args:
-        image_ND: Images to compare with all texts.
         best_N: The highest of each image's `true_scores`.
-        text_MD: All texts.
-        true_M: Their `true_scores`.
+        true_M: The texts' `true_scores`.
         image_of_text_M: The row of each text's image; -1 if it is not among these images.
         held: Scores to hold at once.
 
@@ -75,12 +70,12 @@ def ahead_of_true(
 class RetrievalRecall(BaseMetric):
     """Find an image's texts among all texts, and a text's image among all images.
 
-    With `image_to_text_` or `text_to_image_` before each: `r<k>`, the share of queries with a true
-    answer among the first k (for an image any of its texts, as in most papers' R@k), its bounds
-    `r<k>_low` and `r<k>_high` of `bootstrap`, which resamples images, and `median_rank`, 1 the
-    best. A tie counts against: constant embeddings retrieve nothing, and a text that two images
-    share is a miss at 1 for both. A query with a score that is not finite is last. A k that all
-    candidates are within is left out.
+    With `image_to_text_` or `text_to_image_` before each: `r<k>` for each k of `recall_at`, the
+    share of queries with a true answer among the first k (for an image any of its texts, as in most
+    papers' R@k), its bounds `r<k>_low` and `r<k>_high` of `bootstrap`, which resamples images, and
+    `median_rank`, 1 the best. A tie counts against: constant embeddings retrieve nothing, and a
+    text that two images share is a miss at 1 for both. A query with a score that is not finite is
+    last. A k that all candidates are within is left out.
 
     Each rank keeps its own images; texts alone are gathered. After `compute`, `image_ranks` and
     `text_ranks` are int64, on the CPU, of this rank's rows in the order of their updates.
@@ -88,11 +83,6 @@ class RetrievalRecall(BaseMetric):
         recall = RetrievalRecall(recall_at=(1, 5))
         recall.update(image_ND, text_ND)
         self.log_dict(recall.compute())
-
-    Args:
-        recall_at: The k's.
-        intervals: Whether to compute the bounds.
-        kwargs: See `torchmetrics.Metric`.
     """
 
     plot_lower_bound = 0.0
@@ -117,14 +107,12 @@ class RetrievalRecall(BaseMetric):
     ) -> None:
         """Add images with all their texts, unit-norm rows.
 
-        Args:
-            image_of_text_M: int64, the row of each text's image in `image_ND`; None if text i is
-                image i's.
+        `image_of_text_M` is the row of each text's image, int64; None if text i is image i's.
 
         Raises:
             ValueError: An image has no text, or a text no image.
         """
-        image_ND, text_MD = with_double(image_ND).float(), with_double(text_MD).float()
+        image_ND, text_MD = as_double(image_ND).float(), as_double(text_MD).float()
         images = len(image_ND)
         if image_of_text_M is None:
             image_of_text_M = torch.arange(images)
@@ -177,16 +165,13 @@ class RetrievalRecall(BaseMetric):
         # Over all ranks: images before each text's own, images that are not finite, images.
         parts = torch.cat([ahead_M, bad_N.sum()[None], ahead_M.new_tensor([len(bad_N)])])
         total = torch.stack(self._gathered(parts)).sum(0)
-        ahead_M, bad_images, images = total[:-2], total[-2], total[-1]
+        ahead_M, bad_images, images = total[:-2], total[-2], int(total[-1])
         rank_N = (1 + ahead_N).where(~(bad_N | bad_M.any()), len(text_MD) + 1)
         rank_M = (1 + ahead_M).where(~bad_M & (bad_images == 0), images + 1)
         self.image_ranks, self.text_ranks = rank_N.cpu(), rank_M[own_M].cpu()
         all_rank_N = torch.cat(self._gathered(rank_N))
-        values = {
-            **self._values("image_to_text", all_rank_N, torch.arange(int(images)), len(text_MD)),
-            **self._values("text_to_image", rank_M, text_id_M, int(images)),
-        }
-        return self.scalars(values)
+        to_text = self._values("image_to_text", all_rank_N, torch.arange(images), len(text_MD))
+        return self.scalars(to_text | self._values("text_to_image", rank_M, text_id_M, images))
 
     def _values(
         self, way: str, rank_N: Tensor, unit_N: Tensor, candidates: int
@@ -195,15 +180,13 @@ class RetrievalRecall(BaseMetric):
         rank_N, of_unit_N = rank_N.cpu(), unit_N.cpu().unique(return_inverse=True)[1]
         queries_U = torch.bincount(of_unit_N)
         values: dict[str, float] = {}
-        for k in self.recall_at:
-            if k < candidates:
-                hit_N = (rank_N <= k).double()
-                name = f"{way}_r{k}"
-                values[name] = hit_N.mean().item()
-                if self.intervals:
-                    mean_U = torch.bincount(of_unit_N, weights=hit_N) / queries_U
-                    bounds = interval(mean_U.numpy(), queries_U.numpy())
-                    values[f"{name}_low"], values[f"{name}_high"] = bounds
+        for k in [k for k in self.recall_at if k < candidates]:
+            hit_N = (rank_N <= k).double()
+            values[f"{way}_r{k}"] = hit_N.mean().item()
+            if self.intervals:
+                mean_U = torch.bincount(of_unit_N, weights=hit_N) / queries_U
+                low, high = interval(mean_U.numpy(), queries_U.numpy())
+                values |= {f"{way}_r{k}_low": low, f"{way}_r{k}_high": high}
         median = statistics.median(rank_N.tolist()) if len(rank_N) else math.nan
         return {**values, f"{way}_median_rank": median}
 

@@ -1,7 +1,4 @@
-"""How evenly the pairs of an image and another image's text are spread.
-
-Shape legend: N images of one update, M texts, K classes, D width.
-"""
+"""How evenly the pairs of an image and another image's text are spread."""
 
 from __future__ import annotations
 
@@ -28,12 +25,11 @@ class LabelUniformity(ExactSums):
     """
 
     higher_is_better = False
-    sums = ("own",)  # of each image with its own class
+    sums = {"of_class": 1, "own": 0}  # of each class over all images; of images with their own
     image_K: Tensor
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_sum("of_class", num_classes)  # over all images, per class
+        super().__init__(num_classes, **kwargs)
         self.add_count("image_K", num_classes)
 
     def update(self, image_ND: Tensor, class_KD: Tensor, label_N: Tensor) -> None:
@@ -64,15 +60,13 @@ class CaptionUniformity(ExactSums):
     """
 
     higher_is_better = False
-    sums = ("potential",)
+    sums = {"potential": 0}
 
     def update(self, image_ND: Tensor, text_MD: Tensor, position_N: Tensor | None = None) -> None:
-        """Compare images with the captions of those before them.
+        """Compare some images of a set with the captions of those before them.
 
-        Args:
-            image_ND: Some images of the set.
-            text_MD: The captions of all its images, in order.
-            position_N: int64, the caption of each image; 0, 1, ... if None.
+        `text_MD` are the captions of all images, in order; `position_N` tells which is an image's,
+        int64, 0, 1, ... if None.
         """
         if position_N is None:
             position_N = torch.arange(len(image_ND), device=image_ND.device)
