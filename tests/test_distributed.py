@@ -67,3 +67,26 @@ def test_ranks_of_different_sizes_see_the_same_blocks() -> None:
         assert rows.squeeze(1).tolist() == [0, 1, 2, 3, 4, 20, 21]
         assert blocks == [[0, 1], [2, 3], [4], [20, 21]]
         assert objects == ["of rank 0", "of rank 1", "of rank 2"]
+
+
+def _changes_its_process() -> tuple[bool, torch.dtype, int]:
+    before = hasattr(distributed, "changed"), torch.get_default_dtype(), torch.initial_seed()
+    distributed.changed = True
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(3)
+    return before
+
+
+def test_ranks_of_a_test_know_nothing_of_the_last() -> None:
+    assert run_distributed(_changes_its_process, 2) == run_distributed(_changes_its_process, 2)
+
+
+def _fails_on_one_rank() -> None:
+    if distributed.rank() == 1:
+        raise ValueError("of rank 1")
+    distributed.gather(torch.zeros(1))  # waits for it
+
+
+def test_the_exception_of_one_rank_ends_all() -> None:
+    with pytest.raises(Exception, match="of rank 1"):
+        run_distributed(_fails_on_one_rank, 2)

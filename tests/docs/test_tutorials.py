@@ -12,7 +12,7 @@ import pytest
 
 from tests.docs.commands import commands
 from tests.docs.pages import FILES, ROOT, blocks
-from tests.helpers.world import CLASSES, picture, shrunk
+from tests.helpers.world import CLASSES, shape_png, shrunk
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def test_train_on_your_own_images(checkout: Path) -> None:
         for index in range(images):
             folder = checkout / "mine" / split / CLASSES[index % len(CLASSES)]
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{index}.png").write_bytes(picture(index))
+            (folder / f"{index}.png").write_bytes(shape_png(index))
     for script in ("tables.py", "classify.py", "caption_set.py"):
         _write(checkout, script)
 

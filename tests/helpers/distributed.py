@@ -28,10 +28,10 @@ def _rank_main(rank: int, fn: Callable[..., Any], world_size: int, folder: str, 
         world_size=world_size,
         timeout=timedelta(seconds=60),
     )
-    try:
-        torch.save(fn(*args), Path(folder) / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+    torch.save(fn(*args), Path(folder) / f"{rank}.pt")
+    # Nobody leaves before all are done. The group is not torn down: gloo of torch 2.6 may wait
+    # there forever for a rank that has ended.
+    dist.barrier()
 
 
 def run_distributed(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:

@@ -21,16 +21,16 @@ CLASSES = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
 SAMPLES = 96
 
 
-def image(index: int, side: int = 24) -> bytes:
+def shape_png(index: int, side: int = 24) -> bytes:
     """PNG of class `index % 12`, its place a function of `index`."""
     colour, shape = CLASSES[index % len(CLASSES)].split()
-    shown = Image.new("RGB", (side, side), "white")
+    image = Image.new("RGB", (side, side), "white")
     left = 2 + index % 5
     box = (left, 4, left + 14, 10 if shape == "bar" else 18)
-    draw = ImageDraw.Draw(shown)
+    draw = ImageDraw.Draw(image)
     (draw.ellipse if shape == "circle" else draw.rectangle)(box, fill=colour)
     buffer = io.BytesIO()
-    shown.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -41,11 +41,11 @@ def write_world(folder: Path) -> Path:
     and `captions/`, for retrieval. `shapes/` has a hierarchy by colour.
     """
     samples = {
-        f"{i:03d}": {"png": image(i), "txt": f"a {CLASSES[i % len(CLASSES)]}".encode()}
+        f"{i:03d}": {"png": shape_png(i), "txt": f"a {CLASSES[i % len(CLASSES)]}".encode()}
         for i in range(SAMPLES)
     }
     write_training_shards(folder / "train", samples, shards=4, salt="world")
-    images = {f"{i:03d}": image(i + 7) for i in range(36)}
+    images = {f"{i:03d}": shape_png(i + 7) for i in range(36)}
     labels = {f"{i:03d}": CLASSES[(i + 7) % len(CLASSES)] for i in range(36)}
     write_classification_set(folder / "shapes", images, labels, CLASSES, ["{c}", "a {c}"])
     write_classification_set(folder / "moved", images, labels, CLASSES, ["{c}"])

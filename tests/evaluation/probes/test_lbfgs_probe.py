@@ -13,7 +13,7 @@ from cyclip_pl.evaluation.probes.lbfgs_probe import (
     search_l2,
     searched_lbfgs_probe,
 )
-from cyclip_pl.evaluation.probes.linear_classifier import accuracy, mean_per_class
+from cyclip_pl.evaluation.probes.linear_classifier import accuracy, mean_per_class_recall
 from cyclip_pl.evaluation.probes.row_splits import hold_out
 from tests.helpers.probes import blobs
 
@@ -129,8 +129,8 @@ def test_of_equal_scores_the_search_takes_the_largest() -> None:
 
 def test_the_searched_probe_is_the_best_of_the_held_out_part_refitted_on_all() -> None:
     feature, label = blobs(120, 4, seed=5, spread=1.5)
-    probe, l2 = searched_lbfgs_probe(feature, label, 4, seed=1, metric=mean_per_class)
-    again, same = searched_lbfgs_probe(feature, label, 4, seed=1, metric=mean_per_class)
+    probe, l2 = searched_lbfgs_probe(feature, label, 4, seed=1, metric=mean_per_class_recall)
+    again, same = searched_lbfgs_probe(feature, label, 4, seed=1, metric=mean_per_class_recall)
     assert l2 == same and torch.equal(probe.weight_KF, again.weight_KF)
     refitted = lbfgs_probe(feature, label, 4, l2)
     assert torch.equal(probe.weight_KF, refitted.weight_KF)
@@ -138,7 +138,7 @@ def test_the_searched_probe_is_the_best_of_the_held_out_part_refitted_on_all() -
 
     def score(l2: float) -> float:
         prediction = lbfgs_probe(feature[fit], label[fit], 4, l2).predict(feature[held_out])
-        return mean_per_class(prediction, label[held_out])
+        return mean_per_class_recall(prediction, label[held_out])
 
     scores = {exponent: score(10.0**exponent) for exponent in range(-6, 7)}
     assert len(set(scores.values())) > 1

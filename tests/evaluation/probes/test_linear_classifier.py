@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from cyclip_pl.evaluation.probes import linear_classifier
-from cyclip_pl.evaluation.probes.linear_classifier import LinearClassifier, accuracy, mean_per_class
+from cyclip_pl.evaluation.probes.linear_classifier import (
+    LinearClassifier,
+    accuracy,
+    mean_per_class_recall,
+)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16384])
@@ -42,5 +46,5 @@ def test_metrics_equal_loops_with_empty_classes() -> None:
     hits = [hit for of_class in recalls.values() for hit in of_class]
     assert accuracy(prediction, label) == pytest.approx(sum(hits) / 60)
     expected = sum(sum(r) / len(r) for r in recalls.values()) / len(recalls)
-    assert mean_per_class(prediction, label) == pytest.approx(expected)
-    assert accuracy(label, label) == mean_per_class(label, label) == 1
+    assert mean_per_class_recall(prediction, label) == pytest.approx(expected)
+    assert accuracy(label, label) == mean_per_class_recall(label, label) == 1
