@@ -89,7 +89,7 @@ class JointPCA(RowSums):
         variance_D, axis_DD = torch.linalg.eigh(covariance_DD)
         axis_D2 = axis_DD[:, -2:].flip(1)
         axis_D2 = axis_D2 * axis_D2.gather(0, axis_D2.abs().argmax(0, keepdim=True)).sign()
-        # Below the rounding of the two terms there is no variance.
+        # What is below the rounding of the two terms is not variance.
         varies = variance_D.sum() > 1e-14 * gram_DD.trace()
         share_2 = variance_D[-2:].flip(0) / variance_D.sum()
         return {"mean": mean_D, "axes": axis_D2, "share": share_2.where(varies, 0.0)}
