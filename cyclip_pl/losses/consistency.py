@@ -39,14 +39,13 @@ def consistency_terms(
     """Both terms, unweighted, from products computed once.
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise.
+        image, text: (n, D) unit-norm rows of this rank.
         form: "gram" costs 7·n·D² multiplications with its gradient, O(D²) memory and a sum of 3·D²
             numbers over the ranks. "direct" costs 3·n·N·D and O(n·N) memory. None chooses the
             faster by shape.
 
     Returns:
-        (in-modal, cross-modal), global scalars, equal on every rank.
+        (in-modal, cross-modal).
 
     Raises:
         ValueError: An unknown form, or shapes that differ.
@@ -68,18 +67,11 @@ def consistency_penalty(
     costs two products n·D² instead of four.
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise.
-        in_modal_weight: λ1.
-        cross_modal_weight: λ2.
-        form: See `consistency_terms`.
+        image, text, form: See `consistency_terms`, errors too.
+        in_modal_weight, cross_modal_weight: λ1, λ2.
 
     Returns:
-        (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), global scalars, equal on every rank;
-        the last two without gradient.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ.
+        (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), the last two without gradient.
     """
     square, crossed, rows = _parts(image, text, form)
     penalty = square.new_zeros(())

@@ -20,12 +20,8 @@ class CyCLIPAugmented(ScaledObjective):
     that are not augmented. View 0 of each modality is the plain one, view 1 the augmented one.
 
     Args:
-        lambda_in_modal: λ1, the weight of the in-modal consistency.
-        lambda_cross_modal: λ2, the weight of the cross-modal consistency.
+        lambda_in_modal, lambda_cross_modal: See `CyclicConsistency`.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: A negative weight.
     """
 
     needs = Needs(image_views=2, text_views=2)

@@ -18,12 +18,9 @@ class HardNegativeCLIP(ScaledObjective):
 
     Args:
         alpha: α in (0, 1], the share of the positive in the denominator.
-        beta: β, how much more the harder negatives weigh.
-        top_k: Number of the hardest negatives per row that count; None for all.
+        beta: β, at least 0: how much more the harder negatives weigh.
+        top_k: Number of the hardest negatives per row that count, 1 or more; None for all.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: `alpha` outside (0, 1], `beta` below 0 or `top_k` below 1.
     """
 
     def __init__(

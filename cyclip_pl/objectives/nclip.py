@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
@@ -29,12 +31,9 @@ class NCLIP(Objective):
     λ_sharpness. This needs distributions that are soft at the start (`projector.temperature`).
 
     Args:
-        lambda_sharpness: Weight of the mean entropy, which makes each assignment certain.
-        lambda_smoothness: Weight of the entropy of the mean, which keeps all clusters in use.
+        lambda_sharpness: At least 0: weight of the mean entropy, makes each assignment certain.
+        lambda_smoothness: At least 0: weight of the entropy of the mean, keeps all clusters in use.
         stop_gradient: Whether each distribution is a fixed target for the other.
-
-    Raises:
-        ValueError: A negative weight.
     """
 
     needs = Needs(heads=frozenset({"clusters"}))
@@ -63,7 +62,7 @@ class NCLIP(Objective):
         assert embeddings.image_clusters is not None and embeddings.text_clusters is not None
         modalities = (embeddings.image_clusters, embeddings.text_clusters)
         cross_entropy = torch.stack(
-            [cluster_cross_entropy(p, q, self.stop_gradient) for p, q in embeddings.cluster_pairs()]
+            [cluster_cross_entropy(p, q, self.stop_gradient) for p, q in product(*modalities)]
         ).mean()
         entropy, of_mean = (
             torch.stack([torch.stack([f(view) for view in views]).mean() for views in modalities])
