@@ -56,10 +56,8 @@ class Batch:
         batch statistics.
         """
         pieces = math.ceil(len(self) / size)
-        parts = [self.images, self.texts]
-        if self.augmentation is not None:
-            parts.append(self.augmentation)
-        cut = [x.tensor_split(pieces, dim=1) for x in parts]
+        parts = self.images, self.texts, self.augmentation
+        cut = [x.tensor_split(pieces, dim=1) for x in parts if x is not None]
         return [Batch(*piece) for piece in zip(*cut, strict=True)]
 
     def pin_memory(self) -> Batch:

@@ -21,9 +21,6 @@ def cluster_cross_entropy(log_p: Tensor, log_q: Tensor, stop_gradient: bool = Tr
     Args:
         log_p, log_q: (n, K) log-probabilities of this rank.
         stop_gradient: Whether the target, the first argument of CE, gets no gradient.
-
-    Raises:
-        ValueError: The shapes differ or are not two-dimensional.
     """
     check_pair(log_p, log_q)
     p, q = log_p.exp(), log_q.exp()

@@ -46,9 +46,6 @@ def consistency_terms(
 
     Returns:
         (in-modal, cross-modal).
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ.
     """
     square, crossed, rows = _parts(image, text, form)
     return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
@@ -67,7 +64,7 @@ def consistency_penalty(
     costs two products n·D² instead of four.
 
     Args:
-        image, text, form: See `consistency_terms`, errors too.
+        image, text, form: See `consistency_terms`.
         in_modal_weight, cross_modal_weight: λ1, λ2.
 
     Returns:
@@ -86,12 +83,12 @@ def consistency_penalty(
 
 
 def in_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
-    """(1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)² alone; arguments and errors of `consistency_terms`."""
+    """(1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)² alone; arguments of `consistency_terms`."""
     return consistency_terms(image, text, form)[0]
 
 
 def cross_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
-    """(1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)² alone; arguments and errors of `consistency_terms`."""
+    """(1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)² alone; arguments of `consistency_terms`."""
     return consistency_terms(image, text, form)[1]
 
 

@@ -24,9 +24,6 @@ def contrastive_loss(
         image, text: (n, D) unit-norm rows of this rank; row k of both is one pair.
         scale: s, the multiplier, not its logarithm.
         form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
     by_image, by_text = negatives_both_ways(image[None], text[None], scale, form)

@@ -39,8 +39,7 @@ def hard_negative_loss(
             needs whole rows and is always dense.
 
     Raises:
-        ValueError: An unknown form, shapes that differ, or a global batch of one sample, which has
-            no negatives.
+        ValueError: A global batch of one sample, which has no negatives.
     """
     check_pair(image, text)
     samples = len(image) * world_size()

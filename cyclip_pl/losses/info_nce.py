@@ -17,9 +17,6 @@ def info_nce(query: Tensor, key: Tensor, scale: Tensor | float, form: Form | Non
         query, key: (n, D) unit-norm rows of this rank; row k of both is one pair.
         scale: s, the multiplier, not its logarithm.
         form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(query, key)
     return pair_loss(query, key, scale, negatives_one_way(query[None], key[None], scale, form))

@@ -46,8 +46,7 @@ def mp_nce_loss(
         form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
 
     Raises:
-        ValueError: Shapes that differ, an unknown `pair_weight` or form, or a global batch of one
-            sample, which has no negatives.
+        ValueError: An unknown `pair_weight`, or a global batch of one sample: it has no negatives.
     """
     if image.ndim != 3 or text.ndim != 3 or image.shape[1:] != text.shape[1:]:
         raise ValueError(

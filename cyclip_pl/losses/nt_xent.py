@@ -20,9 +20,6 @@ def nt_xent_loss(
         first, second: (n, S) unit-norm rows of this rank; row k of both shows the same image.
         temperature: τ.
         form: "dense" holds 2n×2N scores, "tiled" one tile; None chooses the faster by shape.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(first, second)
     negatives = negatives_within(torch.stack([first, second]), 1 / temperature, form)

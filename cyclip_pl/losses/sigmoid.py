@@ -32,9 +32,6 @@ def sigmoid_loss(
         bias: b, added to each score.
         form: "dense" holds a block of n×n scores per rank, "tiled" one tile; None chooses the
             faster by shape.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
     positives = -logsigmoid(scale * (image * text).sum(-1) + bias).sum()

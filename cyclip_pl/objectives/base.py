@@ -16,7 +16,9 @@ from cyclip_pl.types import Embeddings
 class Objective(nn.Module, ABC):
     """Base class; a subclass implements `forward` and may override `needs` and `clamp_`.
 
-    Constructors raise ValueError, one line, for an argument out of the range that `Args` states.
+    With several views a term is the mean over all pairs of an image view and a text view, unless
+    the subclass says otherwise. Constructors raise ValueError, one line, for an argument out of the
+    range that `Args` states.
     """
 
     needs: Needs = Needs()

@@ -14,8 +14,6 @@ from cyclip_pl.types import Embeddings
 class HardNegativeCLIP(ScaledObjective):
     """HN-NCE of Radenovic et al., arXiv 2301.02280; α = 1 and β = 0 are CLIP.
 
-    With several views the loss is the mean over all pairs of an image view and a text view.
-
     Args:
         alpha: α in (0, 1], the share of the positive in the denominator.
         beta: β, at least 0: how much more the harder negatives weigh.

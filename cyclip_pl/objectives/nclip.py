@@ -18,9 +18,8 @@ class NCLIP(Objective):
     """Zhou et al., arXiv 2210.09304.
 
     total = ½[CE(p,q) + CE(q,p)] + λ_sharpness · ½[H(p) + H(q)] − λ_smoothness · ½[H(p̄) + H(q̄)].
-    H(p) is the mean entropy over the global batch, and p̄ the mean of p over it. With several views
-    each term is the mean over all pairs of an image view and a text view. The temperature and K
-    are the projector's.
+    H(p) is the mean entropy over the global batch, and p̄ the mean of p over it. The temperature and
+    K are the projector's.
 
     That each modality is the pseudo-label of the other, and that both entropy terms exist, is the
     paper's. The form of the terms, both weights and `stop_gradient` are *our choice*.

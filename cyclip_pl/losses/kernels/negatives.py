@@ -40,9 +40,6 @@ def negatives_both_ways(
 
     Returns:
         (V, n) and (U, n); −∞ in a batch of one.
-
-    Raises:
-        ValueError: An unknown form.
     """
     if choose(form, x, y) == "tiled":
         return _between(x, y, scale, both_ways=True)
