@@ -75,7 +75,8 @@ def interval(setting: str, value: Any, above: float, most: float) -> None:
         or len(value) != 2
         or not above < value[0] <= value[1] <= most
     ):
-        kind = f"[least, greatest], two numbers above {above:g} and at most {most:g}"
+        bound = f" and at most {most:g}" if most < math.inf else ""
+        kind = f"[least, greatest], two numbers above {above:g}{bound}"
         _refuse(setting, list(value) if isinstance(value, Sequence) else value, kind)
 
 

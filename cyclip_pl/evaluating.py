@@ -32,7 +32,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     made_by = provenance(fabric.device)
-    # Read one by one: what is missing is then called as the user types it.
+    # Read one by one, so that an error names a missing setting as the user types it.
     settings = {key: config.model[key] for key in config.model}
     model = instantiate(settings, device=fabric.device)
     store = FeatureStore(model, **config.features)

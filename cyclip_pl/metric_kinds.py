@@ -47,20 +47,17 @@ class Kind:
 
 _ACCURACY = r"(acc\d+|mean_per_class_recall)"
 _KINDS = {
-    re.compile(pattern): kind
-    for pattern, kind in {
-        rf"(.*_)?({_ACCURACY}|[rk]\d+)": Kind("%", 1),
-        r"(mean_)?drop": Kind("%", -1),
-        r"(mean_)?effective_robustness": Kind("pp", 1),
-        rf".*_{_ACCURACY}_std": Kind("pp"),
-        r"(.*_)?median_rank": Kind("", -1),
-    }.items()
+    rf"(.*_)?({_ACCURACY}|[rk]\d+)": Kind("%", 1),
+    r"(mean_)?drop": Kind("%", -1),
+    r"(mean_)?effective_robustness": Kind("pp", 1),
+    rf".*_{_ACCURACY}_std": Kind("pp"),
+    r"(.*_)?median_rank": Kind("", -1),
 }
 
 
 def kind_of(metric: str) -> Kind:
     """The kind of the metric of this name; a name that is not known is a plain number."""
-    return next((kind for name, kind in _KINDS.items() if name.fullmatch(metric)), Kind())
+    return next((kind for name, kind in _KINDS.items() if re.fullmatch(name, metric)), Kind())
 
 
 def label(metric: str) -> str:
@@ -70,7 +67,7 @@ def label(metric: str) -> str:
 
 
 def without_bounds(metrics: Iterable[str]) -> list[str]:
-    """The names without those of an interval's ends; `x_low` stays where there is no `x`."""
+    """The names without those of an interval's ends; `x_low` stays if `x` is missing."""
     names = list(metrics)
     ends = {name + bound for name in names for bound in BOUNDS}
     return [name for name in names if name not in ends]

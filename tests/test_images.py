@@ -9,7 +9,7 @@ from PIL import Image
 
 from cyclip_pl import images
 from cyclip_pl.images import FORMATS, TooLarge, Undecodable, decode_image, open_image, to_rgb
-from tests.helpers.images import KINDS, bomb, encoded
+from tests.helpers.images import KINDS, OTHERS, bomb, encoded
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -75,17 +75,7 @@ def test_the_first_image_of_several() -> None:
     assert decode_image(animation).getpixel((0, 0)) == (255, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"text",
-        encoded(Image.new("RGB", (64, 64)), "AVIF"),
-        encoded(Image.new("RGB", (64, 64)), "JPEG2000"),
-        # Pillow starts another program for this one.
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n",
-    ],
-)
+@pytest.mark.parametrize("data", [b"", b"text", *OTHERS.values()])
 def test_other_kinds_are_refused_and_the_known_ones_named(data: bytes) -> None:
     with pytest.raises(Undecodable, match="not an image of these kinds: JPEG, PNG, WEBP, GIF"):
         open_image(data)

@@ -59,9 +59,9 @@ def cut(
 ) -> Pixels:
     """A region with exactly this box, resized: bicubic, antialiased.
 
-    A JPEG may move edges that are not whole pixels of the scale that it is decoded at, but for
-    those of the image. Regions are cut out and then resized, as by torchvision and open_clip.
-    Small ones, of which half a pixel is seen, are cut by Pillow at a fraction of a pixel.
+    torchvision and open_clip also cut first and then resize. In a small region half a pixel is
+    visible; Pillow then cuts it at a fraction of a pixel. In a JPEG, edges inside the image must be
+    whole pixels of the scale that it is decoded at, as `region` makes them.
     """
     if isinstance(image, Jpeg) and not _is_small(box):
         left, upper, right, lower = (int(edge) - border for edge in box)

@@ -126,7 +126,7 @@ def _padded(size: int) -> int:
 
 
 def _pax(body: bytes) -> dict[str, str]:
-    """The records of a pax header: `LENGTH KEY=VALUE`, one per line."""
+    """The records of a pax header: `LENGTH KEY=VALUE` and a line feed."""
     records: dict[str, str] = {}
     while body and body[0] != 0:
         length, separator, _ = body.partition(b" ")

@@ -50,8 +50,7 @@ def _table(evaluation: str, datasets: Mapping[str, Mapping[str, float]]) -> Tabl
 def _cell(metric: str, row: Mapping[str, float]) -> str:
     if metric not in row:
         return ""
-    text = kind_of(metric).text(row[metric])
+    kind = kind_of(metric)
     low, high = (row.get(metric + bound) for bound in BOUNDS)
-    if low is None or high is None:
-        return text
-    return f"{text} ±{kind_of(metric).text((high - low) / 2)}"
+    half = "" if low is None or high is None else f" ±{kind.text((high - low) / 2)}"
+    return kind.text(row[metric]) + half

@@ -120,7 +120,7 @@ def _choose(form: Form | None, rows: int, width: int) -> Form:
 
 
 def _direct(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """‖G‖² and ⟨G,Gᵀ⟩ from G itself, of which each rank computes its rows."""
+    """‖G‖² and ⟨G,Gᵀ⟩ from G itself; each rank computes its rows of G."""
     total, error = image + text, image - text
     errors = gather(error)
     g = total @ errors.T

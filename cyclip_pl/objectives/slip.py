@@ -16,8 +16,8 @@ from cyclip_pl.types import Embeddings
 class SLIP(ScaledObjective):
     """Mu et al., arXiv 2112.12750: CLIP + weight · NT-Xent.
 
-    CLIP takes the first image view, NT-Xent the last two. The paper has three views, of which the
-    first is weak. With two views, the first serves both losses.
+    CLIP takes the first image view, NT-Xent the last two. The paper has three views, the first
+    one weak. With two views, the first serves both losses.
 
     Args:
         self_supervision: Weight of NT-Xent.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from matplotlib import style
@@ -18,12 +17,9 @@ from matplotlib.figure import Figure
 
 from cyclip_pl.reports.runs import Run, of_title, titles
 
-WIDTH = 7.2
-"""Inches: a page of text."""
-COLUMNS = 3
-"""The most panels side by side."""
-PANELS = 12
-"""The most panels in one plot."""
+WIDTH = 7.2  # inches: a page of text
+COLUMNS = 3  # side by side, at most
+PANELS = 12  # in one plot, at most
 GREY = "#666666"
 
 T = TypeVar("T")
@@ -31,57 +27,27 @@ T = TypeVar("T")
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
-    "axes.labelsize": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
-    "legend.fontsize": 9,
     "figure.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
-    "axes.linewidth": 0.8,
     "axes.axisbelow": True,
-    "axes.unicode_minus": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
-    "lines.linewidth": 1.5,
     "lines.markeredgewidth": 0.5,
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "text.parse_math": False,  # a run may have the name "$x$"
-    "figure.facecolor": "white",
 }
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A drawn plot.
-
-    Attributes:
-        name: The name of its file, without `.png`.
-        title: Its heading.
-        caption: How to read it, in one or two sentences.
-        png: Its file.
-    """
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
-
-
-def plots(name: str, title: str, caption: str, drawn: Iterable[bytes]) -> list[Plot]:
-    """PNG files of one kind as plots; several have numbered names."""
-    files = list(drawn)
-    names = [name] if len(files) == 1 else [f"{name}_{n + 1}" for n in range(len(files))]
-    return [Plot(each, title, caption, png) for each, png in zip(names, files, strict=True)]
 
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Within it matplotlib draws in this look, whatever the user's own settings are."""
+    """Draw in this look inside the block, whatever the user's own settings are."""
     with style.context(["default", _STYLE]), warnings.catch_warnings():
-        # The font draws a box for a letter that it does not have.
+        # The font draws a box for a letter that it lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
@@ -91,23 +57,12 @@ def pages(items: Sequence[T], most: int) -> list[Sequence[T]]:
     return [items[start : start + most] for start in range(0, len(items), most)]
 
 
-def panel_pages(runs: Sequence[Run], wanted: Callable[[Run, str], bool]) -> list[Sequence[str]]:
-    """The titles of each plot, for plots with one panel per title that `wanted` accepts."""
-    return pages(titles(runs, wanted), PANELS)
-
-
 def panels(
     count: int, columns: int | None = None, height: float = 2.1, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` axes.
+    """A figure with `count` axes, without pyplot's global state.
 
-    The figure needs no pyplot: it has no global state and no display.
-
-    Args:
-        count: The axes.
-        columns: Axes side by side; None chooses.
-        height: Inches of a row.
-        shared: Of `Figure.subplots`: which axes share their scales.
+    `height` is inches of a row, `shared` goes to `Figure.subplots`: which axes share scales.
     """
     columns = columns or (2 if count == 4 else min(count, COLUMNS))
     rows = math.ceil(count / columns)
@@ -118,12 +73,15 @@ def panels(
     return figure, axes[:count]
 
 
-def titled_panels(shown: Sequence[str]) -> tuple[Figure, list[tuple[Axes, str]]]:
-    """A figure with one panel per title, and the panels with their titles."""
-    figure, all_axes = panels(len(shown))
-    for axes, name in zip(all_axes, panel_titles(shown), strict=True):
-        axes.set_title(name)
-    return figure, list(zip(all_axes, shown, strict=True))
+def titled_panels(
+    runs: Sequence[Run], wanted: Callable[[Run, str], object]
+) -> Iterator[tuple[Figure, list[tuple[Axes, str]]]]:
+    """Figures with one panel per title for which `wanted` is true, and their (panel, title)."""
+    for shown in pages(titles(runs, wanted), PANELS):
+        figure, all_axes = panels(len(shown))
+        for axes, heading in zip(all_axes, panel_titles(shown), strict=True):
+            axes.set_title(heading)
+        yield figure, list(zip(all_axes, shown, strict=True))
 
 
 def panel_titles(shown: Sequence[str]) -> list[str]:
@@ -141,16 +99,8 @@ def short(name: str, most: int = 40) -> str:
     return f"{name[: most - tail - 1]}…{name[-tail:]}"
 
 
-def keep_fractions(axes: Axes) -> None:
-    """Let no axis of fractions reach below zero, but for the room that a marker takes there."""
-    for get, cut in ((axes.get_xlim, axes.set_xlim), (axes.get_ylim, axes.set_ylim)):
-        low, high = get()
-        if low < 0 < high:
-            cut(max(low, -0.03 * high), high)
-
-
 def legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
-    """Put a legend over the panels, in as many columns as fit; the figure becomes taller by it."""
+    """Add a legend above the panels, in as many columns as fit; the figure becomes taller."""
     names = [short(name, 60) for name in handles]
     # A character takes about 0.07 inches at this size, a handle with its space 0.6.
     columns = max(1, min(len(names), int(WIDTH / (0.6 + 0.07 * max(map(len, names))))))

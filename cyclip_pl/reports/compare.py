@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cyclip_pl.files import atomic
-from cyclip_pl.reports.canvas import Plot, look
+from cyclip_pl.reports.canvas import look, to_png
 from cyclip_pl.reports.exports import print_table, to_csv, to_markdown
 from cyclip_pl.reports.groups import groups
-from cyclip_pl.reports.page import page
+from cyclip_pl.reports.page import Plot, page
 from cyclip_pl.reports.plots import consistency, geometry, hierarchy, pca, robustness, similarity
 from cyclip_pl.reports.runs import Run, read_runs
 
@@ -40,22 +40,18 @@ def compare(folders: Sequence[Path], output: Path, names: Sequence[str] | None =
         with atomic(output / name) as partial:
             partial.write_bytes(content)
     print_table(runs, table)
-    for line in missing:
-        print(line)
-    print(f"report: {output / 'report.html'}")
+    print(*missing, f"report: {output / 'report.html'}", sep="\n")
 
 
 def draw(runs: Sequence[Run]) -> tuple[list[Plot], list[str]]:
-    """The plots for which a run has data, and one line for each kind of plot without data.
-
-    Raises:
-        ValueError: One line that names the malformed file.
-    """
+    """The plots for which a run has data, and one line for each kind of plot without data."""
     plots, missing = [], []
     with look():
-        for module in _PLOTS:
-            drawn = module.draw(runs)
-            plots += drawn
-            if not drawn:
-                missing.append(f"no {module.NAME} plot: no run has {module.NEEDS}")
+        for kind in _PLOTS:
+            files = [to_png(figure) for figure in kind.draw(runs)]
+            for count, png in enumerate(files, start=1):
+                name = f"{kind.NAME}_{count}" if len(files) > 1 else kind.NAME
+                plots.append(Plot(name, kind.TITLE, kind.CAPTION, png))
+            if not files:
+                missing.append(f"no {kind.NAME} plot: no run has {kind.NEEDS}")
     return plots, missing

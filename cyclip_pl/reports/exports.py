@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from html import escape
 
 from rich.console import Console
 from rich.text import Text
@@ -69,8 +70,7 @@ def _no_formula(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*|\[\]])", r"\\\1", text)
+    return re.sub(r"([\\`*|\[\]])", r"\\\1", escape(text, quote=False))
 
 
 def _markdown_cell(cell: Cell) -> str:

@@ -45,13 +45,14 @@ class Group:
 
 
 def groups(runs: Sequence[Run]) -> list[Group]:
-    """The union of the runs' metrics; the cell of a metric holds its interval too.
+    """The union of the runs' metrics, data sets first; a cell holds the metric's interval too.
 
     The best of a row is marked where one direction is better and the runs differ. Values that
     print alike are equal.
     """
     found = []
-    for title in sorted(titles(runs, lambda run, title: True), key=_sets_first):
+    every = titles(runs, lambda run, title: True)
+    for title in sorted(every, key=lambda title: "/" not in title):
         rows = tuple(
             _row(runs, title, metric)
             for metric in without_bounds(metric_names(runs, title))
@@ -69,34 +70,16 @@ def metric_names(runs: Sequence[Run], title: str) -> list[str]:
     return sorted(names, key=lambda n: (COUNTS.index(n) + 1 if n in COUNTS else 0, natural(n)))
 
 
-def _sets_first(title: str) -> tuple[bool, list[tuple[int, int, str]]]:
-    return "/" not in title, natural(title)
-
-
 def _row(runs: Sequence[Run], title: str, metric: str) -> Row:
     kind = kind_of(metric)
-    texts = [kind.text(run.value(title, metric)) for run in runs]
-    best = _best([run.value(title, metric) for run in runs], metric)
-    return Row(
-        metric,
-        tuple(
-            Cell(text, _interval(run, title, metric), text == best)
-            for run, text in zip(runs, texts, strict=True)
-        ),
-    )
-
-
-def _best(values: Sequence[float | None], metric: str) -> str | None:
-    """The text of the best value."""
-    kind = kind_of(metric)
+    values = [run.value(title, metric) for run in runs]
     finite = [value for value in values if value is not None and math.isfinite(value)]
-    if not kind.better or len({kind.text(value) for value in finite}) < 2:
-        return None
-    return kind.text(max(finite, key=lambda value: kind.better * value))
-
-
-def _interval(run: Run, title: str, metric: str) -> str:
-    ends = [run.value(title, metric + bound) for bound in BOUNDS]
-    if any(end is None for end in ends):
-        return ""
-    return "[{}, {}]".format(*map(kind_of(metric).text, ends))
+    best = None
+    if kind.better and len({kind.text(value) for value in finite}) > 1:
+        best = kind.text(max(finite, key=lambda value: kind.better * value))
+    cells = []
+    for run, text in zip(runs, map(kind.text, values), strict=True):
+        ends = [run.value(title, metric + bound) for bound in BOUNDS]
+        interval = "" if None in ends else "[{}, {}]".format(*map(kind.text, ends))
+        cells.append(Cell(text, interval, text == best))
+    return Row(metric, tuple(cells))

@@ -5,27 +5,30 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from cyclip_pl.reports.canvas import Plot
 from cyclip_pl.reports.groups import Group
 from cyclip_pl.reports.runs import Run
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot on the page: `name` is that of its PNG file, `caption` says how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
 
 
 def page(
     runs: Sequence[Run], groups: Sequence[Group], plots: Sequence[Plot], missing: Sequence[str]
 ) -> str:
-    """The whole document.
-
-    Args:
-        runs: In the order of their columns.
-        groups: The table.
-        plots: In their order on the page; those of one title share a heading.
-        missing: Lines that say which plots are missing, and why.
-    """
+    """The whole document; plots of one title share a heading, `missing` has lines about others."""
     titles = dict.fromkeys(plot.title for plot in plots)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.axes import Axes
-
-from cyclip_pl.reports.runs import Point
-
 # Okabe and Ito's colours without the yellow, which is too light for lines on white. After seven
 # runs the colours repeat, with dashes and hatches; with eight markers 56 runs look different.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -36,11 +32,3 @@ def run_bar(number: int) -> dict[str, Any]:
     """The run's bar."""
     hatch = None if number < len(_COLOURS) else "/////"
     return {"facecolor": run_colour(number), "edgecolor": "white", "linewidth": 0.4, "hatch": hatch}
-
-
-def draw_point(axes: Axes, x: Point, y: Point, number: int) -> None:
-    """Draw a run's marker in percent, with the intervals of both metrics."""
-    colour = run_colour(number)
-    axes.plot([100 * x.low, 100 * x.high], [100 * y.value] * 2, color=colour, lw=1, alpha=0.6)
-    axes.plot([100 * x.value] * 2, [100 * y.low, 100 * y.high], color=colour, lw=1, alpha=0.6)
-    axes.plot(100 * x.value, 100 * y.value, zorder=3, **run_marker(number))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cyclip_pl.metric_kinds import BOUNDS
 from cyclip_pl.reports.run_files import number, plain, read_object
@@ -17,8 +17,7 @@ _DRAWABLE = 1e6  # a larger value would flatten everything else in a plot
 _MOST_TITLES = 2000
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A metric to draw and the ends of its interval; without one, both ends are the value."""
 
     value: float
@@ -59,15 +58,12 @@ class Run:
             return Point(value, value, value)
         return Point(value, low, high)
 
-    def details(self, title: str) -> tuple[Path, dict[str, Any]] | None:
-        """The file of details and its content, if there is one.
-
-        Raises:
-            ValueError: One line that names the file.
-        """
+    def detail(self, title: str, name: str) -> tuple[str, Any] | None:
+        """(where it is, for messages; what it is) of an entry in a title's file of details."""
         # Looked up, not composed: a name from a file must not become a path.
         path = self.files.get(title.replace("/", "_"))
-        return None if path is None else (path, read_object(path))
+        details = {} if path is None else read_object(path)
+        return (f"{path}: {name}", details[name]) if name in details else None
 
 
 def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[Run]:
@@ -96,10 +92,11 @@ def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> li
         raise ValueError("a run's name is empty")
     if twice := _twice(shown):
         raise ValueError(f"two runs have the name {twice}")
-    return [
-        Run(name, folder, _metrics(folder), _files(folder))
-        for name, folder in zip(shown, folders, strict=True)
-    ]
+    runs = []
+    for name, folder in zip(shown, folders, strict=True):
+        files = {plain(path.stem): path for path in sorted(folder.glob("details/*.json"))}
+        runs.append(Run(name, folder, _metrics(folder), files))
+    return runs
 
 
 def folder_names(folders: Sequence[Path]) -> list[str]:
@@ -112,7 +109,7 @@ def folder_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def titles(runs: Sequence[Run], wanted: Callable[[Run, str], bool]) -> list[str]:
+def titles(runs: Sequence[Run], wanted: Callable[[Run, str], object]) -> list[str]:
     """The titles for which `wanted` is true of at least one run, in natural order."""
     found = dict.fromkeys(title for run in runs for title in run.metrics)
     return sorted((t for t in found if any(wanted(run, t) for run in runs)), key=natural)
@@ -145,10 +142,6 @@ def _metrics(folder: Path) -> dict[str, dict[str, float | None]]:
             f"a report shows at most {_MOST_TITLES:,}"
         )
     return metrics
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    return {plain(path.stem): path for path in sorted((folder / "details").glob("*.json"))}
 
 
 def _twice(items: Iterable[Any]) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from cyclip_pl.evaluation.sets import published_prompts as prompts
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.training import train
 from tests.helpers import torchvision_files as files
-from tests.helpers.composed import choices, composed
+from tests.helpers.composed import CONF, choices, composed
 from tests.helpers.evaluation_sets import TinyNet, coded_set
 from tests.helpers.labels_csv import write_split
 from tests.helpers.world import shrunk
@@ -173,3 +176,39 @@ def test_wrong_settings_of_the_library_are_one_line() -> None:
         ValueError, match=r"^evaluation\.library: has root, downloads and download$"
     ):
         build(config.evaluation)
+
+
+def test_two_ranks_in_training_find_what_one_finds_afterwards(world: Path, tmp_path: Path) -> None:
+    sets = [
+        "evaluation.knn.cadence.every_n_steps=1",
+        f"evaluation=[{','.join(sorted({*choices('evaluation')} - {'linear_probe'}))}]",
+        f"evaluation.datasets=[{world}/shapes,{world}/moved,{world}/captions]",
+        f"evaluation.robustness.in_distribution={world}/shapes",
+        f"evaluation.zero_shot.datasets=[{world}/shapes]",
+        "features.batch_size=16",
+    ]
+    train_and_evaluate = [
+        ["train.py", "trainer=ddp_cpu", *shrunk(world), *sets, "trainer.max_steps=2"],
+        [
+            "eval.py",
+            f"checkpoint={tmp_path}/train.py/checkpoints/last.ckpt",
+            "accelerator=cpu",
+            *sets[1:],
+        ],
+    ]
+    for command in train_and_evaluate:
+        done = subprocess.run(
+            [sys.executable, *command, f"hydra.run.dir={tmp_path}/{command[0]}"],
+            cwd=CONF.parent,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+    trained, evaluated = (
+        json.loads((tmp_path / folder / "metrics.json").read_text())
+        for folder in ("train.py", "eval.py")
+    )
+    assert len(evaluated) > 50
+    assert {name: trained.get(name) for name in evaluated} == evaluated

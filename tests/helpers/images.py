@@ -55,6 +55,14 @@ def _big_endian(image: Image.Image) -> bytes:
 _CLEAR = halves("RGBA", (0, 0, 0, 0), (40, 50, 60, 255))
 _GREY = Image.fromarray(np.repeat(np.uint16([[0, 20_000]]), 32, axis=1).repeat(64, axis=0))
 
+# The first bytes of kinds that are not read.
+OTHERS = {
+    "avif": b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + bytes(64),
+    "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64),
+    "jp2": b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 \0\0\0\0jp2 " + bytes(64),
+    # Pillow starts another program for this one.
+    "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+}
 # Kind: the bytes, and the colours that a model must see in the left and the right half.
 WHITE, BLACK, COLOUR = (255, 255, 255), (0, 0, 0), (40, 50, 60)
 KINDS: dict[str, tuple[bytes, RGB, RGB]] = {

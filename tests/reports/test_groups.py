@@ -79,7 +79,7 @@ def test_equal_to_the_digits_shown_is_equal() -> None:
     assert [cell.best for cell in cells(found, "acc1")] == [True, True, False]
 
 
-def test_skipped_is_news_only_where_something_was() -> None:
+def test_skipped_shows_only_where_something_was() -> None:
     def metrics(*skipped: float) -> list[str]:
         found = groups(runs_of(*({"a/b": {"skipped": s, "acc1": 0.5}} for s in skipped)))
         return [row.metric for row in found[0].rows]

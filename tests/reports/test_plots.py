@@ -1,18 +1,17 @@
-"""What plots draw on their axes, and that PNG files come of it."""
+"""What plots draw on their axes, and their PNG files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cyclip_pl.reports import canvas
+from cyclip_pl.reports import canvas, compare
 from cyclip_pl.reports.canvas import look
 from cyclip_pl.reports.compare import draw
 from cyclip_pl.reports.plots import consistency, geometry, hierarchy, pca, robustness, similarity
@@ -21,7 +20,6 @@ from cyclip_pl.reports.runs import Run, read_runs
 from tests.helpers.run_folders import plausible_run, write_run
 
 PLOTS = (consistency, hierarchy, robustness, similarity, pca, geometry)
-Drawn = Callable[[ModuleType, list[Run]], list[Figure]]
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +27,9 @@ def runs(two_runs: list[Path]) -> list[Run]:
     return read_runs(two_runs)
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """The figures that a kind of plot would turn into PNG."""
-
-    def of(plot: ModuleType, runs: list[Run]) -> list[Figure]:
-        figures: list[Figure] = []
-        monkeypatch.setattr(plot, "to_png", lambda figure: figures.append(figure) or b"")
-        with look():
-            plot.draw(runs)
-        return figures
-
-    return of
+def drawn(plot: ModuleType, runs: list[Run]) -> list[Figure]:
+    with look():
+        return list(plot.draw(runs))
 
 
 def series(axes) -> list[np.ndarray]:
@@ -52,7 +41,7 @@ def bars(axes) -> list[np.ndarray]:
     return [line.get_xydata() for line in axes.lines if line.get_marker() == "None"]
 
 
-def test_consistency_is_one_line_per_run_with_intervals(runs: list[Run], drawn: Drawn) -> None:
+def test_consistency_is_one_line_per_run_with_intervals(runs: list[Run]) -> None:
     (figure,) = drawn(consistency, runs)
     birds, cars = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["birds", "cars"]
@@ -67,7 +56,7 @@ def test_consistency_is_one_line_per_run_with_intervals(runs: list[Run], drawn: 
     assert "%" in figure.get_supylabel()
 
 
-def test_hierarchy_is_fine_against_coarse(runs: list[Run], drawn: Drawn) -> None:
+def test_hierarchy_is_fine_against_coarse(runs: list[Run]) -> None:
     (figure,) = drawn(hierarchy, runs)
     points = np.concatenate(series(figure.axes[0]))
     assert points == pytest.approx(np.array([[50, 60], [60, 65]]))
@@ -78,7 +67,7 @@ def test_hierarchy_is_fine_against_coarse(runs: list[Run], drawn: Drawn) -> None
     ]
 
 
-def test_robustness_has_the_baseline_under_the_points(runs: list[Run], drawn: Drawn) -> None:
+def test_robustness_has_the_baseline_under_the_points(runs: list[Run]) -> None:
     (figure,) = drawn(robustness, runs)
     (axes,) = figure.axes
     assert axes.get_title() == "drawings"  # the in-distribution set and their mean have no panel
@@ -99,14 +88,14 @@ def test_a_logit_baseline_is_a_curve() -> None:
     assert np.isfinite(steep).all()
 
 
-def test_robustness_without_details_has_no_line(tmp_path: Path, drawn: Drawn) -> None:
+def test_robustness_without_details_has_no_line(tmp_path: Path) -> None:
     metrics = {"a/robustness/acc1": 0.0, "a/robustness/mean_acc1": 0.0}
     metrics |= {"b/robustness/acc1": 0.0, "b/robustness/drop": float("nan")}
     (figure,) = drawn(robustness, read_runs([write_run(tmp_path / "r", metrics)]))
     assert [len(bar) for bar in bars(figure.axes[0])] == [2, 2]
 
 
-def test_similarities_are_densities(runs: list[Run], drawn: Drawn) -> None:
+def test_similarities_are_densities(runs: list[Run]) -> None:
     (figure,) = drawn(similarity, runs)
     assert len(figure.axes) == 4  # runs down, data sets across
     patches = figure.axes[0].patches
@@ -120,7 +109,7 @@ def test_similarities_are_densities(runs: list[Run], drawn: Drawn) -> None:
     assert [text.get_text() for text in figure.axes[3].texts] == ["–"]
 
 
-def test_pca_is_of_both_modalities(runs: list[Run], drawn: Drawn) -> None:
+def test_pca_is_of_both_modalities(runs: list[Run]) -> None:
     (figure,) = drawn(pca, runs)
     wanted = json.loads((runs[0].folder / "details/birds_geometry.json").read_text())["pca"]
     image, text = figure.axes[0].collections
@@ -130,7 +119,7 @@ def test_pca_is_of_both_modalities(runs: list[Run], drawn: Drawn) -> None:
     assert figure.axes[0].get_aspect() == 1
 
 
-def test_geometry_is_one_bar_per_run_and_set(runs: list[Run], drawn: Drawn) -> None:
+def test_geometry_is_one_bar_per_run_and_set(runs: list[Run]) -> None:
     (figure,) = drawn(geometry, runs)
     found = {axes.get_title(): [bar.get_width() for bar in axes.patches] for axes in figure.axes}
     assert found["modality gap"] == pytest.approx([0.8, 0.8, 0.7, 0])
@@ -140,7 +129,7 @@ def test_geometry_is_one_bar_per_run_and_set(runs: list[Run], drawn: Drawn) -> N
 
 
 def test_many_sets_and_runs_make_several_plots(
-    tmp_path: Path, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canvas, "PANELS", 2)
     plausible_run(tmp_path / "r0", sets=tuple(f"set{n}" for n in range(4)))
@@ -156,14 +145,18 @@ def test_many_sets_and_runs_make_several_plots(
     assert titles(pca) == [["set0", "set1", "set2"]] * 2 + [["set3"]]
 
 
-def test_several_plots_have_numbered_names() -> None:
-    assert [plot.name for plot in canvas.plots("pca", "", "", [b"a", b"b"])] == ["pca_1", "pca_2"]
-    assert [plot.name for plot in canvas.plots("pca", "", "", [b"a"])] == ["pca"]
-    assert canvas.plots("pca", "", "", []) == []
+def test_several_plots_have_numbered_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, names in enumerate(([], ["pca"], ["pca_1", "pca_2"])):
+        kind = SimpleNamespace(NAME="pca", TITLE="T", CAPTION="C", NEEDS="details")
+        kind.draw = lambda runs, count=count: [canvas.panels(1)[0]] * count
+        monkeypatch.setattr(compare, "_PLOTS", (kind,))
+        plots, missing = compare.draw([])
+        assert [plot.name for plot in plots] == names
+        assert missing == ([] if names else ["no pca plot: no run has details"])
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
-def test_without_data_there_is_no_plot(plot: ModuleType, tmp_path: Path, drawn: Drawn) -> None:
+def test_without_data_there_is_no_plot(plot: ModuleType, tmp_path: Path) -> None:
     metrics = {"s/zero_shot/acc1": 0.5, "s/knn/weighted_k5": 0.5, "s/geometry/samples": 1}
     (run,) = read_runs([write_run(tmp_path / "r", metrics, {"s/geometry": {"protocol": {}}})])
     assert drawn(plot, [run]) == []
@@ -195,7 +188,7 @@ def test_names_are_only_text_to_a_plot(tmp_path: Path) -> None:
     assert not missing and len(plots) >= len(PLOTS)
 
 
-def test_legends_name_runs_whatever_they_are_called(tmp_path: Path, drawn: Drawn) -> None:
+def test_legends_name_runs_whatever_they_are_called(tmp_path: Path) -> None:
     names = ["_hidden", "$x$", "y" * 100]
     folders = [plausible_run(tmp_path / str(n)) for n in range(3)]
     (figure,) = drawn(hierarchy, read_runs(folders, names))
@@ -262,11 +255,11 @@ def test_malformed_details_are_one_line_that_names_the_file(
     file = run / "details" / f"{title}.json"
     file.write_text(json.dumps(details))
     with look(), pytest.raises(ValueError, match=f"^{file}: {message}") as caught:
-        plot.draw(read_runs([run]))
+        list(plot.draw(read_runs([run])))
     assert "\n" not in str(caught.value)
 
 
-def test_empty_data_are_no_failure(tmp_path: Path) -> None:
+def test_empty_data_is_not_an_error(tmp_path: Path) -> None:
     details = {
         "similarity": {"low": -1, "high": 1, "true": [0, 0], "other": [0, 0]},
         "pca": {"variance": [0, 0], "image": [], "text": []},

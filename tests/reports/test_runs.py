@@ -66,7 +66,7 @@ def test_names_that_cannot_be(names: list[str], message: str, tmp_path: Path) ->
         read_runs(folders, names)
 
 
-def test_folders_that_are_no_runs(tmp_path: Path) -> None:
+def test_folders_that_are_not_runs(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(ValueError, match=r"empty has no metrics\.json: is it a run folder\?$"):
@@ -134,12 +134,13 @@ def test_details_are_found_by_title_and_only_in_their_folder(tmp_path: Path) -> 
     (tmp_path / "x_y.json").write_text('{"secret": 1}')
     write_run(tmp_path / "r", {"a/b/c": 1, "../../x/y/z": 1}, {"a/b": {"found": 1}})
     (run,) = read_runs([tmp_path / "r"])
-    assert run.details("a/b") == (tmp_path / "r/details/a_b.json", {"found": 1})
-    assert run.details("../../x/y") is None
-    assert run.details("a/other") is None
+    assert run.detail("a/b", "found") == (f"{tmp_path / 'r/details/a_b.json'}: found", 1)
+    assert run.detail("a/b", "other") is None
+    assert run.detail("../../x/y", "secret") is None
+    assert run.detail("a/other", "found") is None
     (tmp_path / "r/details/a_b.json").write_text("[]")
     with pytest.raises(ValueError, match=r"details/a_b\.json must hold a JSON object"):
-        run.details("a/b")
+        run.detail("a/b", "found")
 
 
 def test_natural_order() -> None:

@@ -10,7 +10,7 @@ from cyclip_pl import checks
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of the commands."""
+    """The options of both commands."""
     top = argparse.ArgumentParser(
         prog="python -m cyclip_pl.data.prepare",
         description="Make WebDataset shards for training, and zero-shot sets, from other sources.",
@@ -115,7 +115,7 @@ def _csv(arguments: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run a command; returns the exit status."""
     arguments = parser().parse_args(argv)
     try:
         if arguments.workers is not None:

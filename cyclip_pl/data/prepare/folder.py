@@ -104,6 +104,6 @@ def write_meta(folder: Path, settings: dict[str, Any], facts: dict[str, Any]) ->
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Indented and sorted, so that equal contents are equal bytes."""
+    """Write `content` as indented JSON with sorted keys."""
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ Sample = Mapping[str, bytes]
 
 
 def json_bytes(content: Any) -> bytes:
-    """Sorted, so that equal contents are equal bytes."""
+    """`content` as JSON with sorted keys."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
 
 

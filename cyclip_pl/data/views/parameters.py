@@ -13,8 +13,8 @@ from torch import Tensor
 class Parameters(NamedTuple):
     """How one image view was made; all zeros for the image as evaluations see it.
 
-    Evaluations feed zeros, also for an oblong image of which `evaluation_transform` crops the
-    centre. No entry depends on `image_size`.
+    Evaluations feed zeros, also for an oblong image, whose centre they crop. No entry depends on
+    `image_size`.
 
     Attributes:
         x, y: The centre of the region minus that of the image, as shares of the image's width and

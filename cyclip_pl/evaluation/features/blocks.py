@@ -26,7 +26,7 @@ def blocks_of_rank(total: int, size: int) -> list[tuple[range, bool]]:
     """This rank's share of `range(total)` cut into blocks of `size`, dealt in turn.
 
     Every rank gets equally many, since each forward pass of a sharded model is a collective. A
-    block marked False fills up: what is computed for it must be dropped.
+    block marked False only fills up a round: drop its results.
     """
     assert total > 0 and size > 0
     blocks = [range(start, min(start + size, total)) for start in range(0, total, size)]

@@ -24,7 +24,7 @@ from cyclip_pl.types import Model
 logger = logging.getLogger(__name__)
 
 VERSION = 2
-"""Goes up when what is stored, or how it is computed from a model and its pixels, changes."""
+"""Raise it when the stored values, or their way from a model and its pixels, change."""
 
 _PROBES = ((48, 37), (517, 640))  # one that most preprocessing enlarges, one that it shrinks
 

@@ -23,7 +23,7 @@ class FeatureStore:
     """A model's embeddings of images and texts, each computed at its first use.
 
     It lives as long as the weights stay as they are: for a run of `eval.py`, for one round of
-    evaluations in training. Sets are told apart by their content, so evaluations may open their
+    evaluations in training. Sets are identified by their content, so evaluations may open their
     own. The work is dealt to the ranks in whole batches, and images stay where they were encoded:
     each rank has its share. Texts and classes are whole on every rank. Results are those of one
     process, to the last bit. All ranks call every method together.

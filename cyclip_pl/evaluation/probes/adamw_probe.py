@@ -27,7 +27,7 @@ def adamw_probe(
 
     Cross-entropy, AdamW, its decay not on the bias, the learning rate a cosine from `lr` to 0 over
     all steps, without warm-up. Starts as `torch.nn.Linear` does; start and order come from the
-    seed alone, and the last batch of an epoch is as small as it falls. float32.
+    seed alone, and the last batch of an epoch may be smaller. float32.
 
     Args:
         feature_NF: (N, F).

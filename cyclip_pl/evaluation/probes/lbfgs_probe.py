@@ -49,8 +49,8 @@ def lbfgs_probe(
     """The minimum of `objective`, from zero, in float64: no randomness.
 
     At most 1,000 iterations, as in CLIP's linear probe (arXiv 2103.00020, appendix A.3). A class
-    without an example has no minimum, its bias would fall for ever: it is left out of the fit and
-    never predicted. From features that are not finite comes a classifier that predicts nothing.
+    without an example has no minimum, since its bias would fall for ever: it is left out of the fit
+    and never predicted. From features that are not finite comes a classifier that predicts nothing.
 
     Args:
         feature_NF: (N, F), any float type.
@@ -131,10 +131,10 @@ def searched_lbfgs_probe(
         seed: Of the part.
         held_out: Its share of each class.
         validation: Features and labels to search on in its place; the final fit has them too.
-        metric: (predictions, labels) -> what is to be highest.
+        metric: (predictions, labels) -> the value to maximise.
 
     Raises:
-        ValueError: No class has two examples, of which one could be held out.
+        ValueError: No class has two examples, so that one could be held out.
     """
     feature_NF = feature_NF.to(device or feature_NF.device)
     if validation is None:

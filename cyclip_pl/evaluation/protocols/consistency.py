@@ -8,7 +8,7 @@ import torch
 
 from cyclip_pl import checks
 from cyclip_pl.evaluation.features.classifier import predict
-from cyclip_pl.evaluation.features.rows import labels_of_nearest, within
+from cyclip_pl.evaluation.features.nearest import labels_of_nearest, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results

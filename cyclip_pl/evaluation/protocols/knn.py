@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cyclip_pl import checks
-from cyclip_pl.evaluation.features.rows import labels_of_nearest, within
+from cyclip_pl.evaluation.features.nearest import labels_of_nearest, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Protocol
 from cyclip_pl.evaluation.results import Results

@@ -158,7 +158,7 @@ class LinearProbe(Protocol[TrainTest]):
         classes: int,
         metric: str,
     ) -> list[tuple[str, Fit]]:
-        """The fits by name, of which those of other seeds have the same."""
+        """The fits by name; those that differ in their seed share a name."""
         first = self.seeds[0]
 
         def adamw() -> tuple[LinearClassifier, float]:

@@ -1,1 +1,1 @@
-"""One kind of plot per file: `draw(runs)` returns the plots, none if no run has the data."""
+"""One kind of plot per file: `draw(runs)` yields its figures, none if no run has the data."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cyclip_pl.reports.canvas import Plot, legend, panel_pages, plots, titled_panels, to_png
+from cyclip_pl.reports.canvas import legend, titled_panels
 from cyclip_pl.reports.run_marks import run_colour, run_line
 from cyclip_pl.reports.runs import Point, Run
 
 NAME = "consistency"
+TITLE = "Consistency score against k"
+CAPTION = (
+    "Share of test images whose zero-shot prediction is the majority label of their k nearest "
+    "labelled training images. Bars are 95 % intervals over test images."
+)
 NEEDS = "metrics of evaluation=[consistency]"
 
 _K = re.compile(r"k([1-9]\d{0,8})")
@@ -27,38 +34,25 @@ def scores(run: Run, title: str) -> dict[int, Point]:
     return dict(sorted(found.items()))
 
 
-def draw(runs: Sequence[Run]) -> list[Plot]:
+def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One panel per data set, one line per run."""
-    parts = panel_pages(runs, lambda run, title: bool(scores(run, title)))
-    return plots(
-        NAME,
-        "Consistency score against k",
-        "Share of test images whose zero-shot prediction is the majority label of their k nearest "
-        "labelled training images. Bars are 95 % intervals over test images.",
-        (_png(runs, shown) for shown in parts),
-    )
-
-
-def _png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
-    figure, titled = titled_panels(shown)
-    used = [n for n, run in enumerate(runs) if any(scores(run, title) for title in shown)]
-    for axes, title in titled:
-        axes.set_xscale("log")
-        axes.grid(axis="y")
-        ks = sorted({k for run in runs for k in scores(run, title)})
-        axes.set_xticks(ks, [str(k) for k in ks])
-        axes.minorticks_off()
-        for place, number in enumerate(used):
-            if not (points := scores(runs[number], title)):
-                continue
-            # Side by side, so that intervals do not cover one another.
-            aside = 1.03 ** (place - (len(used) - 1) / 2)
-            for k, point in points.items():
-                ends = [100 * point.low, 100 * point.high]
-                axes.plot([aside * k] * 2, ends, lw=1, color=run_colour(number))
-            values = [100 * point.value for point in points.values()]
-            axes.plot([aside * k for k in points], values, **run_line(number))
-    figure.supxlabel("nearest training images k")
-    figure.supylabel("consistency (%)")
-    legend(figure, {runs[n].name: Line2D([], [], **run_line(n)) for n in used})
-    return to_png(figure)
+    for figure, titled in titled_panels(runs, scores):
+        used = [n for n, run in enumerate(runs) if any(scores(run, title) for _, title in titled)]
+        for axes, title in titled:
+            axes.set_xscale("log")
+            axes.grid(axis="y")
+            ks = sorted({k for run in runs for k in scores(run, title)})
+            axes.set_xticks(ks, [str(k) for k in ks])
+            axes.minorticks_off()
+            for place, number in enumerate(used):
+                if not (points := scores(runs[number], title)):
+                    continue
+                # Side by side, so that intervals do not cover one another.
+                x = np.array(list(points)) * 1.03 ** (place - (len(used) - 1) / 2)
+                value, low, high = 100 * np.array(list(points.values())).T
+                axes.plot([x, x], [low, high], lw=1, color=run_colour(number))
+                axes.plot(x, value, **run_line(number))
+        figure.supxlabel("nearest training images k")
+        figure.supylabel("consistency (%)")
+        legend(figure, {runs[n].name: Line2D([], [], **run_line(n)) for n in used})
+        yield figure

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 
-from cyclip_pl.reports.canvas import (
-    Plot,
-    keep_fractions,
-    legend,
-    panel_pages,
-    plots,
-    titled_panels,
-    to_png,
-)
-from cyclip_pl.reports.run_marks import draw_point, run_marker
 from cyclip_pl.reports.runs import Point, Run
+from cyclip_pl.reports.scatter import scatters
 
 NAME = "hierarchy"
+TITLE = "Fine against coarse accuracy"
+CAPTION = (
+    "Vertical: zero-shot top-1 accuracy among the classes of the true superclass. Horizontal: "
+    "top-1 accuracy over superclasses. Lines are 95 % intervals over test images."
+)
 NEEDS = "metrics of evaluation=[hierarchy]"
 
 
@@ -28,30 +24,9 @@ def point(run: Run, title: str) -> tuple[Point, Point] | None:
     return (coarse, fine) if coarse and fine else None
 
 
-def draw(runs: Sequence[Run]) -> list[Plot]:
+def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One panel per data set, one marker per run."""
-    parts = panel_pages(runs, lambda run, title: point(run, title) is not None)
-    return plots(
-        NAME,
-        "Fine against coarse accuracy",
-        "Vertical: zero-shot top-1 accuracy among the classes of the true superclass. Horizontal: "
-        "top-1 accuracy over superclasses. Lines are 95 % intervals over test images.",
-        (_png(runs, shown) for shown in parts),
-    )
-
-
-def _png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
-    figure, titled = titled_panels(shown)
-    used = set()
-    for axes, title in titled:
-        axes.grid()
-        axes.margins(0.15)
-        for number, run in enumerate(runs):
-            if found := point(run, title):
-                draw_point(axes, *found, number)
-                used.add(number)
-        keep_fractions(axes)
-    figure.supxlabel("coarse-grained accuracy (%)")
-    figure.supylabel("fine-grained accuracy (%)")
-    legend(figure, {runs[n].name: Line2D([], [], **run_marker(n)) for n in sorted(used)})
-    return to_png(figure)
+    for figure, _ in scatters(runs, point):
+        figure.supxlabel("coarse-grained accuracy (%)")
+        figure.supylabel("fine-grained accuracy (%)")
+        yield figure

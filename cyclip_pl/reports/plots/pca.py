@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cyclip_pl.reports.canvas import GREY, Plot, legend, plots, to_png
-from cyclip_pl.reports.grid import grid_cells, grids
+from cyclip_pl.reports.canvas import GREY, legend
+from cyclip_pl.reports.grid import grids
 from cyclip_pl.reports.run_files import number
 from cyclip_pl.reports.run_marks import IMAGES, TEXTS
 from cyclip_pl.reports.runs import Run
 
 NAME = "pca"
+TITLE = "Both modalities in the common space"
+CAPTION = (
+    "Image and text embeddings on the first two principal axes of both together. Each run has "
+    "its own axes and scales: compare shapes only."
+)
 NEEDS = "details of evaluation=[geometry]"
 
 _POINTS = 10_000
@@ -23,13 +29,7 @@ _MARKS = {"image": ("o", IMAGES), "text": ("^", TEXTS)}
 
 @dataclass(frozen=True)
 class Projection:
-    """Points of both modalities, float64.
-
-    Attributes:
-        image: (N, 2).
-        text: (M, 2).
-        share: The share of the variance on either axis, (2,).
-    """
+    """Points of `image` (N, 2) and `text` (M, 2), and each axis's share of the variance (2,)."""
 
     image: np.ndarray
     text: np.ndarray
@@ -37,16 +37,10 @@ class Projection:
 
 
 def projection(run: Run, title: str) -> Projection | None:
-    """The projection in a run's details of a title.
-
-    Raises:
-        ValueError: One line that names the file.
-    """
-    found = run.details(title)
-    if found is None or "pca" not in found[1]:
+    """The projection in a run's details, if there is one; ValueError if it is malformed."""
+    if (found := run.detail(title, "pca")) is None:
         return None
-    path, details = found
-    where, pca = f"{path}: pca", details["pca"]
+    where, pca = found
     if not isinstance(pca, dict):
         raise ValueError(f"{where} must have image, text and variance")
     image, text = (_pairs(pca.get(k), f"{where}.{k}") for k in _MARKS)
@@ -64,32 +58,22 @@ def _pairs(rows: object, where: str) -> np.ndarray:
     return pairs
 
 
-def draw(runs: Sequence[Run]) -> list[Plot]:
+def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One column per data set, one row per run."""
-    return plots(
-        NAME,
-        "Both modalities in the common space",
-        "Image and text embeddings on the first two principal axes of both together. Each run has "
-        "its own axes and scales: compare shapes only.",
-        (_png(rows, shown) for rows, shown in grids(runs, projection)),
-    )
-
-
-def _png(rows: dict[str, dict[str, Projection]], shown: Sequence[str]) -> bytes:
-    figure, cells = grid_cells(rows, shown, height=2.2)
-    for axes, found in cells:
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        if found is None:
-            continue
-        for modality, (marker, colour) in _MARKS.items():
-            x, y = getattr(found, modality).T
-            axes.scatter(x, y, s=7, marker=marker, color=colour, alpha=0.5, lw=0)
-        axes.set_xlabel(f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8)
-    handles = {
-        f"{modality}s": Line2D([], [], linestyle="none", marker=marker, color=colour)
-        for modality, (marker, colour) in _MARKS.items()
-    }
-    legend(figure, handles)
-    return to_png(figure)
+    for figure, cells in grids(runs, projection, height=2.2):
+        for axes, found in cells:
+            axes.set_aspect("equal", adjustable="datalim")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if found is None:
+                continue
+            for modality, (marker, colour) in _MARKS.items():
+                x, y = getattr(found, modality).T
+                axes.scatter(x, y, s=7, marker=marker, color=colour, alpha=0.5, lw=0)
+            axes.set_xlabel(f"{100 * found.share.sum():.0f} % of variance", color=GREY, fontsize=8)
+        handles = {
+            f"{modality}s": Line2D([], [], linestyle="none", marker=marker, color=colour)
+            for modality, (marker, colour) in _MARKS.items()
+        }
+        legend(figure, handles)
+        yield figure

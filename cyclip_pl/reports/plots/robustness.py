@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 
-from cyclip_pl.reports.canvas import (
-    GREY,
-    Plot,
-    keep_fractions,
-    legend,
-    panel_pages,
-    plots,
-    short,
-    titled_panels,
-    to_png,
-)
-from cyclip_pl.reports.run_files import number as finite_number
-from cyclip_pl.reports.run_marks import draw_point, run_marker
+from cyclip_pl.reports.canvas import GREY, short
+from cyclip_pl.reports.run_files import number
 from cyclip_pl.reports.runs import Point, Run, of_title
+from cyclip_pl.reports.scatter import keep_fractions, scatters
 
 NAME = "robustness"
+TITLE = "Robustness under natural distribution shift"
+CAPTION = (
+    "Zero-shot accuracy on shifted sets against accuracy on the in-distribution set. Lines are "
+    "95 % intervals over test images. Height above the dashed baseline, where the runs have "
+    "one, is effective robustness."
+)
 NEEDS = "metrics of evaluation=[robustness]"
 
 _STEEPEST = 1e6
@@ -65,63 +61,35 @@ def point(run: Run, title: str) -> tuple[Point, Point] | None:
 
 
 def baseline(run: Run, title: str) -> Line | None:
-    """The line in a run's details, if there is one.
-
-    Raises:
-        ValueError: One line that names the file.
-    """
-    found = run.details(title)
-    if found is None:
+    """The line in a run's details, if there is one; ValueError if it is malformed."""
+    if (found := run.detail(title, "protocol")) is None:
         return None
-    path, details = found
-    protocol = details.get("protocol")
+    where, protocol = found
     line = protocol.get("baseline") if isinstance(protocol, dict) else None
     if line is None:
         return None
-    where = f"{path}: protocol.baseline"
+    where = f"{where}.baseline"
     if not isinstance(line, dict) or line.get("scale") not in ("linear", "logit"):
         raise ValueError(f"{where} must have slope, intercept and a scale, linear or logit")
-    slope, intercept = (finite_number(line.get(k), f"{where}.{k}") for k in ("slope", "intercept"))
+    slope, intercept = (number(line.get(k), f"{where}.{k}") for k in ("slope", "intercept"))
     if not max(abs(slope), abs(intercept)) < _STEEPEST:  # nan fails too
         raise ValueError(f"{where} is not a line of accuracies: {slope} x + {intercept}")
     return Line(slope, intercept, line["scale"])
 
 
-def draw(runs: Sequence[Run]) -> list[Plot]:
+def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One panel per shifted set, one marker per run."""
-    parts = panel_pages(runs, lambda run, title: point(run, title) is not None)
-    return plots(
-        NAME,
-        "Robustness under natural distribution shift",
-        "Zero-shot accuracy on shifted sets against accuracy on the in-distribution set. Lines are "
-        "95 % intervals over test images. Height above the dashed baseline, where the runs have "
-        "one, is effective robustness.",
-        (_png(runs, shown) for shown in parts),
-    )
-
-
-def _png(runs: Sequence[Run], shown: Sequence[str]) -> bytes:
-    figure, titled = titled_panels(shown)
-    used, bases = set(), set()
-    for axes, title in titled:
-        axes.grid()
-        axes.margins(0.15)
-        lines = set()
-        for number, run in enumerate(runs):
-            if found := point(run, title):
-                draw_point(axes, *found, number)
-                used.add(number)
-                bases.add(in_distribution(run, title) or "")
-                if line := baseline(run, title):
-                    lines.add(line)
-        keep_fractions(axes)
-        x = np.linspace(*axes.get_xlim(), 200)
-        axes.set_xlim(x[0], x[-1])
-        for line in lines:
-            axes.plot(x, 100 * line(x / 100), color=GREY, lw=1, dashes=(4, 3), zorder=1)
-        keep_fractions(axes)
-    base = short(of_title(bases.pop())[0]) if len(bases) == 1 else "the in-distribution set"
-    figure.supxlabel(f"accuracy on {base} (%)")
-    figure.supylabel("accuracy on the shifted set (%)")
-    legend(figure, {runs[n].name: Line2D([], [], **run_marker(n)) for n in sorted(used)})
-    return to_png(figure)
+    for figure, titled in scatters(runs, point):
+        bases = set()
+        for axes, title in titled:
+            x = np.linspace(*axes.get_xlim(), 200)
+            axes.set_xlim(x[0], x[-1])
+            shown = [run for run in runs if point(run, title)]
+            bases |= {in_distribution(run, title) or "" for run in shown}
+            for line in {line for run in shown if (line := baseline(run, title))}:
+                axes.plot(x, 100 * line(x / 100), color=GREY, lw=1, dashes=(4, 3), zorder=1)
+            keep_fractions(axes)
+        base = short(of_title(bases.pop())[0]) if len(bases) == 1 else "the in-distribution set"
+        figure.supxlabel(f"accuracy on {base} (%)")
+        figure.supylabel("accuracy on the shifted set (%)")
+        yield figure

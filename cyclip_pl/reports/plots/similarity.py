@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cyclip_pl.reports.canvas import GREY, Plot, legend, plots, to_png
-from cyclip_pl.reports.grid import grid_cells, grids
+from cyclip_pl.reports.canvas import GREY, legend
+from cyclip_pl.reports.grid import grids
 from cyclip_pl.reports.run_files import number
 from cyclip_pl.reports.run_marks import TEXTS
 from cyclip_pl.reports.runs import Run
 
 NAME = "similarity"
+TITLE = "Similarity of true pairs and of others"
+CAPTION = (
+    "Densities of the cosine of an image and a text: for true pairs, and for every other pair "
+    "of the set."
+)
 NEEDS = "details of evaluation=[geometry]"
 
 _BINS = 10_000
@@ -23,37 +29,18 @@ _BINS = 10_000
 
 @dataclass(frozen=True)
 class Histograms:
-    """Densities, each of area 1, over equal bins from `low` to `high`.
+    """Densities of cosines, of area 1: `true` and all `other` pairs (B,); bin `edges` (B + 1,)."""
 
-    Attributes:
-        low: Where the first bin begins, a cosine.
-        high: Where the last bin ends.
-        true: Of true pairs, float64, (B,).
-        other: Of all other pairs, float64, (B,).
-    """
-
-    low: float
-    high: float
+    edges: np.ndarray
     true: np.ndarray
     other: np.ndarray
 
-    @property
-    def edges(self) -> np.ndarray:
-        """Where bins begin and end, (B + 1,)."""
-        return np.linspace(self.low, self.high, len(self.true) + 1)
-
 
 def histograms(run: Run, title: str) -> Histograms | None:
-    """The histograms in a run's details of a title.
-
-    Raises:
-        ValueError: One line that names the file.
-    """
-    found = run.details(title)
-    if found is None or "similarity" not in found[1]:
+    """The histograms in a run's details, if there are any; ValueError if they are malformed."""
+    if (found := run.detail(title, "similarity")) is None:
         return None
-    path, details = found
-    where, similarity = f"{path}: similarity", details["similarity"]
+    where, similarity = found
     if not isinstance(similarity, dict):
         raise ValueError(f"{where} must have low, high, true and other")
     low, high = (number(similarity.get(k), f"{where}.{k}") for k in ("low", "high"))
@@ -62,10 +49,8 @@ def histograms(run: Run, title: str) -> Histograms | None:
     true, other = (_counts(similarity.get(k), f"{where}.{k}") for k in ("true", "other"))
     if len(true) != len(other):
         raise ValueError(f"{where} must have as many bins of true pairs as of others")
-    width = (high - low) / len(true)
-    return Histograms(
-        low, high, *(count / (max(count.sum(), 1) * width) for count in (true, other))
-    )
+    edges, width = np.linspace(low, high, len(true) + 1), (high - low) / len(true)
+    return Histograms(edges, *(count / (max(count.sum(), 1) * width) for count in (true, other)))
 
 
 def _counts(values: object, where: str) -> np.ndarray:
@@ -77,44 +62,32 @@ def _counts(values: object, where: str) -> np.ndarray:
     return counts
 
 
-def draw(runs: Sequence[Run]) -> list[Plot]:
+def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One column per data set, one row per run."""
-    return plots(
-        NAME,
-        "Similarity of true pairs and of others",
-        "Densities of the cosine of an image and a text: for true pairs, and for every other pair "
-        "of the set.",
-        (_png(rows, shown) for rows, shown in grids(runs, histograms)),
-    )
-
-
-def _png(rows: dict[str, dict[str, Histograms]], shown: Sequence[str]) -> bytes:
-    figure, cells = grid_cells(rows, shown, height=1.35, sharex=True, sharey="col")
-    low, high = _range([found for _, found in cells if found])
-    for axes, found in cells:
-        axes.set_xlim(low, high)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        if found:
-            axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
-            axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
-    figure.supxlabel("cosine of image and text")
-    handles = {
-        "true pairs": Line2D([], [], color=TEXTS, lw=1.5),
-        "all other pairs": Patch(color=GREY, alpha=0.45, lw=0),
-    }
-    legend(figure, handles)
-    return to_png(figure)
+    for figure, cells in grids(runs, histograms, height=1.35, sharex=True, sharey="col"):
+        limits = _range([found for _, found in cells if found])
+        for axes, found in cells:
+            axes.set_xlim(limits)
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            if found:
+                axes.stairs(found.other, found.edges, fill=True, color=GREY, alpha=0.45)
+                axes.stairs(found.true, found.edges, color=TEXTS, lw=1.5)
+        figure.supxlabel("cosine of image and text")
+        handles = {
+            "true pairs": Line2D([], [], color=TEXTS, lw=1.5),
+            "all other pairs": Patch(color=GREY, alpha=0.45, lw=0),
+        }
+        legend(figure, handles)
+        yield figure
 
 
 def _range(all_found: Sequence[Histograms]) -> tuple[float, float]:
     """Where any density is above 0, with some room."""
-    lows, highs = [], []
+    ends = []
     for found in all_found:
-        used = np.flatnonzero(found.true + found.other)
-        if len(used):
-            lows.append(found.edges[used[0]])
-            highs.append(found.edges[used[-1] + 1])
-    low, high = min(lows, default=-1.0), max(highs, default=1.0)
+        if len(used := np.flatnonzero(found.true + found.other)):
+            ends += [found.edges[used[0]], found.edges[used[-1] + 1]]
+    low, high = min(ends, default=-1.0), max(ends, default=1.0)
     room = 0.03 * (high - low)
     return low - room, high + room

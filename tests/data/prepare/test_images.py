@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from cyclip_pl.data.prepare.images import read_image
 from cyclip_pl.images import FORMATS
-from tests.helpers.images import bomb, encoded
+from tests.helpers.images import OTHERS, bomb, encoded
 
 
 def ramp(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
@@ -120,9 +120,8 @@ def test_what_training_leaves_out_is_a_reason_in_one_line(tmp_path: Path) -> Non
     (tmp_path / "whole.jpg").write_bytes(encoded(ramp()))
     (tmp_path / "large.png").write_bytes(bomb(9_000, 9_000))
     (tmp_path / "bomb.png").write_bytes(bomb(20_000, 20_000))
-    (tmp_path / "other.avif").write_bytes(encoded(ramp(), "AVIF"))
-    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
-    (tmp_path / "eps.jpg").write_bytes(eps)
+    for name, content in OTHERS.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content)
     other = "undecodable image: not an image of these kinds: JPEG, PNG, .*PPM"
     reasons = {
         "absent.jpg": "missing file",
@@ -131,8 +130,7 @@ def test_what_training_leaves_out_is_a_reason_in_one_line(tmp_path: Path) -> Non
         "x" * 300: "unreadable file: File name too long",
         "text.jpg": other,
         "empty.jpg": other,
-        "other.avif": other,
-        "eps.jpg": other,
+        **{f"{name}.jpg": other for name in OTHERS},
         "cut.jpg": "undecodable image: broken image: .*truncated",
         "large.png": "image too large: 9000 x 9000 pixels, more than 67,108,864",
         "bomb.png": "image too large: ",
