@@ -127,6 +127,12 @@ def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
             yield block
 
 
+def overwrite_with_first(x: Tensor) -> None:
+    """Write the first rank's `x` into every rank's."""
+    if world_size() > 1:
+        dist.broadcast(x, 0)
+
+
 def objects_of_all(x: Any) -> list[Any]:
     """Every rank's `x` in rank order; it must pickle, and tensors must lie on the CPU."""
     found = [x] * world_size()

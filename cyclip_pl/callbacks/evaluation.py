@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from cyclip_pl import checks
+from cyclip_pl.distributed import overwrite_with_first
 from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -109,6 +110,10 @@ class EvaluationCallback(Callback):
         if not names:
             return
         with isolate_rng(), evaluation_mode(pl_module):
+            # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so
+            # has every rank from DDP's next step on.
+            for buffer in pl_module.buffers():
+                overwrite_with_first(buffer)
             evaluations = [self.evaluations[name] for name in names]
             metrics = run(evaluations, self._store(pl_module)).metrics
         self._step_of_last.update(dict.fromkeys(names, steps))
