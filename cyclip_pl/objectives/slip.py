@@ -16,16 +16,13 @@ from cyclip_pl.types import Embeddings
 class SLIP(ScaledObjective):
     """Mu et al., arXiv 2112.12750: CLIP + weight · NT-Xent.
 
-    CLIP takes the first image view, NT-Xent the last two. The paper has three views, of which the
-    first is weak. With two views, the first serves both losses.
+    CLIP takes the first image view, NT-Xent the last two. The paper has three views, the first
+    one weak. With two views, the first serves both losses.
 
     Args:
-        self_supervision: Weight of NT-Xent.
-        temperature: τ of NT-Xent, fixed.
+        self_supervision: Weight of NT-Xent, at least 0.
+        temperature: τ of NT-Xent, above 0, fixed.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: A negative weight, or a temperature that is not above 0.
     """
 
     needs = Needs(image_views=2, heads=frozenset({"views"}))

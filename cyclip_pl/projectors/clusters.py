@@ -36,14 +36,11 @@ class Clusters(Native):
 
     Args:
         features: Width F of the encoder's features.
-        clusters: K.
-        width: Width of the hidden layer.
-        temperature: τ.
+        clusters: K, 2 or more.
+        width: Width of the hidden layer, 1 or more.
+        temperature: τ, above 0.
         last_batch_norm: Whether an affine-free BatchNorm follows on u and v.
         zero_shot: What evaluations see, `clusters` or `joint`.
-
-    Raises:
-        ValueError: A number out of its range, or another `zero_shot`.
     """
 
     heads = frozenset({"clusters"})
@@ -97,15 +94,13 @@ class Clusters(Native):
 
 def _head(features: int, width: int, clusters: int, last_batch_norm: bool) -> nn.Sequential:
     # No bias before a BatchNorm, which would subtract it.
-    layers = [
+    head = nn.Sequential(
         nn.Linear(features, width, bias=False),
         nn.BatchNorm1d(width),
         nn.GELU(),
         nn.Linear(width, clusters, bias=not last_batch_norm),
-    ]
-    return nn.Sequential(
-        *layers, *([nn.BatchNorm1d(clusters, affine=False)] if last_batch_norm else [])
     )
+    return head.append(nn.BatchNorm1d(clusters, affine=False)) if last_batch_norm else head
 
 
 def _rest(x: Tensor) -> Tensor:

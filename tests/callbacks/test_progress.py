@@ -32,7 +32,7 @@ def _shown(terminal, skipped=3.0):
     return output.getvalue()
 
 
-def test_lines_where_the_output_is_no_terminal():
+def test_lines_where_the_output_is_not_a_terminal() -> None:
     assert _shown(terminal=False).splitlines() == [
         "step 4  loss 1.500  img/s 123  wait 25%  skipped 3",
         "step 8  loss 1.500  img/s 123  wait 25%  skipped 3",
@@ -40,7 +40,7 @@ def test_lines_where_the_output_is_no_terminal():
     assert "skipped" not in _shown(terminal=False, skipped=0.0)
 
 
-def test_a_bar_over_steps_on_a_terminal():
+def test_a_bar_over_steps_on_a_terminal() -> None:
     shown = _shown(terminal=True)
     assert "8/8" in shown
     assert "loss 1.500" in shown

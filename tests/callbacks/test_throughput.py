@@ -34,7 +34,7 @@ class _Module:
         self.logged.append((name, value))
 
 
-def test_rates_are_over_steps_and_waiting_but_not_evaluation(monkeypatch):
+def test_rates_are_over_steps_and_waiting_but_not_evaluation(monkeypatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
     trainer, pl_module, callback = _Trainer(), _Module(), Throughput()

@@ -30,7 +30,7 @@ def _checkpoint(path, encoder=None, projector=None, **state):
     return path
 
 
-def test_a_model_as_it_was_trained(tmp_path):
+def test_a_model_as_it_was_trained(tmp_path) -> None:
     path = _checkpoint(tmp_path / "model.ckpt")
     model = cyclip_pl.load(path)
     weights = read_checkpoint(path)["state_dict"]
@@ -40,7 +40,7 @@ def test_a_model_as_it_was_trained(tmp_path):
     assert model.encode_text(["a red apple"]).shape == (1, 6)
 
 
-def test_a_run_folder_is_its_last_checkpoint(tmp_path):
+def test_a_run_folder_is_its_last_checkpoint(tmp_path) -> None:
     (tmp_path / "checkpoints").mkdir()
     path = _checkpoint(tmp_path / "checkpoints" / "last.ckpt")
     assert checkpoint_file(tmp_path) == path
@@ -58,7 +58,7 @@ def test_a_run_folder_is_its_last_checkpoint(tmp_path):
         ("projector", {"dim": {"_target_": "os.system", "command": "true"}}),
     ],
 )
-def test_nothing_foreign_is_called(tmp_path, part, settings, monkeypatch):
+def test_nothing_foreign_is_called(tmp_path, part, settings, monkeypatch) -> None:
     def called(*_):
         raise AssertionError("called")
 
@@ -68,7 +68,7 @@ def test_nothing_foreign_is_called(tmp_path, part, settings, monkeypatch):
         cyclip_pl.load(path)
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_nothing_is_unpickled(tmp_path) -> None:
     class Bomb:
         def __reduce__(self):
             return (pytest.fail, ("unpickled",))
@@ -82,7 +82,7 @@ def test_nothing_is_unpickled(tmp_path):
         cyclip_pl.load(path)
 
 
-def test_other_files_are_named(tmp_path):
+def test_other_files_are_named(tmp_path) -> None:
     path = tmp_path / "other.ckpt"
     for content, message in (
         ({"model": 1}, "not a checkpoint of this project"),

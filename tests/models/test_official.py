@@ -43,7 +43,7 @@ def save(path: Path, state: dict, prefix: str = "module.", **more) -> Path:
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
 @pytest.mark.parametrize("vision", [RESNET, VIT], ids=["resnet", "vit"])
-def test_embeddings_are_those_of_the_source(tmp_path, vision, prefix):
+def test_embeddings_are_those_of_the_source(tmp_path, vision, prefix) -> None:
     source = network(vision)
     model = load_official(save(tmp_path / "epoch_64.pt", source.state_dict(), prefix))
     torch.manual_seed(1)
@@ -63,7 +63,7 @@ def test_embeddings_are_those_of_the_source(tmp_path, vision, prefix):
     assert not model.training
 
 
-def test_pictures_are_prepared_as_the_authors_do(tmp_path):
+def test_pictures_are_prepared_as_the_authors_do(tmp_path) -> None:
     model = load_official(save(tmp_path / "epoch_64.pt", network(VIT).state_dict()))
     theirs = transforms.Compose(
         [
@@ -76,11 +76,11 @@ def test_pictures_are_prepared_as_the_authors_do(tmp_path):
         ]
     )
     pixels = np.random.default_rng(0).integers(0, 256, (41, 57, 3), dtype=np.uint8)
-    for picture in (Image.fromarray(pixels), Image.fromarray(pixels.transpose(1, 0, 2))):
-        assert torch.equal(model.preprocess(picture), theirs(picture))
+    for image in (Image.fromarray(pixels), Image.fromarray(pixels.transpose(1, 0, 2))):
+        assert torch.equal(model.preprocess(image), theirs(image))
 
 
-def test_weights_in_half_precision_become_whole(tmp_path):
+def test_weights_in_half_precision_become_whole(tmp_path) -> None:
     source = network(VIT).half()
     model = load_official(save(tmp_path / "epoch_64.pt", source.state_dict()))
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
@@ -93,7 +93,7 @@ class Bomb:
         return (pytest.fail, ("unpickled",))
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_nothing_is_unpickled(tmp_path) -> None:
     path = save(tmp_path / "epoch_64.pt", {}, optimizer=Bomb())
     with pytest.raises(ValueError, match=r"epoch_64\.pt: cannot be read as a checkpoint"):
         load_official(path)
@@ -103,7 +103,7 @@ def without(name: str) -> dict:
     return {key: weight for key, weight in network(VIT).state_dict().items() if key != name}
 
 
-def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path):
+def test_what_is_wrong_is_one_line_that_names_the_file(tmp_path) -> None:
     good = network(VIT).state_dict()
     wrong = {
         r"no 'text_projection'": without("text_projection"),

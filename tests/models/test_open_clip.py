@@ -34,17 +34,17 @@ def source(request, tmp_path_factory) -> tuple[str, Path, torch.nn.Module]:
     return name, folder / "weights.pt", network
 
 
-def pictures() -> list[Image.Image]:
+def samples() -> list[Image.Image]:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 52, 3), dtype=np.uint8)
     return [Image.fromarray(one) for one in pixels]
 
 
-def test_embeddings_are_those_of_open_clip(source):
+def test_embeddings_are_those_of_open_clip(source) -> None:
     name, file, network = source
     model = load_open_clip(name, str(file))
     _, _, theirs = open_clip.create_model_and_transforms(name)
-    images = torch.stack([model.preprocess(picture) for picture in pictures()])
-    assert torch.equal(images, torch.stack([theirs(picture) for picture in pictures()]))
+    images = torch.stack([model.preprocess(image) for image in samples()])
+    assert torch.equal(images, torch.stack([theirs(image) for image in samples()]))
     with torch.no_grad():
         wanted = network.encode_image(images)
         embeddings, features = model.encode_image_and_features(images)
@@ -72,7 +72,7 @@ def test_an_image_of_any_kind_is_rgb_before_it_is_resized(source, kind: str) -> 
 
 
 @pytest.mark.parametrize("source", ["RESNET", "VIT"], indirect=True)
-def test_a_tag_gets_the_activation_that_it_was_trained_with(source, monkeypatch):
+def test_a_tag_gets_the_activation_that_it_was_trained_with(source, monkeypatch) -> None:
     name, file, _ = source
     asked = []
 
@@ -91,7 +91,7 @@ def test_a_tag_gets_the_activation_that_it_was_trained_with(source, monkeypatch)
     assert set(asked) == {"there"}
 
 
-def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
+def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch) -> None:
     def download(tag, **unused):
         raise OSError("no network\nhere")
 
@@ -127,7 +127,7 @@ class Bomb:
         ("tiny", {}, r"^model\.pretrained=\S+: does not fit tiny: "),
     ],
 )
-def test_what_is_wrong_is_one_line(tmp_path, name, content, message):
+def test_what_is_wrong_is_one_line(tmp_path, name, content, message) -> None:
     (tmp_path / "tiny.json").write_text(json.dumps(VIT))
     open_clip.add_model_config(tmp_path / "tiny.json")
     if content is not None:
