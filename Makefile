@@ -56,7 +56,7 @@ report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, ru
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
 
-bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader or step against its peer
+bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader, step or evaluation
 	$(BIN)/python experiments/performance/$(BENCH).py $(ARGS)
 
 test: $(INSTALLED) ## Run the whole suite

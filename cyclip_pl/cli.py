@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from cyclip_pl.conf_dir import config_dir
@@ -20,33 +20,20 @@ TRACEBACK = "CYCLIP_TRACEBACK"
 
 def train() -> None:
     """Run `python train.py [group=choice] [key=value] …`."""
-    _main("train", _train)
+    _main("train", "cyclip_pl.training.train")
 
 
 def evaluate() -> None:
     """Run `python eval.py checkpoint=PATH [evaluation=[…]] …`."""
-    _main("eval", _evaluate)
+    _main("eval", "cyclip_pl.evaluating.evaluate")
 
 
-def _train(config: DictConfig) -> None:
-    from cyclip_pl.training import train as run
-
-    run(config)
-
-
-def _evaluate(config: DictConfig) -> None:
-    from cyclip_pl.evaluating import evaluate as run
-
-    run(config)
-
-
-def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    wants_traceback = os.environ.get(TRACEBACK) == "1"
+def _main(config_name: str, task: str) -> None:
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     def stop(error: Exception) -> NoReturn:
-        if wants_traceback:
+        if os.environ.get(TRACEBACK) == "1":
             raise error
         from cyclip_pl.errors import one_line
 
@@ -56,7 +43,7 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     # Also caught here: Hydra adds lines of its own to an error that leaves a task.
     def guarded(config: DictConfig) -> None:
         try:
-            task(config)
+            get_method(task)(config)
         except Exception as error:
             stop(error)
 

@@ -47,35 +47,34 @@ def rank() -> int:
     return dist.get_rank() if _grouped() else 0
 
 
+def _total(x: Tensor) -> Tensor:
+    total = x.contiguous().clone()
+    dist.all_reduce(total)
+    return total
+
+
 class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.contiguous().clone()
-        dist.all_reduce(total)
-        return total
+        return _total(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        total = grads[0].contiguous().clone()
-        dist.all_reduce(total)
-        return total
+        return _total(grads[0])
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [
-            torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())
-        ]
-        dist.all_gather(parts, x.contiguous())
+        x = x.contiguous()
+        parts = [torch.empty_like(x) for _ in range(world_size())]
+        dist.all_gather(parts, x)
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         # The sum, then this rank's rows: a reduce-scatter in the form that gloo offers too.
-        total = grads[0].contiguous().clone()
-        dist.all_reduce(total)
-        return total.chunk(world_size())[rank()]
+        return _total(grads[0]).chunk(world_size())[rank()]
 
 
 class _FromNextRank(torch.autograd.Function):
@@ -94,18 +93,12 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 
 
 def gather(x: Tensor) -> Tensor:
-    """Rows of all W ranks in rank order: (N, ...) → (W·N, ...), differentiable.
-
-    N is equal on all ranks.
-    """
+    """Rows of all W ranks in rank order, N on each: (N, ...) → (W·N, ...), differentiable."""
     return _Gather.apply(x) if world_size() > 1 else x
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """Rows of all ranks in rank order: (n, ...) -> (N, ...), on the device of `x`.
-
-    Ranks may bring different numbers of rows, or none. Not differentiable.
-    """
+    """As `gather`, but ranks may bring different numbers of rows, or none; not differentiable."""
     if world_size() == 1:
         return x
     return torch.cat([x[:0], *(block.to(x.device) for block in rows_of_all(x))])
@@ -135,6 +128,12 @@ def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
             yield block
 
 
+def overwrite_with_first(x: Tensor) -> None:
+    """Write the first rank's `x` into every rank's."""
+    if world_size() > 1:
+        dist.broadcast(x, 0)
+
+
 def objects_of_all(x: Any) -> list[Any]:
     """Every rank's `x` in rank order; it must pickle, and tensors must lie on the CPU."""
     found = [x] * world_size()
@@ -144,11 +143,7 @@ def objects_of_all(x: Any) -> list[Any]:
 
 
 def from_next_rank(x: Tensor) -> Tensor:
-    """The next rank's `x` (the first rank follows the last), differentiable.
-
-    Repeated calls bring every rank's rows past this one. A rank then holds its own rows and one
-    other rank's.
-    """
+    """The next rank's `x` (the first rank follows the last), differentiable."""
     return _FromNextRank.apply(x) if world_size() > 1 else x
 
 

@@ -83,13 +83,11 @@ def _unknown_key(key: str, config_name: str) -> str:
 
 def _compose_without(key: str, config_name: str) -> DictConfig | None:
     """The config that the rest of the command line makes, or None if that fails as well."""
-    rest = [
-        a for a in sys.argv[1:] if "=" in a and not a.startswith("-") and a.split("=")[0] != key
-    ]
+    rest = [a for a in sys.argv[1:] if "=" in a and a.split("=")[0] != key]
+    overrides = [a for a in rest if not a.startswith(("-", "hydra."))]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            overrides = [a for a in rest if not a.startswith("hydra.")]
             return compose(config_name, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException):
         return None

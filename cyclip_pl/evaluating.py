@@ -8,14 +8,9 @@ import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features.store import FeatureStore
-from cyclip_pl.evaluation.output import (
-    check_predictions,
-    write_details,
-    write_metrics,
-    write_predictions,
-)
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.provenance import provenance, write_provenance
@@ -28,7 +23,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         ValueError: No usable model or data set.
     """
     if config.predictions:
-        check_predictions()
+        output.check_predictions()
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     made_by = provenance(fabric.device)
@@ -41,10 +36,10 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         folder = Path(config.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_provenance(folder, made_by)
-        write_metrics(folder, results.metrics)
-        write_details(folder, results)
+        output.write_metrics(folder, results.metrics)
+        output.write_details(folder, results)
         if config.predictions:
-            write_predictions(folder, results)
+            output.write_predictions(folder, results)
         print_table(results.metrics)
         print(f"run folder: {folder}")
     return results.metrics

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_REASON = 200  # characters
-
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -55,4 +53,4 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def reason(error: BaseException) -> str:
     """What an error says, on one line of at most 200 characters; its type's name if nothing."""
-    return " ".join(str(error).split())[:_REASON] or type(error).__name__
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -32,10 +32,8 @@ def embed_in_microbatches(
     and the default dtype of the first.
 
     Args:
-        embed: Depends on `parts` and its argument only; called twice for each piece.
-        parts: The modules whose parameters `embed` uses.
-        batch: Split by `Batch.split`.
-        size: Samples per piece, at most.
+        embed: Depends on its argument and the weights of `parts` only; called twice for each piece.
+        size: Samples per piece, at most; see `Batch.split`.
     """
     parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
     return Embeddings(*_InPieces.apply(embed, parts, batch.split(size), *parameters))
@@ -100,8 +98,7 @@ def _plus(total: Tensor | None, gradient: Tensor) -> Tensor:
     # In float32 at least: half precision would lose the later pieces. The first one is copied:
     # autograd may give one tensor to two parameters.
     if total is None:
-        dtype = torch.promote_types(gradient.dtype, torch.float32)
-        return gradient.to(dtype, copy=True)
+        return gradient.to(torch.promote_types(gradient.dtype, torch.float32), copy=True)
     return total.add_(gradient)
 
 
@@ -143,13 +140,9 @@ class _Surroundings:
 @contextmanager
 def _statistics_kept(parts: Sequence[nn.Module]) -> Iterator[None]:
     """BatchNorms in training mode normalise as before, but keep their running statistics."""
+    norms = [m for part in parts for m in part.modules() if isinstance(m, _BatchNorm)]
     # Those in evaluation mode, as in a locked tower, use their running statistics anyway.
-    norms = [
-        m
-        for part in parts
-        for m in part.modules()
-        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
-    ]
+    norms = [m for m in norms if m.training and m.track_running_stats]
     try:
         for norm in norms:
             norm.track_running_stats = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -30,10 +31,7 @@ class ContrastiveModule(L.LightningModule):
         optimizer: Parameter groups → optimiser.
         scheduler: (optimiser, total steps) → a schedule that advances every step.
         config: What all of these were made from, in plain containers; stored in checkpoints.
-        microbatch: Samples per pass, whose activations are held at a time; None for all.
-
-    Raises:
-        ValueError: A `microbatch` below 1.
+        microbatch: Samples per pass, 1 or more, whose activations are held at a time; None for all.
     """
 
     def __init__(
@@ -106,10 +104,8 @@ class ContrastiveModule(L.LightningModule):
         # Under FSDP a rank holds a part of the gradients; only the wrapper knows their norm.
         clip = getattr(self.trainer.model, "clip_grad_norm_", None)
         if clip is None:
-            norm = torch.nn.utils.clip_grad_norm_(self.parameters(), max_norm)
-        else:
-            norm = clip(max_norm)
-        self.log("train/gradient_norm", norm)
+            clip = partial(torch.nn.utils.clip_grad_norm_, self.parameters())
+        self.log("train/gradient_norm", clip(max_norm))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -120,13 +116,8 @@ class ContrastiveModule(L.LightningModule):
         # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         total = self.trainer.estimated_stepping_batches
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {
-                "scheduler": self.make_scheduler(optimizer, total),
-                "interval": "step",
-            },
-        }
+        schedule = {"scheduler": self.make_scheduler(optimizer, total), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config

@@ -13,25 +13,24 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cyclip_pl import __version__, files
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("torch", "lightning", "open_clip_torch", "torchmetrics", "webdataset", "hydra-core")
 
 
-def provenance(device: Any) -> dict[str, Any]:
-    """Plain containers that say what this process is and when it asked.
-
-    Args:
-        device: The `torch.device` that computes.
-    """
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Plain containers that say what this process is, on which device it computes, and when."""
+    is_cuda = device.type == "cuda"
     return {
         "cyclip_pl": __version__,
         "git": git_revision(_CHECKOUT),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "command": shlex.join(sys.argv),
-        "device": _device_name(device),
+        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
         "cpu": _cpu_name(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
@@ -75,19 +74,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _device_name(device: Any) -> str:
-    if device.type == "cpu":
-        return "cpu"
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):  # not Linux, or not x86
+        named = Path("/proc/cpuinfo").read_text().split("model name", 1)[1]
+        return named.split(":", 1)[1].split("\n", 1)[0].strip()
+    except (OSError, IndexError):  # not Linux, or not x86
         return platform.processor() or platform.machine()

@@ -33,11 +33,7 @@ def local_path(url: str) -> str | None:
 
 
 def check_url(url: str) -> None:
-    """Refuse a URL of a kind that nothing here opens, without opening it.
-
-    Raises:
-        ValueError: One line that names the URL and says what to do.
-    """
+    """Raise ValueError, one line, for a URL of a kind that nothing here opens; it is not opened."""
     scheme = urlparse(rewrite_url(url)).scheme
     if local_path(url) is not None or scheme == "pipe":
         return
@@ -53,12 +49,10 @@ def check_url(url: str) -> None:
 def open_url(url: str) -> BinaryIO:
     """Open a local file, a URL of any kind that fsspec knows, or `pipe:COMMAND`, for one pass.
 
-    A server that sends nothing for `TIMEOUT` seconds is an error, as is a file that breaks off.
-
     Raises:
-        FileNotFoundError: There is no such file.
-        OSError: The file cannot be opened, or (from `read`) not be read to its end; the text is
-            one line that says why, without the URL.
+        FileNotFoundError: The file does not exist.
+        OSError: The file cannot be opened, or (from `read`) not be read to its end, such as when
+            a server sends nothing for `TIMEOUT` seconds; one line that says why, without the URL.
     """
     if (path := local_path(url)) is not None:
         return open(path, "rb")
@@ -122,15 +116,13 @@ class _Remote(io.RawIOBase):
 
 
 def _may_pass(error: Exception) -> bool:
-    status = getattr(error, "status", None)
-    if status is not None:
+    if (status := getattr(error, "status", None)) is not None:
         return status in (408, 429) or status >= 500
     return "connect" in type(error).__name__.lower()  # refused, reset, unknown host
 
 
 def _why(error: Exception) -> str:
-    status = getattr(error, "status", None)
-    if status is not None:
+    if (status := getattr(error, "status", None)) is not None:
         return f"the server answered {status} {getattr(error, 'message', '')}".rstrip()
     if isinstance(error, FileNotFoundError):
         return "not found"

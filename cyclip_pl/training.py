@@ -106,7 +106,6 @@ def precision(trainer: DictConfig) -> str:
     if trainer.precision != "auto":
         return trainer.precision
     if trainer.accelerator != "cpu" and torch.cuda.is_available():
-        return (
-            "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-        )
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"

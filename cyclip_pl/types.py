@@ -56,10 +56,8 @@ class Batch:
         batch statistics.
         """
         pieces = math.ceil(len(self) / size)
-        parts = [self.images, self.texts]
-        if self.augmentation is not None:
-            parts.append(self.augmentation)
-        cut = [x.tensor_split(pieces, dim=1) for x in parts]
+        parts = self.images, self.texts, self.augmentation
+        cut = [x.tensor_split(pieces, dim=1) for x in parts if x is not None]
         return [Batch(*piece) for piece in zip(*cut, strict=True)]
 
     def pin_memory(self) -> Batch:
@@ -80,10 +78,9 @@ class Embeddings:
     """What objectives see.
 
     Attributes:
-        image: (V, N, D), unit-norm rows of the joint space.
-        text: (U, N, D), likewise.
-        image_clusters: (V, N, K), log-probabilities, if the projector has the head `clusters`.
-        text_clusters: (U, N, K), likewise.
+        image, text: (V, N, D) and (U, N, D), unit-norm rows of the joint space.
+        image_clusters, text_clusters: (V, N, K) and (U, N, K), log-probabilities, if the projector
+            has the head `clusters`.
         image_views: (V, N, S), unit-norm rows, if the projector has the head `views`.
     """
 
@@ -96,11 +93,6 @@ class Embeddings:
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Each image view (N, D) with each text view (N, D)."""
         return [(image, text) for image in self.image for text in self.text]
-
-    def cluster_pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """The log-probabilities of each image view (N, K) with those of each text view (N, K)."""
-        assert self.image_clusters is not None and self.text_clusters is not None
-        return [(p, q) for p in self.image_clusters for q in self.text_clusters]
 
 
 class Model(Protocol):

@@ -58,6 +58,9 @@ def test_alone_they_are_the_identity() -> None:
 def _uneven() -> tuple[torch.Tensor, list[list[int]], list[str]]:
     x = torch.arange([5, 0, 2][distributed.rank()]) + 10 * distributed.rank()
     blocks = [block.tolist() for block in distributed.rows_of_all(x, 2)]
+    first = torch.full((2,), distributed.rank())
+    distributed.overwrite_with_first(first)
+    assert first.tolist() == [0, 0]
     objects = distributed.objects_of_all(f"of rank {distributed.rank()}")
     return distributed.gather_rows(x[:, None]), blocks, objects
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from cyclip_pl import checks
+from cyclip_pl.distributed import overwrite_with_first
 from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -28,12 +28,6 @@ class Cadence:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             checks.whole(name, value, optional=True)
-
-    def due_after_epochs(self, epochs: int) -> bool:
-        return self.every_n_epochs is not None and epochs % self.every_n_epochs == 0
-
-    def due_after_steps(self, steps: int) -> bool:
-        return self.every_n_steps is not None and steps % self.every_n_steps == 0
 
 
 class EvaluationCallback(Callback):
@@ -52,7 +46,6 @@ class EvaluationCallback(Callback):
     Attributes:
         metrics: The last metrics of each evaluation, `<dataset>/<evaluation>/<metric>`; kept in
             checkpoints, so that a finished run that is resumed still has them.
-        seconds: Wall time spent in evaluations since the training began, or was resumed.
 
     Raises:
         ValueError: When the training begins: one line that names a missing or broken data set, or
@@ -69,7 +62,6 @@ class EvaluationCallback(Callback):
         self.cadence = {name: (cadence or {}).get(name, Cadence()) for name in self.evaluations}
         self.features = dict(features or {})
         self.metrics: dict[str, float] = {}
-        self.seconds = 0.0
         self._step_of_last = dict.fromkeys(self.evaluations, 0)
 
     @classmethod
@@ -99,27 +91,19 @@ class EvaluationCallback(Callback):
             for evaluation in self.evaluations.values():
                 evaluation.open()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, *unused: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         # At the last step already here, before a ModelCheckpoint that counts steps saves.
         steps = trainer.global_step
         ends = 0 <= trainer.max_steps <= steps
-        self._run(
-            trainer,
-            pl_module,
-            [n for n, c in self.cadence.items() if ends or c.due_after_steps(steps)],
-        )
+        due = [n for n, c in self.cadence.items() if ends or _divides(c.every_n_steps, steps)]
+        self._run(trainer, pl_module, due)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epochs = trainer.current_epoch + 1
         last = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs
         ends = last or trainer.should_stop
-        self._run(
-            trainer,
-            pl_module,
-            [n for n, c in self.cadence.items() if ends or c.due_after_epochs(epochs)],
-        )
+        due = [n for n, c in self.cadence.items() if ends or _divides(c.every_n_epochs, epochs)]
+        self._run(trainer, pl_module, due)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # For what the above cannot foresee: an EarlyStopping of this very epoch.
@@ -130,13 +114,15 @@ class EvaluationCallback(Callback):
         names = [name for name in names if self._step_of_last[name] != steps]
         if not names:
             return
-        began = time.perf_counter()
         with isolate_rng(), evaluation_mode(pl_module):
+            # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so
+            # has every rank from DDP's next step on.
+            for buffer in pl_module.buffers():
+                overwrite_with_first(buffer)
             evaluations = [self.evaluations[name] for name in names]
             metrics = run(evaluations, self._store(pl_module)).metrics
         self._step_of_last.update(dict.fromkeys(names, steps))
         self.metrics.update(metrics)
-        self.seconds += time.perf_counter() - began
         # Not through `log_dict`: between the steps that Lightning logs it would lose metrics, and
         # at the end of the training it is not allowed.
         trainer.callback_metrics.update({k: torch.tensor(float(v)) for k, v in metrics.items()})
@@ -154,3 +140,7 @@ class EvaluationCallback(Callback):
         self.metrics = dict(state_dict["metrics"])
         known = {n: s for n, s in state_dict["step_of_last"].items() if n in self.evaluations}
         self._step_of_last.update(known)
+
+
+def _divides(every: int | None, count: int) -> bool:
+    return every is not None and count % every == 0

@@ -8,7 +8,6 @@ from typing import Any
 import lightning as L
 
 from cyclip_pl.callbacks.cadence import is_logged
-from cyclip_pl.types import Batch
 
 
 class StopWhenNotFinite(L.Callback):
@@ -19,12 +18,7 @@ class StopWhenNotFinite(L.Callback):
     """
 
     def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *unused: Any
     ) -> None:
         if not is_logged(trainer):
             return

@@ -31,7 +31,7 @@ class Last(Checkpoint):
         if trainer.global_step % self.every_n_steps == 0:
             self._save(trainer)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_end(self, trainer: L.Trainer, *unused: Any) -> None:
         self._save(trainer)
 
     def on_exception(

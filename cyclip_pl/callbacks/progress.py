@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cyclip_pl.callbacks.cadence import is_logged
-from cyclip_pl.types import Batch
 
 # Logged name → (name in the bar, format).
 METRICS = {
@@ -60,14 +59,7 @@ class StepProgress(ProgressBar):
         self._task = self._bar.add_task("", total=total, completed=trainer.global_step, metrics="")
         self._bar.start()
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
         # Reading a metric waits for the device, so only at the steps that are logged.
         step = trainer.global_step
         if not (self._enabled and is_logged(trainer)):

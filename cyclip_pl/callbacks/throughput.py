@@ -37,18 +37,11 @@ class Throughput(L.Callback):
     def seconds(self) -> float:
         return self._steps + self._waited
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *unused: Any) -> None:
         self._start = time.perf_counter()
 
     def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, *_: Any
     ) -> None:
         self._steps += time.perf_counter() - self._start
         loader = trainer.train_dataloader
@@ -56,11 +49,11 @@ class Throughput(L.Callback):
         self.samples += len(batch) * trainer.world_size
         self.skipped.update(batch.skipped)
         if is_logged(trainer):
-            seconds, waited, samples = self._logged
-            self._logged = (self.seconds, self._waited, self.samples)
-            rate = (self.samples - samples) / (self.seconds - seconds)
-            pl_module.log("train/images_per_second", rate, batch_size=1)
-            pl_module.log(
-                "train/data_wait", (self._waited - waited) / (self.seconds - seconds), batch_size=1
+            now = (self.seconds, self._waited, self.samples)
+            seconds, waited, samples = (
+                new - old for new, old in zip(now, self._logged, strict=True)
             )
+            self._logged = now
+            pl_module.log("train/images_per_second", samples / seconds, batch_size=1)
+            pl_module.log("train/data_wait", waited / seconds, batch_size=1)
             pl_module.log("data/skipped", float(self.skipped.total()), batch_size=1)

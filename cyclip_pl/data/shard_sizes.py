@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from cyclip_pl.data.tar_names import member_names
 from cyclip_pl.files import reason
 from cyclip_pl.member_names import key_and_extension
 from cyclip_pl.remote_files import local_path
+from cyclip_pl.tar_members import members
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +94,8 @@ def _is_count(value: object) -> bool:
 def _scanned(path: str) -> Size:
     names: list[str] = []
     try:
-        for name in member_names(path):
-            names.append(name)
+        for member in members(path):
+            names.append(member.name)
     except Exception as error:  # tarfile and the decompressors raise many kinds
         # A shard cut short still gives the samples before the cut.
         counted = count_samples(names)

@@ -65,18 +65,24 @@ class DualEncoder(nn.Module):
                 f"encoder.patch_dropout={patch_dropout}: {name} is a ResNet, which has no patches;"
                 " set encoder.patch_dropout=0"
             )
-        _check_pretrained(name, pretrained)
-        self.config = config
-        with quiet_open_clip(), _one_line_errors(name, pretrained):
-            self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
-            self.model = open_clip.create_model(
-                name,
-                pretrained=pretrained,
-                force_image_size=image_size,
-                force_context_length=context_length,
-                force_patch_dropout=patch_dropout or None,
-                pretrained_image=False,
-            )
+        if pretrained is not None:
+            check_pretrained("encoder.pretrained", name, pretrained)
+        try:
+            with quiet_open_clip():
+                self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
+                self.model = open_clip.create_model(
+                    name,
+                    pretrained=pretrained,
+                    force_image_size=image_size,
+                    force_context_length=context_length,
+                    force_patch_dropout=patch_dropout or None,
+                    pretrained_image=False,
+                )
+        except Exception as error:  # timm, open_clip and unpicklers raise many types
+            problem = f"pretrained={pretrained}: does not fit {name}"
+            if pretrained is None:
+                problem = f"architecture={name}: cannot be built"
+            raise ValueError(f"encoder.{problem}: {reason(error)}") from error
         del self.model.logit_scale
         if getattr(self.model, "logit_bias", None) is not None:
             del self.model.logit_bias
@@ -91,9 +97,8 @@ class DualEncoder(nn.Module):
 
         self.image_size = image_size
         self.embed_dim: int = config["embed_dim"]
-        preprocess = self.model.visual.preprocess_cfg
         for key in ("mean", "std"):
-            pixels = 255 * torch.tensor(preprocess[key]).view(3, 1, 1)
+            pixels = 255 * torch.tensor(self.model.visual.preprocess_cfg[key]).view(3, 1, 1)
             self.register_buffer(key, pixels, persistent=False)
         self.mean: Tensor
         self.std: Tensor
@@ -126,11 +131,7 @@ def _registered_name(architecture: str | Mapping[str, Any]) -> str:
     import open_clip
 
     if isinstance(architecture, str):
-        if architecture not in open_clip.list_models():
-            hint = did_you_mean(architecture, open_clip.list_models())
-            raise ValueError(
-                f"encoder.architecture={architecture}: open_clip has no such architecture{hint}"
-            )
+        check_architecture("encoder.architecture", architecture)
         return architecture
     config = deepcopy(dict(architecture))
     missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
@@ -148,16 +149,24 @@ def _registered_name(architecture: str | Mapping[str, Any]) -> str:
     return name
 
 
-def _check_pretrained(name: str, pretrained: str | None) -> None:
+def check_architecture(setting: str, name: str) -> None:
+    """Raise ValueError unless open_clip knows the architecture."""
     import open_clip
 
-    if pretrained is None or Path(pretrained).is_file():
-        return
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained not in tags:
+    known = open_clip.list_models()
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise ValueError(f"{setting}={name}: open_clip has no such architecture{hint}")
+
+
+def check_pretrained(setting: str, name: str, pretrained: str) -> None:
+    """Raise ValueError unless `pretrained` is a file or a tag of the architecture `name`."""
+    import open_clip
+
+    if not (open_clip.get_pretrained_cfg(name, pretrained) or Path(pretrained).is_file()):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise ValueError(
-            f"encoder.pretrained={pretrained}: not a file, and not a tag of {name}"
-            f" (tags: {', '.join(tags) or 'none'})"
+            f"{setting}={pretrained}: not a file, and not a tag of {name} (tags: {tags})"
         )
 
 
@@ -169,15 +178,3 @@ def quiet_open_clip() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-@contextmanager
-def _one_line_errors(name: str, pretrained: str | None) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # timm, open_clip and unpicklers raise many types
-        if pretrained is None:
-            problem = f"encoder.architecture={name}: cannot be built"
-        else:
-            problem = f"encoder.pretrained={pretrained}: does not fit {name}"
-        raise ValueError(f"{problem}: {reason(error)}") from error

@@ -19,15 +19,8 @@ def cluster_cross_entropy(log_p: Tensor, log_q: Tensor, stop_gradient: bool = Tr
     """½[CE(p, q) + CE(q, p)], CE(p, q) = −Σ_k p_k log q_k, the mean over the samples of all ranks.
 
     Args:
-        log_p: (n, K) log-probabilities of this rank, n equal on all ranks.
-        log_q: (n, K) likewise.
+        log_p, log_q: (n, K) log-probabilities of this rank.
         stop_gradient: Whether the target, the first argument of CE, gets no gradient.
-
-    Returns:
-        A global scalar, equal on every rank.
-
-    Raises:
-        ValueError: The shapes differ or are not two-dimensional.
     """
     check_pair(log_p, log_q)
     p, q = log_p.exp(), log_q.exp()
@@ -42,10 +35,7 @@ def mean_entropy(log_p: Tensor) -> Tensor:
     """Mean of H(p) over the samples of all ranks, in nats: low if the assignments are sharp.
 
     Args:
-        log_p: (n, K) log-probabilities of this rank, n equal on all ranks.
-
-    Returns:
-        A global scalar, equal on every rank.
+        log_p: (n, K) log-probabilities of this rank.
     """
     total = -(log_p.exp() * log_p).sum()
     return sum_over_ranks(total) / (len(log_p) * world_size())
@@ -55,7 +45,7 @@ def mean_entropy(log_p: Tensor) -> Tensor:
 def entropy_of_mean(log_p: Tensor) -> Tensor:
     """H(p̄) of the mean p̄ over the samples of all ranks, in nats: high if all clusters are used.
 
-    exp(H(p̄)) is the effective number of clusters. Arguments and result are `mean_entropy`'s.
+    exp(H(p̄)) is the effective number of clusters. It takes what `mean_entropy` takes.
     """
     mean = sum_over_ranks(log_p.exp().sum(0)) / (len(log_p) * world_size())
     # The slope of the entropy is infinite at zero, which float32 probabilities do reach.

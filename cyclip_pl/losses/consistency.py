@@ -39,17 +39,13 @@ def consistency_terms(
     """Both terms, unweighted, from products computed once.
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise.
+        image, text: (n, D) unit-norm rows of this rank.
         form: "gram" costs 7·n·D² multiplications with its gradient, O(D²) memory and a sum of 3·D²
             numbers over the ranks. "direct" costs 3·n·N·D and O(n·N) memory. None chooses the
             faster by shape.
 
     Returns:
-        (in-modal, cross-modal), global scalars, equal on every rank.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ.
+        (in-modal, cross-modal).
     """
     square, crossed, rows = _parts(image, text, form)
     return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
@@ -68,18 +64,11 @@ def consistency_penalty(
     costs two products n·D² instead of four.
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise.
-        in_modal_weight: λ1.
-        cross_modal_weight: λ2.
-        form: See `consistency_terms`.
+        image, text, form: See `consistency_terms`.
+        in_modal_weight, cross_modal_weight: λ1, λ2.
 
     Returns:
-        (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), global scalars, equal on every rank;
-        the last two without gradient.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ.
+        (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), the last two without gradient.
     """
     square, crossed, rows = _parts(image, text, form)
     penalty = square.new_zeros(())
@@ -94,12 +83,12 @@ def consistency_penalty(
 
 
 def in_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
-    """(1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)² alone; arguments and errors of `consistency_terms`."""
+    """(1/N) Σ_jk (⟨I_j,I_k⟩ − ⟨T_j,T_k⟩)² alone; arguments of `consistency_terms`."""
     return consistency_terms(image, text, form)[0]
 
 
 def cross_modal_consistency(image: Tensor, text: Tensor, form: Form | None = None) -> Tensor:
-    """(1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)² alone; arguments and errors of `consistency_terms`."""
+    """(1/N) Σ_jk (⟨I_j,T_k⟩ − ⟨I_k,T_j⟩)² alone; arguments of `consistency_terms`."""
     return consistency_terms(image, text, form)[1]
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.losses.kernels.negatives import Form, negatives_both_ways
-from cyclip_pl.losses.kernels.pairs import check_pair, pair_losses
+from cyclip_pl.losses.kernels.pairs import check_pair, pair_loss
 from cyclip_pl.losses.kernels.precision import full_precision
 
 
@@ -22,18 +21,10 @@ def contrastive_loss(
         loss.backward()
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise; row k belongs to image row k.
+        image, text: (n, D) unit-norm rows of this rank; row k of both is one pair.
         scale: s, the multiplier, not its logarithm.
         form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
-
-    Returns:
-        The global loss, a scalar, equal on every rank.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
     by_image, by_text = negatives_both_ways(image[None], text[None], scale, form)
-    losses = pair_losses(image, text, scale, torch.cat([by_image, by_text]))
-    return sum_over_ranks(losses.sum()) / (2 * len(image) * world_size())
+    return pair_loss(image, text, scale, torch.cat([by_image, by_text]))

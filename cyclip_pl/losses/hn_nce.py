@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import sum_over_ranks, world_size
+from cyclip_pl.distributed import world_size
 from cyclip_pl.losses.kernels.negatives import Form, negative_scores, negatives_both_ways
-from cyclip_pl.losses.kernels.pairs import check_pair
+from cyclip_pl.losses.kernels.pairs import check_pair, mean_over_ranks
 from cyclip_pl.losses.kernels.precision import full_precision
 
 
@@ -30,8 +30,7 @@ def hard_negative_loss(
     negatives this is the contrastive loss. The gradient goes through the weights, as in the paper.
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise; row k belongs to image row k.
+        image, text: (n, D) unit-norm rows of this rank; row k of both is one pair.
         scale: s, the multiplier, not its logarithm.
         alpha: α, the share of the positive in the denominator.
         beta: β, how much more the harder negatives weigh.
@@ -39,12 +38,8 @@ def hard_negative_loss(
         form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape. `top_k`
             needs whole rows and is always dense.
 
-    Returns:
-        The global loss, a scalar, equal on every rank.
-
     Raises:
-        ValueError: An unknown form, shapes that differ, or a global batch of one sample, which has
-            no negatives.
+        ValueError: A global batch of one sample, which has no negatives.
     """
     check_pair(image, text)
     samples = len(image) * world_size()
@@ -58,8 +53,7 @@ def hard_negative_loss(
     # Over the positive e^{s_jj}, the denominator is α + Σ_k w_jk·e^{s_jk − s_jj}.
     excess = negatives - scale * (image * text).sum(-1)
     positive = excess.new_full((), math.log(alpha) if alpha else -math.inf)
-    losses = torch.logaddexp(positive, excess)
-    return sum_over_ranks(losses.sum()) / (2 * len(image) * world_size())
+    return mean_over_ranks(torch.logaddexp(positive, excess))
 
 
 def _weighted(

@@ -38,21 +38,15 @@ def mp_nce_loss(
     the pairs are *our choice*.
 
     Args:
-        image: (V, n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (U, n, D) likewise; row k of each view belongs to sample k.
-        scales: (3,), s_D = 1/τ_D by domain in that order.
-        offsets: (3,), b_D likewise.
+        image, text: (V, n, D) and (U, n, D) unit-norm rows of this rank; row k is sample k's.
+        scales, offsets: (3,), s_D = 1/τ_D and b_D by domain in that order.
         pair_weight: "balanced" takes the mean within each of image→image, image→text, text→image
             and (of several texts) text→text, and then the mean of these. "uniform" takes the mean
             of all pairs.
         form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
 
-    Returns:
-        The global loss, a scalar, equal on every rank.
-
     Raises:
-        ValueError: Shapes that differ, an unknown `pair_weight` or form, or a global batch of one
-            sample, which has no negatives.
+        ValueError: An unknown `pair_weight`, or a global batch of one sample: it has no negatives.
     """
     if image.ndim != 3 or text.ndim != 3 or image.shape[1:] != text.shape[1:]:
         raise ValueError(

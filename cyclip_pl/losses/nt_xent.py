@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.losses.kernels.negatives import Form, negatives_within
-from cyclip_pl.losses.kernels.pairs import check_pair, pair_losses
+from cyclip_pl.losses.kernels.pairs import check_pair, pair_loss
 from cyclip_pl.losses.kernels.precision import full_precision
 
 
@@ -18,19 +17,10 @@ def nt_xent_loss(
     """The mean over all 2N rows of CE(⟨z_i,z_k⟩/τ over k ≠ i, the other view of i).
 
     Args:
-        first: (n, S) unit-norm rows of this rank, n equal on all ranks.
-        second: (n, S) likewise; row k shows the same image as row k of `first`.
+        first, second: (n, S) unit-norm rows of this rank; row k of both shows the same image.
         temperature: τ.
         form: "dense" holds 2n×2N scores, "tiled" one tile; None chooses the faster by shape.
-
-    Returns:
-        The global loss, a scalar, equal on every rank.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(first, second)
-    views = torch.stack([first, second])
-    negatives = negatives_within(views, 1 / temperature, form)
-    losses = pair_losses(first, second, 1 / temperature, negatives)
-    return sum_over_ranks(losses.sum()) / (2 * len(first) * world_size())
+    negatives = negatives_within(torch.stack([first, second]), 1 / temperature, form)
+    return pair_loss(first, second, 1 / temperature, negatives)

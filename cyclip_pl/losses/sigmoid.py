@@ -27,18 +27,11 @@ def sigmoid_loss(
     one block at a time, and nothing is gathered.
 
     Args:
-        image: (n, D) unit-norm rows of this rank, n equal on all ranks.
-        text: (n, D) likewise; row k belongs to image row k.
+        image, text: (n, D) unit-norm rows of this rank; row k of both is one pair.
         scale: s, the multiplier, not its logarithm.
         bias: b, added to each score.
         form: "dense" holds a block of n×n scores per rank, "tiled" one tile; None chooses the
             faster by shape.
-
-    Returns:
-        The global loss, a scalar, equal on every rank.
-
-    Raises:
-        ValueError: An unknown form, or shapes that differ or are not two-dimensional.
     """
     check_pair(image, text)
     positives = -logsigmoid(scale * (image * text).sum(-1) + bias).sum()

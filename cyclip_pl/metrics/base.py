@@ -2,8 +2,6 @@
 
 Floating-point sums depend on their order, and so on the number of ranks. `ExactSums` splits each
 number into two integers instead, multiples of 2^-20 and of 2^-60, and sums these.
-
-Shape legend: N terms or rows, X shares.
 """
 
 from __future__ import annotations
@@ -23,7 +21,11 @@ _HIGH, _LOW = 2.0**20, 2.0**40
 
 
 class BaseMetric(Metric):
-    """A metric of evaluation: no gradient, states that merge, a plot; see `torchmetrics.Metric`."""
+    """A metric of evaluation: no gradient, states that merge, a plot; see `torchmetrics.Metric`.
+
+    `compute` returns float64: one scalar, or several by name. Constructors pass the arguments that
+    they do not name (`kwargs`) on to their base.
+    """
 
     is_differentiable = False
     full_state_update = False
@@ -32,12 +34,12 @@ class BaseMetric(Metric):
         """An int64 state, summed over ranks."""
         self.add_state(name, torch.zeros(shape, dtype=torch.int64), "sum")
 
-    def scalar(self, value: float) -> Tensor:
+    def scalar(self, value: float | Tensor) -> Tensor:
         """float64 on the metric's device; float32 on Apple's GPUs, which have no float64."""
-        apple = self.device.type == "mps"
-        return torch.tensor(value, dtype=None if apple else torch.float64, device=self.device)
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.tensor(float(value), dtype=dtype, device=self.device)
 
-    def scalars(self, values: Mapping[str, float]) -> dict[str, Tensor]:
+    def scalars(self, values: Mapping[str, float | Tensor]) -> dict[str, Tensor]:
         """`scalar` of each value."""
         return {name: self.scalar(value) for name, value in values.items()}
 
@@ -47,14 +49,20 @@ class BaseMetric(Metric):
 
 
 class Shares(BaseMetric):
-    """Shares of images by name, each with its bounds `<name>_low` and `<name>_high`."""
+    """Shares of images by name, with the bounds `<name>_low` and `<name>_high` of `bootstrap`.
+
+    Args:
+        names: Of the shares.
+        intervals: Whether to compute the bounds.
+        kwargs: See `torchmetrics.Metric`.
+    """
 
     higher_is_better = True
     plot_lower_bound, plot_upper_bound = 0.0, 1.0
     hit_X: Tensor
     images: Tensor
 
-    def __init__(self, names: Sequence[str], intervals: bool, **kwargs: Any) -> None:
+    def __init__(self, names: Sequence[str], intervals: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.names = list(names)
         self.intervals = intervals
@@ -67,7 +75,6 @@ class Shares(BaseMetric):
         self.images = self.images + len(hit_NX)
 
     def compute(self) -> dict[str, Tensor]:
-        """All values by name, float64."""
         hits = dict(zip(self.names, self.hit_X.tolist(), strict=True))
         return self.scalars(shares(hits, int(self.images), self.intervals))
 
@@ -76,23 +83,24 @@ class ExactSums(BaseMetric):
     """A metric over float64 sums that are the same for any order and any number of ranks.
 
     A term's error is at most 2^-61. A term that is not finite, or not below 2^33, turns every sum
-    into nan. A sum must stay below 2^43, and may have 2^24 terms.
+    into nan: so does one row that is not finite. A sum must stay below 2^43, and may have 2^24
+    terms.
     """
 
-    count: Tensor
+    sums: Mapping[str, int] = {}  # how many axes of length `width` each has
     unusable: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, width: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.add_count("count")
+        self.width = width
         self.add_count("unusable")
+        for name, axes in self.sums.items():
+            self.add_count(name, 2, *[width] * axes)
+            self.add_count(f"{name}_count")
 
-    def add_sum(self, name: str, *shape: int) -> None:
-        """A sum of this shape; `add` adds to it, `total` reads it."""
-        self.add_count(name, 2, *shape)
-
-    def add(self, name: str, term: Tensor) -> None:
-        """Add a term of the sum's shape, or N terms, (N, ...)."""
+    def add(self, name: str, term: Tensor, count: int | Tensor) -> None:
+        """Add a term of the sum's shape, or N terms, (N, ...): a sum over `count` rows or pairs."""
+        setattr(self, f"{name}_count", getattr(self, f"{name}_count") + count)
         if not term.numel():
             return
         scaled = as_double(term) * _HIGH
@@ -113,21 +121,30 @@ class ExactSums(BaseMetric):
         total = (high + low / _LOW) / _HIGH
         return total if not self.unusable else torch.full_like(total, math.nan)
 
+    def count(self, name: str) -> int:
+        """How many rows or pairs the sum is over."""
+        return int(getattr(self, f"{name}_count"))
 
-def with_double(x: Tensor) -> Tensor:
-    """`x` where float64 exists: on the CPU for Apple's GPUs, else where it is."""
-    return x.cpu() if x.device.type == "mps" else x
+    def mean(self, name: str) -> Tensor:
+        """The sum over its `count`; nan of nothing."""
+        return self.total(name) / self.count(name)
+
+
+class RowSums(ExactSums):
+    """Sums of rows, (D,), and of products of rows, (D, D), that tell rows of another width."""
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(width, **kwargs)
+
+    def doubles(self, **rows: Tensor) -> list[Tensor]:
+        """The rows as float64; ValueError if they are not (N, D)."""
+        for name, row_ND in rows.items():
+            if row_ND.ndim != 2 or row_ND.shape[1] != self.width:
+                expected = f"must be (N, {self.width}), the metric's width"
+                raise ValueError(f"{name}: shape {tuple(row_ND.shape)}: {expected}")
+        return [as_double(row_ND) for row_ND in rows.values()]
 
 
 def as_double(x: Tensor) -> Tensor:
-    """`x` as float64, see `with_double`."""
-    return with_double(x).double()
-
-
-def check_width(width: int, **rows: Tensor) -> None:
-    """Raise ValueError where rows are not (N, width)."""
-    for name, row_ND in rows.items():
-        if row_ND.ndim != 2 or row_ND.shape[1] != width:
-            raise ValueError(
-                f"{name}: shape {tuple(row_ND.shape)}: must be (N, {width}), the metric's width"
-            )
+    """`x` as float64: on the CPU for Apple's GPUs, which have none, else where it is."""
+    return (x.cpu() if x.device.type == "mps" else x).double()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 SCALES = ("linear", "logit")
 """Scales of accuracy in which a baseline is a line. CyCLIP's authors use the first; over a wide
@@ -17,11 +18,8 @@ _EDGE = 1e-6  # the logit of 0 and of 1 is infinite
 class Baseline:
     """The shifted accuracy expected of a model, from its in-distribution accuracy.
 
-    Both are fractions: the line 1.2 x - 9 of percents has slope 1.2 and intercept -0.09.
-
-    Attributes:
-        slope, intercept: Of the line, in `scale`.
-        scale: One of `SCALES`.
+    Both are fractions: the line 1.2 x - 9 of percents has slope 1.2 and intercept -0.09. `scale` is
+    one of `SCALES`.
 
     Raises:
         ValueError: The scale is unknown, or a number is not finite.
@@ -32,7 +30,10 @@ class Baseline:
     scale: str = "linear"
 
     def __post_init__(self) -> None:
-        _check_scale(self.scale)
+        if self.scale not in SCALES:
+            raise ValueError(
+                f"a baseline's scale is one of {', '.join(SCALES)}; got {self.scale!r}"
+            )
         if not (math.isfinite(self.slope) and math.isfinite(self.intercept)):
             raise ValueError(f"a baseline needs finite numbers: {self.slope}, {self.intercept}")
 
@@ -51,7 +52,6 @@ def fit_baseline(points: Iterable[tuple[float, float]], scale: str = "linear") -
         ValueError: Fewer than two models of different in-distribution accuracy, an accuracy
             outside [0, 1], 0 or 1 itself in the logit scale, or an unknown scale.
     """
-    _check_scale(scale)
     points = list(points)
     low, high = (0.0, 1.0) if scale == "linear" else (_EDGE, 1 - _EDGE)
     for point in points:
@@ -67,8 +67,7 @@ def fit_baseline(points: Iterable[tuple[float, float]], scale: str = "linear") -
         )
     if scale == "logit":
         points = [(_logit(x), _logit(y)) for x, y in points]
-    mean_x = math.fsum(x for x, _ in points) / len(points)
-    mean_y = math.fsum(y for _, y in points) / len(points)
+    mean_x, mean_y = map(fmean, zip(*points, strict=True))
     covariance = math.fsum((x - mean_x) * (y - mean_y) for x, y in points)
     slope = covariance / math.fsum((x - mean_x) ** 2 for x, _ in points)
     return Baseline(slope, mean_y - slope * mean_x, scale)
@@ -76,8 +75,3 @@ def fit_baseline(points: Iterable[tuple[float, float]], scale: str = "linear") -
 
 def _logit(x: float) -> float:
     return math.log(x / (1 - x))
-
-
-def _check_scale(scale: str) -> None:
-    if scale not in SCALES:
-        raise ValueError(f"a baseline's scale is one of {', '.join(SCALES)}; got {scale!r}")

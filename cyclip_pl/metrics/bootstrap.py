@@ -7,44 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-RESAMPLES = 1000
-LEVEL = 0.95
-SEED = 0
-PROTOCOL: dict[str, Any] = {
-    "method": "percentile",
-    "resamples": RESAMPLES,
-    "level": LEVEL,
-    "seed": SEED,
-}
+RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
+PROTOCOL = {"method": "percentile", "resamples": RESAMPLES, "level": LEVEL, "seed": SEED}
 """How every `_low` and `_high` was made, for the details of an evaluation."""
 
 _DRAWN = 1 << 24  # numbers drawn at once
 
 
 def interval(value_U: ArrayLike, weight_U: ArrayLike | None = None) -> tuple[float, float]:
-    """Bounds of the mean of U values, each resampled with its weight.
+    """Bounds of the mean of U finite values, each resampled with its positive weight, or 1.
 
     Units must be independent. For captions, resample images: the value is the mean over an image's
     captions, the weight their number. The bounds depend on the values alone, not on their order,
     the platform's random state or the process.
 
-    The bootstrap (Efron and Tibshirani, 1993, chapter 13) resamples U units with replacement and
-    takes quantiles of the means. Units of equal value and weight are interchangeable, so only the
-    number drawn of each kind is random, and it is multinomial: a share of a million images needs
-    two numbers per resample. If all values are equal, the bounds are that value: without a single
-    hit they do not say how rare hits are.
-
-    Args:
-        value_U: Finite values, one or more.
-        weight_U: Positive weights; 1 unless given.
-
-    Returns:
-        The quantiles (1 - LEVEL) / 2 and (1 + LEVEL) / 2 of RESAMPLES weighted means.
+    The bootstrap (Efron and Tibshirani, 1993, chapter 13) resamples U units with replacement: the
+    bounds are the quantiles (1 - LEVEL) / 2 and (1 + LEVEL) / 2 of RESAMPLES weighted means. Units
+    of equal value and weight are interchangeable, so only the number drawn of each kind is random,
+    and it is multinomial: a share of a million images needs two numbers per resample. If all values
+    are equal, the bounds are that value: without a single hit they do not say how rare hits are.
     """
     value = np.asarray(value_U, dtype=np.float64)
     weight = np.ones_like(value) if weight_U is None else np.asarray(weight_U, dtype=np.float64)
@@ -72,10 +57,7 @@ def share_interval(hits: int, total: int) -> tuple[float, float]:
     """`interval` of `hits` ones and `total - hits` zeros; nan of nothing."""
     if not total:
         return math.nan, math.nan
-    kinds = [(value, times) for value, times in ((0.0, total - hits), (1.0, hits)) if times]
-    return _bounds(
-        np.array([(value, 1.0) for value, _ in kinds]), np.array([times for _, times in kinds])
-    )
+    return _bounds(np.array([(0.0, 1.0), (1.0, 1.0)]), np.array([total - hits, hits]))
 
 
 def shares(hits: Mapping[str, int], total: int, intervals: bool = True) -> dict[str, float]:

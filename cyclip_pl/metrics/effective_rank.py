@@ -1,40 +1,25 @@
-"""How many directions of the space the rows use.
-
-Shape legend: N rows, D width.
-"""
+"""How many directions of the space the rows use."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from cyclip_pl.metrics.base import ExactSums, as_double, check_width
+from cyclip_pl.metrics.base import RowSums
 
 _CUT = 1e-13  # of the largest eigenvalue; below it there is only rounding
 
 
-def effective_rank(gram_DD: Tensor, rows: int) -> float:
-    """exp of the entropy of the normalised singular values of X, from XᵀX and X's number of rows.
+class EffectiveRank(RowSums):
+    """exp of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
 
+    Between 1 and min(N, D); the rows are not centred. It is computed from XᵀX of the rows X.
     Against the singular values of X itself, the relative error is below 1e-9 where all are above
     1e-4 of the largest, and below 1e-6 above 1e-6. Those below 3e-7 of the largest, which XᵀX does
     not show in float64, count as 0: that costs at most 5e-6 each, and leaves out the rounding of
     float32 rows.
-    """
-    if not rows or not gram_DD.isfinite().all():
-        return math.nan  # LAPACK refuses them
-    square_D = torch.linalg.eigvalsh(gram_DD).flip(0)[:rows]
-    singular_D = square_D.where(square_D > _CUT * square_D[0], 0.0).sqrt()
-    return torch.special.entr(singular_D / singular_D.sum()).sum().exp().item()
-
-
-class EffectiveRank(ExactSums):
-    """exp of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
-
-    Between 1 and min(N, D); the rows are not centred. nan if a row is not finite.
 
         rank = EffectiveRank(width=512)
         rank.update(image_ND)
@@ -42,19 +27,17 @@ class EffectiveRank(ExactSums):
     """
 
     higher_is_better = True
-
-    def __init__(self, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.width = width
-        self.add_sum("gram", width, width)
+    sums = {"gram": 2}
 
     def update(self, row_ND: Tensor) -> None:
         """Add rows, (N, D)."""
-        check_width(self.width, rows=row_ND)
-        row_ND = as_double(row_ND)
-        self.add("gram", row_ND.T @ row_ND)
-        self.count = self.count + len(row_ND)
+        (row_ND,) = self.doubles(rows=row_ND)
+        self.add("gram", row_ND.T @ row_ND, len(row_ND))
 
     def compute(self) -> Tensor:
-        """A scalar, float64."""
-        return self.scalar(effective_rank(self.total("gram"), int(self.count)))
+        gram_DD, rows = self.total("gram"), self.count("gram")
+        if not rows or not gram_DD.isfinite().all():
+            return self.scalar(math.nan)  # LAPACK refuses them
+        square_D = torch.linalg.eigvalsh(gram_DD).flip(0)[:rows]
+        singular_D = square_D.where(square_D > _CUT * square_D[0], 0.0).sqrt()
+        return self.scalar(torch.special.entr(singular_D / singular_D.sum()).sum().exp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor
@@ -17,21 +18,20 @@ def robustness(
     shifted: Mapping[str, float],
     baselines: Mapping[str, Baseline] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Metrics of each shifted set by its name, and of their `mean`.
+    """Metrics of each shifted set by its name, and of their `mean`; all accuracies are fractions.
+
+    Of each set `acc1`; `drop`, 1 - shifted / in-distribution, nan from an accuracy of 0; and, with
+    a baseline, `effective_robustness`, shifted accuracy - baseline(in-distribution accuracy) (Taori
+    et al., arXiv 2007.00644). `mean` has the mean accuracy, its drop, and the mean effective
+    robustness if all sets have a baseline.
 
     Args:
-        accuracy: On the in-distribution set, a fraction.
-        shifted: Accuracies on the shifted sets by name, fractions; none is called `mean`.
-        baselines: By name of the shifted set; sets without one get no effective robustness.
-
-    Returns:
-        `acc1`; `drop`, 1 - shifted / in-distribution, the relative drop; and
-        `effective_robustness`, shifted accuracy - baseline(in-distribution accuracy) (Taori et al.,
-        arXiv 2007.00644). `mean` has the mean accuracy, its drop, and the mean effective
-        robustness if all sets have a baseline. The drop from an accuracy of 0 is nan.
+        accuracy: On the in-distribution set.
+        shifted: On the shifted sets, by name; none is called `mean`.
+        baselines: By name of the shifted set.
 
     Raises:
-        ValueError: There is no shifted set.
+        ValueError: `shifted` is empty.
     """
     if not shifted:
         raise ValueError("robustness needs a shifted set")
@@ -45,10 +45,9 @@ def robustness(
     metrics = {name: of(value) for name, value in shifted.items()}
     for name in shifted.keys() & baselines.keys():
         metrics[name]["effective_robustness"] = shifted[name] - baselines[name](accuracy)
-    mean = of(math.fsum(shifted.values()) / len(shifted))
+    mean = of(fmean(shifted.values()))
     if shifted.keys() <= baselines.keys():
-        effective = [metrics[name]["effective_robustness"] for name in shifted]
-        mean["effective_robustness"] = math.fsum(effective) / len(effective)
+        mean["effective_robustness"] = fmean(m["effective_robustness"] for m in metrics.values())
     return {**metrics, "mean": mean}
 
 
@@ -80,7 +79,6 @@ class EffectiveRobustness(BaseMetric):
         self.images_2 = self.images_2 + kind_2 * len(right_N)
 
     def compute(self) -> dict[str, Tensor]:
-        """All values by name, float64."""
         accuracy, shifted = (self.right_2.double() / self.images_2).tolist()
         baselines = {} if self.baseline is None else {"shifted": self.baseline}
         found = robustness(accuracy, {"shifted": shifted}, baselines)["shifted"]

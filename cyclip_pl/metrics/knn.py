@@ -1,7 +1,4 @@
-"""k-nearest-neighbours probe: an image's class from those of the nearest training images.
-
-Shape legend: N images, k neighbours, K classes.
-"""
+"""k-nearest-neighbours probe: an image's class from those of the nearest training images."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.metrics.accuracy import ClassHits, mean_recall
+from cyclip_pl.metrics.accuracy import ClassHits
 from cyclip_pl.metrics.neighbours import majority
 
 _ROWS = 256  # of the k x k comparisons held at once
@@ -28,8 +25,7 @@ def knn_predictions(
     none.
 
     Args:
-        cosine_Nk: Of the nearest training images, see `neighbours.labels_of_nearest`.
-        label_Nk: Their labels, -1 where the cosine is not finite.
+        cosine_Nk, label_Nk: Of the nearest training images, see `neighbours.labels_of_nearest`.
         ks: Each at most the number of columns.
         temperature: T, above 0.
 
@@ -55,39 +51,24 @@ def _heaviest(weight_Nk: Tensor, label_Nk: Tensor) -> Tensor:
 class KNNAccuracy(ClassHits):
     """Accuracy of the predictions of `knn_predictions`.
 
-    Each of `weighted_k<k>` and `majority_k<k>` is a share of images, with its bounds `_low` and
-    `_high` of `bootstrap`; with `_mean_per_class_recall`, the mean over the classes that have
-    images.
+    Each of `weighted_k<k>` and `majority_k<k>` is a share of images; with
+    `_mean_per_class_recall`, the mean over the classes that have images.
 
         knn = KNNAccuracy(num_classes=10, ks=(10, 20))
         near = labels_of_nearest(image_ND, train_MD, train_label_M, k=20)
         knn.update(knn_predictions(*near, knn.ks), label_N)
-
-    Args:
-        num_classes: K.
-        ks: The numbers of neighbours.
-        intervals: Whether to compute the bounds.
-        kwargs: See `torchmetrics.Metric`.
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        ks: Sequence[int] = (10, 20, 100, 200),
-        intervals: bool = True,
-        **kwargs: Any,
+        self, num_classes: int, ks: Sequence[int] = (10, 20, 100, 200), **kwargs: Any
     ) -> None:
         self.ks = tuple(ks)
-        self.names = [f"{vote}_k{k}" for vote in ("weighted", "majority") for k in self.ks]
-        super().__init__(num_classes, len(self.names), intervals, **kwargs)
+        names = [f"{vote}_k{k}" for vote in ("weighted", "majority") for k in self.ks]
+        recalls = [f"{name}_mean_per_class_recall" for name in names]
+        super().__init__(num_classes, names, recalls, **kwargs)
 
     def update(self, predictions: Mapping[str, Tensor], label_N: Tensor) -> None:
         """Add images: predicted classes by name, and true classes, int64, (N,)."""
-        self.count([predictions[name] == label_N for name in self.names], label_N)
-
-    def compute(self) -> dict[str, Tensor]:
-        """All values by name, float64."""
-        values = self.shares(self.names, self.hit_XK)
-        for name, hit_K in zip(self.names, self.hit_XK, strict=True):
-            values[f"{name}_mean_per_class_recall"] = mean_recall(hit_K, self.image_K)
-        return self.scalars(values)
+        if self.names:  # `torch.stack` refuses an empty list
+            hit_NX = torch.stack([predictions[name] == label_N for name in self.names], 1)
+            self.count_classes(hit_NX, label_N)

@@ -23,26 +23,20 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """The k training rows of highest cosine to each query, nearest first.
 
+    Rows have any float type and length; at most 2^32 of them are training rows.
     Cosines are computed in float64 and rounded to float32: equal rows then have equal cosines,
     wherever they stand, and the result is the same for any chunks and on any device. Of equal
     cosines the lower row number comes first. A cosine that is not finite becomes -inf and so
     comes last; a row of zeros has cosine 0 with all.
 
-    The training rows pass once, `train_chunk` at a time, and stay where they are. `device` holds
-    the queries, the best k so far, a chunk of training rows and one block of cosines, at most
+    The training rows pass once, `train_chunk` at a time, and stay where they are. `device`, that of
+    the queries if None, holds the queries, the best k so far, a chunk of training rows and one
+    block of cosines, at most
 
         16 N (D + 2 k) + 16 train_chunk D + 32 query_chunk train_chunk bytes.
 
     For 1,281,167 x 1,024 training rows, 5.2 GB where they are, 50,000 queries and k = 30, the
     device thus needs 1.3 GB.
-
-    Args:
-        query_ND: (N, D), any float type and length.
-        train_MD: (M, D), likewise, M at most 2^32.
-        k: At most M.
-        device: Where to search; the queries' if None.
-        query_chunk: Queries compared at once.
-        train_chunk: Training rows compared at once.
 
     Returns:
         Cosines (N, k), float32, and row numbers (N, k), int64, on `device`.
@@ -65,18 +59,7 @@ def nearest_of_blocks(
 ) -> tuple[Tensor, Tensor]:
     """`nearest` of training rows that arrive in blocks, in any order.
 
-    Args:
-        query_ND: As for `nearest`, like k, `device` and `query_chunk`.
-        blocks: int64 numbers (m,), at most 2^32, no two equal, and rows (m, D).
-        k: At most the number of rows in all blocks.
-        device: Where to search.
-        query_chunk: Queries compared at once.
-
-    Returns:
-        Cosines (N, k), float32, and the rows' numbers (N, k), int64, on `device`.
-
-    Raises:
-        ValueError: k is less than 1 or more than there are rows.
+    A block has int64 numbers (m,), at most 2^32, no two equal over all blocks, and rows (m, D).
     """
     queries = _unit(query_ND, device or query_ND.device).split(query_chunk)
     best = [torch.empty(len(q), 0, dtype=torch.int64, device=q.device) for q in queries]
@@ -105,8 +88,7 @@ def majority(label_Nk: Tensor) -> Tensor:
     winner_Nk = torch.empty_like(label_Nk)
     winner_N = label_Nk[:, 0]
     most_N = torch.zeros_like(winner_N)
-    for p in range(label_Nk.shape[1]):
-        label_N = label_Nk[:, p]
+    for p, label_N in enumerate(label_Nk.T):
         count_N = (label_Nk[:, : p + 1] == label_N[:, None]).sum(1)
         winner_N = torch.where(count_N > most_N, label_N, winner_N)
         most_N = torch.maximum(count_N, most_N)

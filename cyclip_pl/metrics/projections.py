@@ -1,7 +1,4 @@
-"""Similarity histograms and a joint PCA of both modalities: numbers for a report's plots.
-
-Shape legend: N images, M texts, D width, B bins.
-"""
+"""Similarity histograms and a joint PCA of both modalities: numbers for a report's plots."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.metrics.base import BaseMetric, ExactSums, as_double, check_width
+from cyclip_pl.metrics.base import BaseMetric, RowSums, as_double
 
 _ROWS = 1024
 
@@ -55,46 +52,36 @@ class SimilarityHistogram(BaseMetric):
         return {"true": self.count_2B[0], "other": self.count_2B[1]}
 
 
-class JointPCA(ExactSums):
+class JointPCA(RowSums):
     """The two main axes of the rows of both modalities together.
 
     `mean`, the common mean, (D,); `axes`, (D, 2), each with the sign that makes its largest
     loading positive, of equal ones the first: the same embeddings give the same plot; `share`, the
-    part of the total variance on each axis, (2,), 0 if the rows do not vary. All float64, and nan
-    if a row is not finite.
+    part of the total variance on each axis, (2,), 0 if the rows do not vary.
 
         pca = JointPCA(width=512)
         pca.update(image_ND, text_MD)
         point_N2 = project(image_ND, pca.compute())
 
-    Args:
-        width: D, 2 or more.
-        kwargs: See `torchmetrics.Metric`.
-
     Raises:
         ValueError: D is less than 2.
     """
 
+    sums = {"row": 1, "gram": 2}
+
     def __init__(self, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         if width < 2:
             raise ValueError("a PCA in two dimensions needs embeddings of two or more")
-        self.width = width
-        self.add_sum("row", width)
-        self.add_sum("gram", width, width)
+        super().__init__(width, **kwargs)
 
     def update(self, image_ND: Tensor, text_MD: Tensor) -> None:
         """Add images, (N, D), and texts, (M, D)."""
-        check_width(self.width, image=image_ND, text=text_MD)
-        row_ND = as_double(torch.cat([image_ND, text_MD]))
-        self.add("row", row_ND.sum(0))
-        self.add("gram", row_ND.T @ row_ND)
-        self.count = self.count + len(row_ND)
+        row_ND = torch.cat(self.doubles(image=image_ND, text=text_MD))
+        self.add("row", row_ND.sum(0), len(row_ND))
+        self.add("gram", row_ND.T @ row_ND, len(row_ND))
 
     def compute(self) -> dict[str, Tensor]:
-        """`mean`, `axes` and `share`, float64."""
-        mean_D = self.total("row") / self.count
-        gram_DD = self.total("gram") / self.count
+        mean_D, gram_DD = self.mean("row"), self.mean("gram")
         covariance_DD = gram_DD - mean_D.outer(mean_D)
         if not covariance_DD.isfinite().all():
             nan = torch.full_like(gram_DD, math.nan)
@@ -102,7 +89,7 @@ class JointPCA(ExactSums):
         variance_D, axis_DD = torch.linalg.eigh(covariance_DD)
         axis_D2 = axis_DD[:, -2:].flip(1)
         axis_D2 = axis_D2 * axis_D2.gather(0, axis_D2.abs().argmax(0, keepdim=True)).sign()
-        # Below the rounding of the two terms there is no variance.
+        # What is below the rounding of the two terms is not variance.
         varies = variance_D.sum() > 1e-14 * gram_DD.trace()
         share_2 = variance_D[-2:].flip(0) / variance_D.sum()
         return {"mean": mean_D, "axes": axis_D2, "share": share_2.where(varies, 0.0)}

@@ -35,7 +35,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
         A model with `encode_image`, `encode_text`, `preprocess`, `tokenizer` and `scale`.
 
     Raises:
-        ValueError: There is no checkpoint, or it does not fit its own config.
+        ValueError: The checkpoint is missing, or does not fit its own config.
     """
     file = checkpoint_file(path)
     checkpoint = read_checkpoint(file)

@@ -16,7 +16,6 @@ from cyclip_pl.files import reason
 from cyclip_pl.models.open_clip import OpenCLIPModel
 
 _HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it
-_STAGES = (1, 2, 3, 4)
 
 
 def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenCLIPModel:
@@ -32,7 +31,7 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
         device: Where to put the model.
 
     Raises:
-        ValueError: One line: there is no such file, or it is not such a checkpoint.
+        ValueError: The file is missing, or is not such a checkpoint.
     """
     import open_clip
 
@@ -60,12 +59,9 @@ def _weights(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{file}: not a checkpoint of CyCLIP's code (no state_dict of tensors)")
     plain = {str(name).removeprefix("module."): weight for name, weight in state.items()}
-    # OpenAI's own files hold these numbers beside the weights.
-    return {
-        name: weight
-        for name, weight in plain.items()
-        if name not in ("input_resolution", "context_length", "vocab_size")
-    }
+    for number in ("input_resolution", "context_length", "vocab_size"):  # in OpenAI's own files
+        plain.pop(number, None)
+    return plain
 
 
 def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -96,15 +92,12 @@ def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:
         # A ResNet halves the sides five times; attention pools that grid, and one position more.
         grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
         vision |= {
-            "layers": [_blocks(state, f"visual.layer{stage}.") for stage in _STAGES],
+            "layers": [_blocks(state, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)],
             "width": state["visual.layer1.0.conv1.weight"].shape[0],
             "image_size": 32 * grid,
         }
-    return {
-        "embed_dim": state["text_projection"].shape[1],
-        "vision_cfg": vision,
-        "text_cfg": text,
-    }
+    width = state["text_projection"].shape[1]
+    return {"embed_dim": width, "vision_cfg": vision, "text_cfg": text}
 
 
 def _blocks(state: Mapping[str, Tensor], prefix: str) -> int:

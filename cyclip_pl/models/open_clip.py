@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from operator import methodcaller
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cyclip_pl.checks import did_you_mean
-from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.encoders.dual import check_architecture, check_pretrained, quiet_open_clip
 from cyclip_pl.files import reason
 from cyclip_pl.models.base import ImageTextModel
 
@@ -32,11 +30,10 @@ class OpenCLIPModel(ImageTextModel):
         self.network = network
         self.tokenizer = tokenizer
         self.scale = network.logit_scale.exp().item()
-        transform = image_transform_v2(
-            PreprocessCfg(**network.visual.preprocess_cfg), is_train=False
-        )
+        preprocessing = PreprocessCfg(**network.visual.preprocess_cfg)
+        transform = image_transform_v2(preprocessing, is_train=False)
         # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
-        transform.transforms.insert(0, _rgb)
+        transform.transforms.insert(0, methodcaller("convert", "RGB"))
         self.preprocess = transform
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,10 +43,6 @@ class OpenCLIPModel(ImageTextModel):
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         return normalize(self.network.encode_text(tokens, normalize=False), dim=-1)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGB")
 
 
 def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu") -> OpenCLIPModel:
@@ -65,20 +58,15 @@ def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu
         device: Where to put the model.
 
     Raises:
-        ValueError: One line: an unknown name, tag or file, or weights that cannot be fetched or do
-            not fit.
+        ValueError: An unknown name, tag or file; weights that cannot be fetched or do not fit.
     """
     import open_clip
 
     name, pretrained = str(name).replace("/", "-"), str(pretrained)
-    if name not in open_clip.list_models():
-        hint = did_you_mean(name, open_clip.list_models())
-        raise ValueError(f"model.name={name}: open_clip has no such architecture{hint}")
+    check_architecture("model.name", name)
+    check_pretrained("model.pretrained", name, pretrained)
     setting = f"model.pretrained={pretrained}"
     tag = open_clip.get_pretrained_cfg(name, pretrained)
-    if not tag and not Path(pretrained).is_file():
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise ValueError(f"{setting}: not a file, and not a tag of {name} (tags: {tags})")
     with quiet_open_clip():
         try:
             if tag:
@@ -89,11 +77,9 @@ def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu
                 f" ({reason(error)}); give a file"
             ) from error
         try:
+            gelu = bool(tag.get("quick_gelu"))
             network = open_clip.create_model(
-                name,
-                pretrained,
-                force_quick_gelu=bool(tag.get("quick_gelu")),
-                require_pretrained=True,
+                name, pretrained, force_quick_gelu=gelu, require_pretrained=True
             )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # timm, open_clip and unpicklers raise many types

@@ -14,7 +14,12 @@ from cyclip_pl.types import Embeddings
 
 
 class Objective(nn.Module, ABC):
-    """Base class; a subclass implements `forward` and may override `needs` and `clamp_`."""
+    """Base class; a subclass implements `forward` and may override `needs` and `clamp_`.
+
+    With several views a term is the mean over all pairs of an image view and a text view, unless
+    the subclass says otherwise. Constructors raise ValueError, one line, for an argument out of the
+    range that `Args` states.
+    """
 
     needs: Needs = Needs()
 
@@ -35,11 +40,8 @@ class ScaledObjective(Objective):
     """An objective with CLIP's learnable similarity multiplier.
 
     Args:
-        init_scale: First value of s = exp(logit_scale).
+        init_scale: First value of s = exp(logit_scale), in [1, max_scale].
         max_scale: Upper bound of s; the lower bound is 1 (logit_scale in [0, ln max_scale]).
-
-    Raises:
-        ValueError: An `init_scale` outside [1, max_scale].
     """
 
     def __init__(self, init_scale: float = 1 / 0.07, max_scale: float = 100.0) -> None:

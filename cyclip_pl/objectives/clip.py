@@ -11,10 +11,7 @@ from cyclip_pl.types import Embeddings
 
 
 class CLIP(ScaledObjective):
-    """Radford et al., arXiv 2103.00020.
-
-    With several views the loss is the mean over all pairs of an image view and a text view.
-    """
+    """Radford et al., arXiv 2103.00020."""
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """`Embeddings` (V, n, D) and (U, n, D) → {"total", "contrastive"}."""

@@ -21,10 +21,8 @@ class Composite(Objective):
 
     Args:
         objectives: By name.
-        weights: By the same names; an objective of weight 0 is logged and learns nothing.
-
-    Raises:
-        ValueError: No objectives, names that differ, or a negative weight.
+        weights: By the same names, at least one, each at least 0; an objective of weight 0 is
+            logged and learns nothing.
     """
 
     def __init__(self, objectives: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
@@ -38,7 +36,7 @@ class Composite(Objective):
             checks.number(f"objective.weights.{name}", weight, least=0)
         self.objectives = nn.ModuleDict(objectives)
         self.weights = dict(weights)
-        self.needs = Needs.all_of(objective.needs for objective in objectives.values())
+        self.needs = Needs.all_of([objective.needs for objective in objectives.values()])
 
     def parts(self) -> dict[str, Objective]:
         return {name: part for name, part in self.objectives.items() if isinstance(part, Objective)}

@@ -15,11 +15,8 @@ class CyclicConsistency:
     The temperature cancels in both terms, so they fit any loss on the same embeddings.
 
     Args:
-        lambda_in_modal: λ1.
-        lambda_cross_modal: λ2.
-
-    Raises:
-        ValueError: A negative weight.
+        lambda_in_modal: λ1, the weight of the in-modal consistency, at least 0.
+        lambda_cross_modal: λ2, the weight of the cross-modal consistency, at least 0.
     """
 
     def __init__(self, lambda_in_modal: float, lambda_cross_modal: float) -> None:
@@ -29,10 +26,9 @@ class CyclicConsistency:
         self.lambda_cross_modal = lambda_cross_modal
 
     def __call__(self, total: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Add both weighted terms to `total`, and return the terms unweighted beside it.
+        """Add both weighted terms to `total`; they are also returned, unweighted, without gradient.
 
-        Each term is the mean over the pairs. Both are returned whatever their weights, without
-        gradient.
+        Each term is the mean over the pairs.
         """
         weights = self.lambda_in_modal, self.lambda_cross_modal
         parts = [torch.stack(consistency_penalty(*pair, *weights)) for pair in pairs]

@@ -16,15 +16,10 @@ class CyCLIP(CLIP):
         image, text = (normalize(torch.randn(1, 8, 512), dim=-1) for _ in range(2))
         objective(Embeddings(image, text))["total"].backward()
 
-    With several views each term is the mean over all pairs of an image view and a text view.
-
     Args:
-        lambda_in_modal: λ1, the weight of the in-modal consistency; 0 is C-CyCLIP.
-        lambda_cross_modal: λ2, the weight of the cross-modal consistency; 0 is I-CyCLIP.
+        lambda_in_modal: λ1, the weight of the in-modal consistency, at least 0; 0 is C-CyCLIP.
+        lambda_cross_modal: λ2, of the cross-modal consistency, at least 0; 0 is I-CyCLIP.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: A negative weight.
     """
 
     def __init__(

@@ -13,12 +13,8 @@ class CySigLIP(SigLIP):
     """SigLIP with CyCLIP's two terms; the combination is *our choice*.
 
     Args:
-        lambda_in_modal: λ1, the weight of the in-modal consistency.
-        lambda_cross_modal: λ2, the weight of the cross-modal consistency.
+        lambda_in_modal, lambda_cross_modal: See `CyclicConsistency`.
         init_scale, init_bias, max_scale: See `SigLIP`.
-
-    Raises:
-        ValueError: A negative weight.
     """
 
     def __init__(

@@ -14,16 +14,11 @@ from cyclip_pl.types import Embeddings
 class HardNegativeCLIP(ScaledObjective):
     """HN-NCE of Radenovic et al., arXiv 2301.02280; α = 1 and β = 0 are CLIP.
 
-    With several views the loss is the mean over all pairs of an image view and a text view.
-
     Args:
         alpha: α in (0, 1], the share of the positive in the denominator.
-        beta: β, how much more the harder negatives weigh.
-        top_k: Number of the hardest negatives per row that count; None for all.
+        beta: β, at least 0: how much more the harder negatives weigh.
+        top_k: Number of the hardest negatives per row that count, 1 or more; None for all.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: `alpha` outside (0, 1], `beta` below 0 or `top_k` below 1.
     """
 
     def __init__(

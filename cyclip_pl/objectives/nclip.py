@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
@@ -16,9 +18,8 @@ class NCLIP(Objective):
     """Zhou et al., arXiv 2210.09304.
 
     total = ½[CE(p,q) + CE(q,p)] + λ_sharpness · ½[H(p) + H(q)] − λ_smoothness · ½[H(p̄) + H(q̄)].
-    H(p) is the mean entropy over the global batch, and p̄ the mean of p over it. With several views
-    each term is the mean over all pairs of an image view and a text view. The temperature and K
-    are the projector's.
+    H(p) is the mean entropy over the global batch, and p̄ the mean of p over it. The temperature and
+    K are the projector's.
 
     That each modality is the pseudo-label of the other, and that both entropy terms exist, is the
     paper's. The form of the terms, both weights and `stop_gradient` are *our choice*.
@@ -29,12 +30,9 @@ class NCLIP(Objective):
     λ_sharpness. This needs distributions that are soft at the start (`projector.temperature`).
 
     Args:
-        lambda_sharpness: Weight of the mean entropy, which makes each assignment certain.
-        lambda_smoothness: Weight of the entropy of the mean, which keeps all clusters in use.
+        lambda_sharpness: At least 0: weight of the mean entropy, makes each assignment certain.
+        lambda_smoothness: At least 0: weight of the entropy of the mean, keeps all clusters in use.
         stop_gradient: Whether each distribution is a fixed target for the other.
-
-    Raises:
-        ValueError: A negative weight.
     """
 
     needs = Needs(heads=frozenset({"clusters"}))
@@ -63,7 +61,7 @@ class NCLIP(Objective):
         assert embeddings.image_clusters is not None and embeddings.text_clusters is not None
         modalities = (embeddings.image_clusters, embeddings.text_clusters)
         cross_entropy = torch.stack(
-            [cluster_cross_entropy(p, q, self.stop_gradient) for p, q in embeddings.cluster_pairs()]
+            [cluster_cross_entropy(p, q, self.stop_gradient) for p, q in product(*modalities)]
         ).mean()
         entropy, of_mean = (
             torch.stack([torch.stack([f(view) for view in views]).mean() for views in modalities])

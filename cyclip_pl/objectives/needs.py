@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +37,8 @@ class Needs:
             )
 
     @staticmethod
-    def all_of(needs: Iterable[Needs]) -> Needs:
+    def all_of(needs: Collection[Needs]) -> Needs:
         """The needs of all of them together."""
-        needs = list(needs)
         return Needs(
             image_views=max(n.image_views for n in needs),
             text_views=max(n.text_views for n in needs),

@@ -13,8 +13,6 @@ from cyclip_pl.types import Embeddings
 class SigLIP(ScaledObjective):
     """Zhai et al., arXiv 2303.15343; the paper starts with scale 10 and bias −10.
 
-    With several views the loss is the mean over all pairs of an image view and a text view.
-
     Args:
         init_scale, max_scale: See `ScaledObjective`.
         init_bias: First value of the learnable bias, negative because nearly all pairs are.

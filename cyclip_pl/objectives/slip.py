@@ -20,12 +20,9 @@ class SLIP(ScaledObjective):
     one weak. With two views, the first serves both losses.
 
     Args:
-        self_supervision: Weight of NT-Xent.
-        temperature: τ of NT-Xent, fixed.
+        self_supervision: Weight of NT-Xent, at least 0.
+        temperature: τ of NT-Xent, above 0, fixed.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: A negative weight, or a temperature that is not above 0.
     """
 
     needs = Needs(image_views=2, heads=frozenset({"views"}))

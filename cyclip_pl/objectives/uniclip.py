@@ -29,9 +29,6 @@ class UniCLIP(ScaledObjective):
         pair_weight: `balanced` or `uniform`, see `mp_nce_loss`.
         tie_text_offset: Whether b_TT follows b_IT. Several texts per sample allow to learn it.
         init_scale, max_scale: Of each domain's scale, see `ScaledObjective`.
-
-    Raises:
-        ValueError: Another `pair_weight`.
     """
 
     def __init__(

@@ -14,12 +14,9 @@ class XCLIP(Composite):
     0.3 and 0.7 are what one reader reports of the paper: *our choice*.
 
     Args:
-        weight_clip, weight_nclip: Of the two objectives.
+        weight_clip, weight_nclip: Of the two objectives, at least 0.
         lambda_sharpness, lambda_smoothness, stop_gradient: See `NCLIP`.
         init_scale, max_scale: See `ScaledObjective`.
-
-    Raises:
-        ValueError: A negative weight.
     """
 
     def __init__(

@@ -23,12 +23,9 @@ class AugmentationAware(Projector):
     Args:
         features: Width F of the encoder's features.
         dim: Width D of the embeddings, None for F.
-        width: Width of the code and of the hidden layers.
-        blocks: Number of residual blocks.
+        width: Width of the code and of the hidden layers, 1 or more.
+        blocks: Number of residual blocks, 1 or more.
         parameters: P, as the views report it.
-
-    Raises:
-        ValueError: A number below 1.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ class Projector(nn.Module, ABC):
     """Base class; a subclass implements `image_head` and `text_head`.
 
     A subclass with further heads names them in `heads` and adds their outputs in `forward`.
+    Constructors raise ValueError, one line, for an argument out of the range that `Args` states.
 
     Args:
         features: Width F of the encoder's features.

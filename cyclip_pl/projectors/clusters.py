@@ -36,14 +36,11 @@ class Clusters(Native):
 
     Args:
         features: Width F of the encoder's features.
-        clusters: K.
-        width: Width of the hidden layer.
-        temperature: τ.
+        clusters: K, 2 or more.
+        width: Width of the hidden layer, 1 or more.
+        temperature: τ, above 0.
         last_batch_norm: Whether an affine-free BatchNorm follows on u and v.
         zero_shot: What evaluations see, `clusters` or `joint`.
-
-    Raises:
-        ValueError: A number out of its range, or another `zero_shot`.
     """
 
     heads = frozenset({"clusters"})

@@ -13,10 +13,7 @@ class Linear(Projector):
 
     Args:
         features: Width F of the encoder's features.
-        dim: Width D of the embeddings.
-
-    Raises:
-        ValueError: A `dim` below 1.
+        dim: Width D of the embeddings, 1 or more.
     """
 
     def __init__(self, features: int, dim: int) -> None:

@@ -18,11 +18,8 @@ class SelfSupervised(Native):
 
     Args:
         features: Width F of the encoder's features.
-        dim: Width S of the head's rows.
-        width: Width of both hidden layers.
-
-    Raises:
-        ValueError: A width below 1.
+        dim: Width S of the head's rows, 1 or more.
+        width: Width of both hidden layers, 1 or more.
     """
 
     heads = frozenset({"views"})

@@ -120,7 +120,6 @@ def test_cadence(tmp_path: Path, cadence: Cadence | None, limits: dict, steps: l
     fit([callback], tmp_path, **limits)
     assert probe.ran_at == steps
     assert callback.metrics == {"s/probe/score": float(len(steps)), "s/probe/samples": 7}
-    assert callback.seconds > 0
 
 
 def test_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
-from cyclip_pl.evaluation.sets import published_prompts as prompts
+from cyclip_pl.evaluation.sets import catalogue
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.training import train
 from tests.helpers import torchvision_files as files
@@ -62,7 +62,7 @@ def test_all_of_them_in_a_training_on_rows_of_clusters(world: Path, tmp_path: Pa
 @pytest.fixture
 def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A set of each kind, with the splits train and test; some with val."""
-    monkeypatch.setattr(prompts, "_packaged", lambda file: {})
+    monkeypatch.setattr(catalogue, "_packaged", lambda file: {})
     test, more = [n % 3 for n in range(15)], [n % 3 for n in range(24)]
     wds = tmp_path / "wds"
     for split, labels, first in (("test", test, 0), ("train", more, 20), ("val", more, 50)):

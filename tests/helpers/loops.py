@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -44,3 +45,27 @@ def naive_majority(labels: list[int]) -> int:
         if len(modes) == 1:
             return modes[0]
         labels = labels[:-1]
+
+
+def naive_weighted(cosines: list[float], labels: list[int], temperature: float) -> int:
+    votes: dict[int, float] = {}
+    for cosine, label in zip(cosines, labels, strict=True):
+        votes[label] = votes.get(label, 0.0) + math.exp(cosine / temperature)
+    return max(votes, key=lambda label: votes[label])  # of equal ones the first met
+
+
+def naive_ranks(
+    query: Sequence[Sequence[float]],
+    candidate: Sequence[Sequence[float]],
+    group_of_query: Sequence[int],
+    group_of_candidate: Sequence[int],
+) -> list[int]:
+    """Sort the candidates, of equal scores the false ones first; where the first true one is."""
+    ranks = []
+    for vector, group in zip(query, group_of_query, strict=True):
+        scored = [
+            (-sum(a * b for a, b in zip(vector, other, strict=True)), other_group == group)
+            for other, other_group in zip(candidate, group_of_candidate, strict=True)
+        ]
+        ranks.append(1 + [true for _, true in sorted(scored)].index(True))
+    return ranks

@@ -11,12 +11,10 @@ from cyclip_pl.metrics.base import ExactSums
 
 
 class Sum(ExactSums):
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_sum("x")
+    sums = {"x": 0}
 
     def update(self, x_N: Tensor) -> None:
-        self.add("x", x_N)
+        self.add("x", x_N, len(x_N))
 
     def compute(self) -> Tensor:
         return self.total("x")

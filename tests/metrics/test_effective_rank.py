@@ -39,7 +39,7 @@ def test_directions_that_are_not_used_count_nothing(rank: int) -> None:
     x = mixture @ few
     expected = math.exp(_entropy(torch.linalg.svdvals(x)[:rank]))
     assert effective_rank(x) == pytest.approx(expected, rel=1e-9)
-    # The rounding of float32 is no direction either.
+    # The rounding of float32 does not count as a direction.
     assert effective_rank(x.float()) == pytest.approx(expected, rel=1e-5)
 
 

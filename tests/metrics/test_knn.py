@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
@@ -9,20 +7,13 @@ from torch.nn.functional import normalize, one_hot
 
 from cyclip_pl.metrics.knn import KNNAccuracy, knn_predictions
 from cyclip_pl.metrics.neighbours import labels_of_nearest
-from tests.helpers.loops import naive_majority, naive_nearest
+from tests.helpers.loops import naive_majority, naive_nearest, naive_weighted
 
 
 def predictions(
     test: Tensor, train: Tensor, label: Tensor, ks: tuple[int, ...], temperature: float = 0.07
 ) -> dict[str, Tensor]:
     return knn_predictions(*labels_of_nearest(test, train, label, max(ks)), ks, temperature)
-
-
-def naive_weighted(cosines: list[float], labels: list[int], temperature: float) -> int:
-    votes: dict[int, float] = {}
-    for cosine, label in zip(cosines, labels, strict=True):
-        votes[label] = votes.get(label, 0.0) + math.exp(cosine / temperature)
-    return max(votes, key=lambda label: votes[label])  # of equal ones the first met
 
 
 @pytest.mark.parametrize("temperature", [0.07, 1.0])

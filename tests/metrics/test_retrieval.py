@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,23 +11,7 @@ from torch.nn.functional import normalize, one_hot
 
 from cyclip_pl.metrics.bootstrap import interval, share_interval
 from cyclip_pl.metrics.retrieval import RetrievalRecall, ahead_of_true, true_scores
-
-
-def naive_ranks(
-    query: Sequence[Sequence[float]],
-    candidate: Sequence[Sequence[float]],
-    group_of_query: Sequence[int],
-    group_of_candidate: Sequence[int],
-) -> list[int]:
-    """Sort the candidates, of equal scores the false ones first; where the first true one is."""
-    ranks = []
-    for vector, group in zip(query, group_of_query, strict=True):
-        scored = [
-            (-sum(a * b for a, b in zip(vector, other, strict=True)), other_group == group)
-            for other, other_group in zip(candidate, group_of_candidate, strict=True)
-        ]
-        ranks.append(1 + [true for _, true in sorted(scored)].index(True))
-    return ranks
+from tests.helpers.loops import naive_ranks
 
 
 def recall(
@@ -109,15 +93,27 @@ def test_a_caption_of_two_images_is_a_miss_wherever_they_stand(size: int) -> Non
     assert metric.image_ranks.tolist() == metric.text_ranks.tolist() == [2, *[1] * 298, 2]
 
 
-def test_random_embeddings_are_at_chance() -> None:
+def authors_image_to_text(image_ND: Tensor, text_ND: Tensor) -> float:
+    """R@1 as the script in CyCLIP's history computed it (utils/retrieval.py at a0b7b34).
+
+    Rows are pairs, an image five times over; its ranks start as zeros, and every fifth is filled.
+    """
+    ranks = np.zeros(len(image_ND))
+    for index in range(0, len(image_ND), 5):
+        order = np.argsort((image_ND[index] @ text_ND.t()).numpy())[::-1]
+        ranks[index] = next(i for i, c in enumerate(order) if index <= c <= index + 4)
+    return len(np.where(ranks < 1)[0]) / len(ranks)
+
+
+def test_random_embeddings_are_at_chance_where_the_authors_script_says_80_percent() -> None:
     generator = torch.Generator().manual_seed(0)
     image_ND, text_MD = (
         normalize(torch.randn(n, 64, generator=generator), dim=-1) for n in (400, 2000)
     )
+    image_M = images_and_captions(400, 5)[1]
+    assert authors_image_to_text(image_ND[image_M], text_MD) == pytest.approx(0.8, abs=0.01)
     ks = (1, 5, 10, 100)
-    found = recall(
-        image_ND, text_MD, images_and_captions(400, 5)[1], 256, recall_at=ks, intervals=False
-    ).compute()
+    found = recall(image_ND, text_MD, image_M, 256, recall_at=ks, intervals=False).compute()
     for k in ks:
         # That none of an image's 5 captions is among the k of 2,000 drawn.
         any_of_5 = 1 - math.comb(2000 - k, 5) / math.comb(2000, 5)

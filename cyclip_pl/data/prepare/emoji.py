@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from cyclip_pl import checks
-from cyclip_pl.data.prepare.folder import building, outdated, read_meta, write_json, write_meta
+from cyclip_pl.data.prepare.folder import (
+    building,
+    outdated,
+    read_meta,
+    vacant,
+    write_json,
+    write_meta,
+)
 
 LAYOUT = 2
 """Raise it when folders made before can no longer be used."""
@@ -62,11 +69,10 @@ def prepare(
     workers: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Write the emoji shards and zero-shot sets, unless they are there already.
+    """Write the emoji shards and zero-shot sets to `output` (returned), unless they are there.
 
     A folder that an earlier version made with these settings is replaced. The same settings and
-    package versions give the same bytes. A killed preparation leaves no `output`; a second one
-    waits for the first.
+    package versions give the same bytes.
 
     Args:
         output: The folder to make.
@@ -74,9 +80,6 @@ def prepare(
         seed: Of the splits and of the order.
         workers: Threads that draw; None is one per core.
         force: Whether to replace a folder that was prepared before.
-
-    Returns:
-        `output`.
 
     Raises:
         ValueError: A package of the `demo` extra is missing, or `output` is something else or was
@@ -101,12 +104,12 @@ def refresh(output: str | Path = "data/emoji") -> None:
         ValueError: A package of the `demo` extra is missing.
     """
     output = Path(output)
-    made = read_meta(output)
-    if made is None:
-        if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-            prepare(output)
-    elif outdated(output, _settings(made.get("size"), made.get("seed"))):
-        prepare(output, made["size"], made["seed"])
+    if vacant(output):
+        prepare(output)
+    elif made := read_meta(output):
+        size, seed = made.get("size"), made.get("seed")
+        if outdated(made, _settings(size, seed)):
+            prepare(output, size, seed)
 
 
 def _settings(size: Any, seed: Any) -> dict[str, Any]:
@@ -123,20 +126,13 @@ def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
     art = emoji_sets.draw(size, workers)
     names = {key: emoji.name for key, emoji in art.emoji.items()}
     group = grouped(
-        art.emoji,
+        names,
         {key: concept(name) for key, name in names.items()},
         *(art.fingerprints(style) for style in emoji_sets.VENDORS),
     )
-    splits = split(group, emoji_sets.VENDORS, seed, always_known=parts_of_others(names))
-
-    samples = {
-        **emoji_sets.write_training(folder, art, splits, seed),
-        **emoji_sets.write_unseen_pictures(folder, art, splits, seed),
-        **emoji_sets.write_captions(folder, art, splits, seed),
-        **emoji_sets.write_style_shifts(folder, art, splits, seed),
-        **emoji_sets.write_unseen_names(folder, art, splits, seed),
-        **emoji_sets.write_labelled_training(folder, art, splits, seed),
-    }
+    vendors = list(emoji_sets.VENDORS)
+    splits = split(group, vendors, seed, always_known=parts_of_others(names))
+    samples = emoji_sets.write_all(folder, art, splits, seed)
     write_json(folder / "hierarchy.json", emoji_sets.hierarchy(art.emoji.values()))
     (folder / "README.txt").write_text(SOURCES.format_map(versions), encoding="utf-8")
     return {

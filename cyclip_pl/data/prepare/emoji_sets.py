@@ -1,10 +1,11 @@
-"""Which drawings go into which set; each writer returns sample counts by folder name."""
+"""Which drawings go into which set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cyclip_pl.data.prepare import emoji_images
 from cyclip_pl.data.prepare.compare_images import difference, fingerprint, unambiguous
@@ -29,10 +30,10 @@ TEMPLATES = (
 )
 """Captions of the training images and prompts of the zero-shot sets; the first is the name."""
 
-VENDORS = ("openmoji", "twemoji")
+VENDORS = {"openmoji": emoji_images.openmoji, "twemoji": emoji_images.twemoji}
 """The colour styles, for training."""
 
-SHIFTS = ("line", "mono")
+SHIFTS = {"line": emoji_images.openmoji_line, "mono": emoji_images.noto_mono}
 """The styles that are only evaluated."""
 
 TRAINING_SHARDS = 16
@@ -41,6 +42,18 @@ SMALL = 100
 
 LEAST_CHANGE = 0.25
 """Mean difference, in grey levels of 255, below which two drawings look the same."""
+
+
+class Drawing(NamedTuple):
+    """One emoji in one style, as PNG bytes."""
+
+    emoji: Emoji
+    style: str
+    png: bytes
+
+
+Drawings = dict[str, Drawing]
+"""By sample key, `<emoji key>__<style>`."""
 
 
 @dataclass(frozen=True)
@@ -54,50 +67,73 @@ class Art:
         """A hash of the pixels, by key."""
         return {key: fingerprint(self.drawn[style][key]) for key in self.emoji}
 
-    def samples(self, style: str, keys: Iterable[str]) -> dict[str, tuple[Emoji, bytes]]:
-        """Emoji and PNG bytes by sample key, which includes the style."""
-        return {f"{key}__{style}": (self.emoji[key], self.drawn[style][key]) for key in keys}
+    def drawings(self, keys: Mapping[str, Iterable[str]]) -> Drawings:
+        """The drawings of these keys by style."""
+        return {
+            f"{key}__{style}": Drawing(self.emoji[key], style, self.drawn[style][key])
+            for style, of_style in keys.items()
+            for key in of_style
+        }
 
 
 def draw(size: int, workers: int) -> Art:
     """Every style, `size` pixels per side."""
     emoji = {one.key: one for one in base_emoji()}
-    styles = {
-        "openmoji": emoji_images.openmoji,
-        "twemoji": emoji_images.twemoji,
-        "line": emoji_images.openmoji_line,
-        "mono": emoji_images.noto_mono,
-    }
-    assert set(styles) == {*VENDORS, *SHIFTS}
     drawn = {
-        style: emoji_images.draw_all(make(size), emoji, workers) for style, make in styles.items()
+        style: emoji_images.draw_all(make(size), emoji, workers)
+        for style, make in {**VENDORS, **SHIFTS}.items()
     }
     in_all = {key: one for key, one in emoji.items() if all(key in drawn[v] for v in VENDORS)}
     return Art(in_all, drawn)
 
 
-def write_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """Both vendors' drawings of the known names, without the held-out ones."""
-    samples = {
-        sample: _with_captions(emoji, sample.rsplit("__")[-1], png)
-        for sample, (emoji, png) in _trained_on(art, splits).items()
-    }
-    sizes = write_training_shards(folder / "train", samples, TRAINING_SHARDS, f"{seed}/train")
-    return {"train": sum(sizes.values())}
+def write_all(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
+    """Write all sets; returns the number of samples by folder name."""
+    sets = _Sets(folder, seed)
+    known = [art.emoji[key] for key in splits.known]
+    trained = art.drawings(
+        {style: set(splits.known) - set(keys) for style, keys in splits.held_out.items()}
+    )
+    training = {key: _training_sample(drawing) for key, drawing in trained.items()}
+    write_training_shards(folder / "train", training, TRAINING_SHARDS, f"{seed}/train")
+    sets.counts["train"] = len(training)
+
+    # At most one held-out drawing per name.
+    held_out = art.drawings(splits.held_out)
+    few = spread([drawing.emoji for drawing in held_out.values()], SMALL, seed)
+    sets.classification("emoji_unseen_pictures", held_out, known)
+    sets.classification(f"emoji_unseen_pictures_{SMALL}", held_out, few)
+    sets.retrieval("emoji_captions", held_out, _captions)
+
+    # Both style shifts have the same 100 classes.
+    clear = {style: _clear(art, splits.known, style) for style in SHIFTS}
+    in_both = set.intersection(*clear.values())
+    few = spread([art.emoji[key] for key in in_both], SMALL, seed)
+    for style, keys in clear.items():
+        drawings = art.drawings({style: keys})
+        sets.classification(f"emoji_{style}", drawings, known)
+        sets.classification(f"emoji_{style}_{SMALL}", drawings, few)
+
+    # One drawing per name, the vendors in turn: with both, a right answer would count as wrong.
+    shuffled = order(splits.unseen, f"{seed}/emoji_unseen_names")
+    in_turn = {vendor: shuffled[i :: len(VENDORS)] for i, vendor in enumerate(VENDORS)}
+    sets.retrieval("emoji_unseen_names", art.drawings(in_turn), lambda emoji: [emoji.name])
+    unseen = art.drawings(dict.fromkeys(VENDORS, splits.unseen))
+    unseen_names = [art.emoji[key] for key in splits.unseen]
+    sets.classification("emoji_unseen_names_classes", unseen, unseen_names)
+
+    # The training images with labels, for neighbours and probes: a name has two, a category
+    # hundreds, and its test split is the drawings of the unseen names.
+    names = sorted(emoji.name for emoji in known)
+    categories = sorted({drawing.emoji.category for drawing in trained.values()})
+    sets.labelled("emoji_categories", unseen, categories, "category")
+    sets.labelled("emoji_unseen_pictures", trained, names, "name", train=True)
+    sets.labelled("emoji_categories", trained, categories, "category", train=True)
+    return sets.counts
 
 
-def _trained_on(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
-    samples: dict[str, tuple[Emoji, bytes]] = {}
-    for style in VENDORS:
-        samples |= art.samples(style, sorted(set(splits.known) - set(splits.held_out[style])))
-    return samples
-
-
-def _captions(emoji: Emoji) -> list[str]:
-    return [template.replace("{c}", emoji.name) for template in TEMPLATES]
-
-
-def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
+def _training_sample(drawing: Drawing) -> dict[str, bytes]:
+    emoji, style, png = drawing
     captions = _captions(emoji)
     description = {
         "name": emoji.name,
@@ -109,50 +145,8 @@ def _with_captions(emoji: Emoji, style: str, png: bytes) -> dict[str, bytes]:
     return {"png": png, "txt": captions[0].encode(), "json": json_bytes(description)}
 
 
-def _held_out(art: Art, splits: Splits) -> dict[str, tuple[Emoji, bytes]]:
-    """The held-out drawings: at most one per name."""
-    samples: dict[str, tuple[Emoji, bytes]] = {}
-    for style in VENDORS:
-        samples |= art.samples(style, splits.held_out[style])
-    return samples
-
-
-def write_unseen_pictures(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The held-out drawings, once with all known classes and once with 100 of them."""
-    samples = _held_out(art, splits)
-    few = spread([emoji for emoji, _ in samples.values()], SMALL, seed)
-    title = "emoji_unseen_pictures"
-    return {
-        **_classification(folder, title, samples, _known(art, splits), seed),
-        **_classification(folder, f"{title}_{SMALL}", samples, few, seed),
-    }
-
-
-def write_captions(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The held-out drawings with all captions of their names, for retrieval."""
-    title = "emoji_captions"
-    samples = _held_out(art, splits)
-    pairs = write_retrieval_set(
-        folder / title,
-        {sample: png for sample, (_, png) in samples.items()},
-        {sample: _captions(emoji) for sample, (emoji, _) in samples.items()},
-        salt=f"{seed}/{title}",
-    )
-    return {title: pairs}
-
-
-def write_style_shifts(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """Known names as lines and as glyphs, with the same 100 classes."""
-    clear = {style: _clear(art, splits.known, style) for style in SHIFTS}
-    in_both = [art.emoji[key] for key in splits.known if all(key in clear[s] for s in SHIFTS)]
-    few = spread(in_both, SMALL, seed)
-    counts: dict[str, int] = {}
-    for style in SHIFTS:
-        samples = art.samples(style, sorted(clear[style]))
-        title = f"emoji_{style}"
-        counts |= _classification(folder, title, samples, _known(art, splits), seed)
-        counts |= _classification(folder, f"{title}_{SMALL}", samples, few, seed)
-    return counts
+def _captions(emoji: Emoji) -> list[str]:
+    return [template.replace("{c}", emoji.name) for template in TEMPLATES]
 
 
 def _clear(art: Art, keys: Iterable[str], style: str) -> set[str]:
@@ -161,92 +155,52 @@ def _clear(art: Art, keys: Iterable[str], style: str) -> set[str]:
     OpenMoji draws some emoji (a snowflake, arrows) without colour: their lines are a training
     image.
     """
-    found = unambiguous({key: art.drawn[style][key] for key in keys if key in art.drawn[style]})
+    drawn = art.drawn[style]
     return {
         key
-        for key in found
-        if all(difference(art.drawn[style][key], art.drawn[v][key]) > LEAST_CHANGE for v in VENDORS)
+        for key in unambiguous({key: drawn[key] for key in keys if key in drawn})
+        if all(difference(drawn[key], art.drawn[v][key]) > LEAST_CHANGE for v in VENDORS)
     }
 
 
-def write_unseen_names(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The unseen names, as a retrieval set and as a classification set."""
-    title = "emoji_unseen_names"
-    # One drawing per name, the vendors in turn: with both, a right answer would count as wrong.
-    one_each: dict[str, tuple[Emoji, bytes]] = {}
-    for i, key in enumerate(order(splits.unseen, f"{seed}/{title}")):
-        one_each |= art.samples(VENDORS[i % len(VENDORS)], [key])
-    pairs = write_retrieval_set(
-        folder / title,
-        {sample: png for sample, (_, png) in one_each.items()},
-        {sample: [emoji.name] for sample, (emoji, _) in one_each.items()},
-        salt=f"{seed}/{title}",
-    )
-    both: dict[str, tuple[Emoji, bytes]] = {}
-    for style in VENDORS:
-        both |= art.samples(style, splits.unseen)
-    classes = [art.emoji[key] for key in splits.unseen]
-    return {title: pairs, **_classification(folder, f"{title}_classes", both, classes, seed)}
+@dataclass
+class _Sets:
+    """Writes sets below `folder` and counts their samples by folder name."""
 
+    folder: Path
+    seed: int
+    counts: dict[str, int] = field(default_factory=dict)
 
-def write_labelled_training(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, int]:
-    """The training images with labels, for neighbours and probes.
+    def retrieval(
+        self, title: str, drawings: Drawings, captions: Callable[[Emoji], list[str]]
+    ) -> None:
+        self.counts[title] = write_retrieval_set(
+            self.folder / title,
+            {key: drawing.png for key, drawing in drawings.items()},
+            {key: captions(drawing.emoji) for key, drawing in drawings.items()},
+            salt=f"{self.seed}/{title}",
+        )
 
-    They are labelled by name, beside the held-out images, and by category, with the drawings of the
-    unseen names as the test split. A category has hundreds of images, a name has two.
-    """
-    trained = _trained_on(art, splits)
-    unseen: dict[str, tuple[Emoji, bytes]] = {}
-    for style in VENDORS:
-        unseen |= art.samples(style, splits.unseen)
-    names = sorted(emoji.name for emoji in _known(art, splits))
-    categories = sorted({emoji.category for emoji, _ in trained.values()})
-    title = "emoji_categories"
-    write_classification_set(
-        folder / title,
-        {sample: png for sample, (_, png) in unseen.items()},
-        {sample: emoji.category for sample, (emoji, _) in unseen.items()},
-        categories,
-        TEMPLATES,
-        salt=f"{seed}/{title}",
-    )
-    images = {sample: png for sample, (_, png) in trained.items()}
-    counts = {title: len(unseen)}
-    for name, classes, labels in (
-        ("emoji_unseen_pictures", names, {s: emoji.name for s, (emoji, _) in trained.items()}),
-        (title, categories, {s: emoji.category for s, (emoji, _) in trained.items()}),
-    ):
-        salt = f"{seed}/{name}/train"
-        split = folder / name / "train"
-        counts[f"{name}/train"] = write_labelled_split(split, images, labels, classes, salt=salt)
-    return counts
+    def classification(self, title: str, drawings: Drawings, classes: list[Emoji]) -> None:
+        """The drawings of these names, with a hierarchy."""
+        names = sorted(emoji.name for emoji in classes)
+        of_these = {key: one for key, one in drawings.items() if one.emoji.name in set(names)}
+        self.labelled(title, of_these, names, "name")
+        write_json(self.folder / title / "hierarchy.json", hierarchy(classes))
 
-
-def _known(art: Art, splits: Splits) -> list[Emoji]:
-    return [art.emoji[key] for key in splits.known]
-
-
-def _classification(
-    folder: Path,
-    title: str,
-    samples: Mapping[str, tuple[Emoji, bytes]],
-    classes: Iterable[Emoji],
-    seed: int,
-) -> dict[str, int]:
-    """A set of the samples with these classes, which are sorted by name."""
-    classes = list(classes)
-    names = sorted(emoji.name for emoji in classes)
-    of_these = {s: pair for s, pair in samples.items() if pair[0].name in set(names)}
-    count = write_classification_set(
-        folder / title,
-        {sample: png for sample, (_, png) in of_these.items()},
-        {sample: emoji.name for sample, (emoji, _) in of_these.items()},
-        names,
-        TEMPLATES,
-        salt=f"{seed}/{title}",
-    )
-    write_json(folder / title / "hierarchy.json", hierarchy(classes))
-    return {title: count}
+    def labelled(
+        self, title: str, drawings: Drawings, classes: list[str], level: str, train: bool = False
+    ) -> None:
+        """A classification set, or its training split; `level` of `Emoji` is the class."""
+        images = {key: drawing.png for key, drawing in drawings.items()}
+        labels = {key: getattr(drawing.emoji, level) for key, drawing in drawings.items()}
+        name = f"{title}/train" if train else title
+        folder, salt = self.folder / name, f"{self.seed}/{name}"
+        self.counts[name] = (
+            write_labelled_split(folder, images, labels, classes, salt=salt)
+            if train
+            else write_classification_set(folder, images, labels, classes, TEMPLATES, salt=salt)
+        )
 
 
 def hierarchy(classes: Iterable[Emoji]) -> dict[str, dict[str, list[str]]]:

@@ -16,35 +16,16 @@ META = "meta.json"
 """Written last: a folder without it is not a finished preparation."""
 
 
-def finished(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether `folder` holds a preparation with these settings; False if it is empty or missing.
-
-    Raises:
-        ValueError: Something else is there, which is never overwritten silently.
-    """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    found = read_meta(folder)
-    if found is None:
-        raise ValueError(
-            f"--output {folder}: exists and is not a prepared folder; choose another one"
-        )
-    for name, wanted in settings.items():
-        if found.get(name) != wanted:
-            raise ValueError(
-                f"--output {folder}: was prepared with {name}={found.get(name)!r}, not "
-                f"{wanted!r}; pass --force to replace it"
-            )
-    return True
+def vacant(folder: Path) -> bool:
+    """Whether `folder` is missing or empty."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
-def outdated(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether an earlier version (a lower `layout`) prepared `folder` with these settings."""
-    found = read_meta(folder)
-    if found is None or "layout" not in settings:
-        return False
-    same = all(found.get(name) == settings[name] for name in settings.keys() - {"layout"})
-    return same and isinstance(layout := found.get("layout"), int) and layout < settings["layout"]
+def outdated(made: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether an earlier version (a lower `layout`) `made` a folder with these settings."""
+    same = all(made.get(name) == settings[name] for name in settings.keys() - {"layout"})
+    layout = made.get("layout")
+    return same and isinstance(layout, int) and layout < settings.get("layout", layout)
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
@@ -56,6 +37,26 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "prepared" in found else None
 
 
+def _finished(output: Path, settings: dict[str, Any], force: bool) -> bool:
+    """False where `output` must be made; raises ValueError where it must not be replaced."""
+    if vacant(output):
+        return False
+    made = read_meta(output)
+    if made is None:
+        raise ValueError(
+            f"--output {output}: exists and is not a prepared folder; choose another one"
+        )
+    if force or outdated(made, settings):
+        return False
+    for name, wanted in settings.items():
+        if made.get(name) != wanted:
+            raise ValueError(
+                f"--output {output}: was prepared with {name}={made.get(name)!r}, not {wanted!r}; "
+                "pass --force to replace it"
+            )
+    return True
+
+
 @contextlib.contextmanager
 def building(output: Path, settings: dict[str, Any], force: bool = False) -> Iterator[Path | None]:
     """Yield an empty folder that becomes `output` at the end; None if `output` is finished.
@@ -64,25 +65,22 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
     it was; the unfinished folder is removed, at the latest by the next preparation.
 
     Args:
-        output: The folder to make.
-        settings: What the content depends on. An `output` with other settings is refused; one that
-            an earlier version made with the same settings is replaced.
-        force: Whether to replace an `output` with other settings; only a preparation is replaced.
+        output: The folder to make. One that an earlier version made is replaced.
+        settings: What the content depends on.
+        force: Whether to replace a preparation with other settings.
 
     Raises:
         ValueError: `output` exists and is something else, or was made with other settings.
     """
     output = Path(os.path.realpath(output))
-    replace = (force and read_meta(output) is not None) or outdated(output, settings)
-    if not replace and finished(output, settings):
+    if _finished(output, settings, force):
         yield None
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.parent / f".{output.name}.partial"
     with locked(output.parent / f".{output.name}.lock"):
         # Another process may have made it while this one waited.
-        replace = (force and read_meta(output) is not None) or outdated(output, settings)
-        if not replace and finished(output, settings):
+        if _finished(output, settings, force):
             yield None
             return
         shutil.rmtree(partial, ignore_errors=True)
@@ -90,7 +88,7 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
         try:
             yield partial
             assert read_meta(partial) is not None, "meta.json is written last"
-            if replace:
+            if read_meta(output) is not None:
                 shutil.rmtree(output)
             partial.replace(output)
         finally:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 
@@ -23,8 +24,7 @@ class Row:
     caption: str
 
 
-@dataclass(frozen=True)
-class BadRow:
+class BadRow(NamedTuple):
     """A row without a usable image or caption, and why."""
 
     line: int
@@ -40,32 +40,27 @@ def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
     Raises:
         ValueError: The table has no such column; the message lists its columns.
     """
+    characters = list(DELIMITERS.values())
     if delimiter != "auto":
-        character = DELIMITERS.get(delimiter, delimiter.replace("\\t", "\t"))
-        if len(character) != 1:
+        characters = [DELIMITERS.get(delimiter, delimiter.replace("\\t", "\t"))]
+        if len(characters[0]) != 1:
             raise ValueError(
                 f"--delimiter {delimiter!r}: must be auto, {', '.join(DELIMITERS)} or one character"
             )
-        _check_header(path, _header(path, character), keys)
-        return character
-    headers = {character: _header(path, character) for character in DELIMITERS.values()}
-    character = max(headers, key=lambda c: (len(set(keys) & set(headers[c])), len(headers[c])))
-    _check_header(path, headers[character], keys)
-    return character
+    headers = {character: _header(path, character) for character in characters}
+    best = max(headers, key=lambda c: (len(set(keys) & set(headers[c])), len(headers[c])))
+    for option, key in zip(("--image-key", "--caption-key"), keys, strict=True):
+        if (count := headers[best].count(key)) > 1:
+            raise ValueError(f"{option} {key!r}: {path} has {count} such columns")
+        if count == 0:
+            columns = ", ".join(repr(_shown(column)) for column in headers[best]) or "none"
+            raise ValueError(f"{option} {key!r}: no such column in {path}; columns: {columns}")
+    return best
 
 
 def _header(path: Path, delimiter: str) -> list[str]:
     with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         return next(csv.reader(file, delimiter=delimiter), [])
-
-
-def _check_header(path: Path, header: list[str], keys: tuple[str, str]) -> None:
-    for option, key in zip(("--image-key", "--caption-key"), keys, strict=True):
-        if header.count(key) > 1:
-            raise ValueError(f"{option} {key!r}: {path} has {header.count(key)} such columns")
-        if key not in header:
-            columns = ", ".join(repr(_shown(column)) for column in header) or "none"
-            raise ValueError(f"{option} {key!r}: no such column in {path}; columns: {columns}")
 
 
 def read_rows(
@@ -93,7 +88,7 @@ def read_rows(
                 continue
             image, caption = fields[image_column].strip(), fields[caption_column].strip()
             if not image:
-                yield BadRow(line, image, "no image path")
+                yield BadRow(line, "", "no image path")
             elif not caption:
                 yield BadRow(line, _shown(image), "empty caption")
             elif _shown(caption) != caption:

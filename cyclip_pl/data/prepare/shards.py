@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,60 +28,36 @@ def order(keys: Iterable[str], salt: str) -> list[str]:
     return sorted(keys, key=lambda key: hashlib.sha256(f"{salt}/{key}".encode()).digest())
 
 
-def _add(tar: tarfile.TarFile, key: str, members: Sample) -> None:
-    """Members `<key>.<extension>` of a sample, side by side, without times and users."""
-    assert "." not in key, f"{key}: readers take the extension from the first dot"
-    for extension, content in members.items():
-        member = tarfile.TarInfo(f"{key}.{extension}")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-
-
-def write_tar(path: Path, samples: Mapping[str, Sample]) -> None:
-    """One shard."""
+def write_tar(path: Path, samples: Iterable[tuple[str, Sample]]) -> int:
+    """One shard of (key, members), without times and users; returns the number of samples."""
+    count = 0
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, members in samples.items():
-            _add(tar, key, members)
+        for key, members in samples:
+            assert "." not in key, f"{key}: readers take the extension from the first dot"
+            for extension, content in members.items():
+                member = tarfile.TarInfo(f"{key}.{extension}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+            count += 1
+    return count
 
 
-class ShardWriter:
-    """`00000.tar`, `00001.tar`… of `shard_size` samples each; the last has the rest.
-
-    A context manager. `sizes` holds the number of samples of each shard by file name.
-    """
-
-    def __init__(self, folder: Path, shard_size: int) -> None:
-        self.sizes: dict[str, int] = {}
-        self._folder, self._shard_size = folder, shard_size
-        self._tar: tarfile.TarFile | None = None
-        self._name = ""
-
-    def add(self, key: str, members: Sample) -> None:
-        if self._tar is None or self.sizes[self._name] == self._shard_size:
-            self._close()
-            self._name = f"{len(self.sizes):05d}.tar"
-            self.sizes[self._name] = 0
-            path = self._folder / self._name
-            self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        _add(self._tar, key, members)
-        self.sizes[self._name] += 1
-
-    def _close(self) -> None:
-        if self._tar is not None:
-            self._tar.close()
-            self._tar = None
-
-    def __enter__(self) -> ShardWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
+def write_full_shards(
+    folder: Path, samples: Iterable[tuple[str, Sample]], shard_size: int
+) -> dict[str, int]:
+    """`00000.tar`… of `shard_size` samples each, the last with the rest; returns their sizes."""
+    sizes: dict[str, int] = {}
+    samples = iter(samples)
+    for first in samples:
+        name = f"{len(sizes):05d}.tar"
+        sizes[name] = write_tar(folder / name, chain([first], islice(samples, shard_size - 1)))
+    return sizes
 
 
-def _deal(samples: Mapping[str, Sample], shards: int, salt: str) -> list[dict[str, Sample]]:
-    """The samples, shuffled, in shards whose sizes differ by at most one."""
-    shuffled = order(samples, salt)
-    return [{key: samples[key] for key in shuffled[i::shards]} for i in range(shards)]
+def _deal(samples: Mapping[str, Sample], shards: int, salt: str) -> list[list[tuple[str, Sample]]]:
+    """The samples, shuffled, in shards whose sizes differ by at most one; none is empty."""
+    shuffled = [(key, samples[key]) for key in order(samples, salt)]
+    return [shuffled[i::shards] for i in range(min(shards, len(shuffled)))]
 
 
 def write_training_shards(
@@ -88,20 +65,19 @@ def write_training_shards(
 ) -> dict[str, int]:
     """Write `00000.tar`… and `sizes.json`; returns samples per shard."""
     folder.mkdir(parents=True)
-    sizes = {}
-    for number, part in enumerate(_deal(samples, shards, salt)):
-        write_tar(folder / f"{number:05d}.tar", part)
-        sizes[f"{number:05d}.tar"] = len(part)
+    parts = enumerate(_deal(samples, shards, salt))
+    sizes = {f"{i:05d}.tar": write_tar(folder / f"{i:05d}.tar", part) for i, part in parts}
     write_json(folder / "sizes.json", sizes)
     return sizes
 
 
-def _write_split(split: Path, samples: Mapping[str, Sample], shards: int, salt: str) -> None:
+def _write_split(split: Path, samples: Mapping[str, Sample], shards: int, salt: str) -> int:
     split.mkdir(parents=True)
-    parts = [part for part in _deal(samples, shards, salt) if part]
+    parts = _deal(samples, shards, salt)
     for number, part in enumerate(parts):
         write_tar(split / f"{number}.tar", part)
-    (split / NSHARDS).write_text(f"{len(parts)}\n", encoding="utf-8")
+    _write_lines(split / NSHARDS, [str(len(parts))])
+    return len(samples)
 
 
 def write_classification_set(
@@ -113,7 +89,7 @@ def write_classification_set(
     shards: int = 4,
     salt: str = "",
 ) -> int:
-    """A zero-shot set in clip_benchmark's layout.
+    """A zero-shot set in clip_benchmark's layout; returns the number of samples.
 
     Args:
         images: PNG bytes by sample key.
@@ -122,9 +98,6 @@ def write_classification_set(
         templates: Prompts, with `{c}` in place of the class name.
         shards: Their number.
         salt: Of the shuffle.
-
-    Returns:
-        The number of samples.
     """
     assert all("{c}" in template for template in templates)
     count = write_labelled_split(folder / "test", images, labels, classes, shards, salt)
@@ -143,12 +116,9 @@ def write_labelled_split(
 ) -> int:
     """One split of a classification set; arguments and result as `write_classification_set`."""
     assert len(set(classes)) == len(classes), "class names are unique"
-    index = {name: number for number, name in enumerate(classes)}
-    samples = {
-        key: {"png": png, "cls": str(index[labels[key]]).encode()} for key, png in images.items()
-    }
-    _write_split(split, samples, shards, salt)
-    return len(samples)
+    index = {name: str(number).encode() for number, name in enumerate(classes)}
+    samples = {key: {"png": png, "cls": index[labels[key]]} for key, png in images.items()}
+    return _write_split(split, samples, shards, salt)
 
 
 def write_retrieval_set(
@@ -162,9 +132,9 @@ def write_retrieval_set(
     samples = {
         key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in images.items()
     }
-    _write_split(folder / "test", samples, shards, salt)
+    count = _write_split(folder / "test", samples, shards, salt)
     _write_lines(folder / DATASET_TYPE, ["retrieval"])
-    return len(samples)
+    return count
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:

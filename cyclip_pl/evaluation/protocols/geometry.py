@@ -114,7 +114,9 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
         }
         axes = pca.compute()
         if axes["axes"].isfinite().all():
-            image_n2 = project(images.rows.embedding_nD.to(device), axes)
+            image_n2 = torch.cat(
+                [project(block.embedding_nD.to(device), axes) for block in images.blocks]
+            )
             details["pca"] = {
                 "variance": axes["share"].tolist(),
                 "image": images.whole(image_n2)[:_POINTS].tolist(),

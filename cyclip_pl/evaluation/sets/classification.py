@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from cyclip_pl.evaluation.sets.image_shards import ImageShards, check_folder, text_lines
+from cyclip_pl.evaluation.sets.image_shards import ImageShards
+from cyclip_pl.evaluation.sets.texts import text_lines
 from cyclip_pl.layout import CLASSNAMES, HIERARCHY, TEMPLATES
-
-_LABEL_BYTES = 32
 
 
 class ClassificationSet(ImageShards):
-    """A `LabelledSet` in a folder.
-
-    Opening reads every label and the place of every image, but no image.
+    """A `LabelledSet` in a folder; arguments and errors as of `ImageShards`.
 
     Args:
-        folder: The set's folder.
-        split: The folder of its shards, inside `folder`.
-        name: The first part of its metrics' keys; the folder's name if None.
         metric: The metric that is usual for it, see `LabelledSet`.
-
-    Raises:
-        Unusable: It has no such split, or no classes.
-        ValueError: One line that names the file at fault.
     """
+
+    kind, suffix, text_bytes = "classification", "cls", 32
 
     def __init__(
         self,
@@ -37,22 +28,16 @@ class ClassificationSet(ImageShards):
         name: str | None = None,
         metric: str = "acc1",
     ) -> None:
-        super().__init__(Path(folder), split, name)
-        check_folder(self.folder, split, "classification")
+        super().__init__(folder, split, name)
         self.metric = metric
         self.classnames = _read_classnames(self.folder / CLASSNAMES)
         templates = self.folder / TEMPLATES
         self.templates = _read_templates(templates) if templates.is_file() else None
+        self._beside = [self.classnames, self.templates]
         hierarchy = self.folder / HIERARCHY
         self.hierarchy = hierarchy if hierarchy.is_file() else None
-        labels = [
-            _label(shard, key, text, len(self.classnames))
-            for shard, key, text in self._index("cls", _LABEL_BYTES)
-        ]
+        labels = [_label(where, text, len(self.classnames)) for where, text in self._index()]
         self.label_N: Tensor = torch.tensor(labels, dtype=torch.int64)
-
-    def _beside(self) -> Any:
-        return [self.classnames, self.templates]
 
 
 def _read_classnames(path: Path) -> list[str]:
@@ -77,16 +62,12 @@ def _read_templates(path: Path) -> list[str]:
     return templates
 
 
-def _label(shard: Path, key: str, text: bytes | None, classes: int) -> int:
-    if text is None:
-        raise ValueError(f"{shard}: sample {key} has an image but no .cls")
+def _label(where: str, text: bytes, classes: int) -> int:
     text = text.strip()
     # A leading minus passes here and is reported as out of range.
     if not text.removeprefix(b"-").isdigit():
-        raise ValueError(f"{shard}: {key}.cls must hold a class number, it holds {text!r}")
+        raise ValueError(f"{where} must hold a class number, it holds {text!r}")
     label = int(text)
     if not 0 <= label < classes:
-        raise ValueError(
-            f"{shard}: {key}.cls says class {label}; {CLASSNAMES} has 0 to {classes - 1}"
-        )
+        raise ValueError(f"{where} says class {label}; {CLASSNAMES} has 0 to {classes - 1}")
     return label

@@ -6,8 +6,6 @@ strangers: text stays text, and `images` alone decodes images.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,115 +15,105 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.evaluation.sets.interface import NoSplit, Unusable
-from cyclip_pl.evaluation.sets.tar_index import Member, Sample, samples
+from cyclip_pl.evaluation.sets.interface import NoSplit, Unusable, content_hash
+from cyclip_pl.evaluation.sets.tar_index import samples
+from cyclip_pl.evaluation.sets.texts import read_text, text_lines
 from cyclip_pl.images import EXTENSIONS, Undecodable, open_image
 from cyclip_pl.layout import CLASSNAMES, DATASET_TYPE, NSHARDS
+from cyclip_pl.tar_members import Member
 
 # The first that a sample has is its image, as in clip_benchmark.
 IMAGE_SUFFIXES = tuple(dict.fromkeys(("webp", "png", *EXTENSIONS)))
 
-_NO_IMAGE = (-1, 0)
+_NO_IMAGE = Member("", -1, 0)
 
 
 class ImageShards:
     """The images of one split; any of them can be read alone.
+
+    Opening reads every text and the place of every image, but no image.
 
     Args:
         folder: The set's folder.
         split: The folder of its shards, inside `folder`.
         name: The first part of its metrics' keys; the folder's name if None.
 
-    Attributes:
-        folder: As given.
-        name: As given, or the folder's name.
+    Raises:
+        Unusable: It has no such split, or is of another kind.
+        ValueError: One line that names the file at fault.
     """
 
-    def __init__(self, folder: Path, split: str, name: str | None) -> None:
-        self.folder = folder
-        self.name = name or folder.name
-        self._split = split
+    kind: str  # what `dataset_type.txt` calls such a set
+    suffix: str  # of its texts
+    text_bytes: int  # longer texts are cut
+
+    def __init__(self, folder: str | Path, split: str = "test", name: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.name = name or self.folder.name
+        self._split = self.folder / split
+        _check_folder(self.folder, split, self.kind)
+        self._beside: Any = None  # what else defines the set, in plain containers
         self._shards: list[Path] = []
         self._stamps: list[tuple[int, int]] = []
         self._keys: list[str] = []
-        self._places = np.zeros((0, 3), dtype=np.int64)
 
-    def _index(self, suffix: str, at_most: int) -> Iterator[tuple[Path, str, bytes | None]]:
-        """Note where every sample's image lies; yield shard, key and text of each sample.
-
-        A sample has an image or a `<key>.<suffix>`. The text is cut at `at_most` bytes; it is None
-        if the sample has none.
-
-        Raises:
-            ValueError: A file is wrong, or there is no sample; one line that names the file.
-        """
-        self._shards = shard_files(self.folder / self._split)
+    def _index(self) -> Iterator[tuple[str, bytes]]:
+        """Note where every sample's image lies; yield the place and the text of each sample."""
+        self._shards = shard_files(self._split)
         places: list[tuple[int, int, int]] = []
         for number, shard in enumerate(self._shards):
             with open(shard, "rb") as file:
                 self._stamps.append(_stamp(file))
-                for sample in samples(shard):
-                    image, text = _image_member(sample), sample.members.get(suffix)
-                    if image is None and text is None:
-                        continue
-                    self._keys.append(sample.key)
-                    places.append((number, *((image.offset, image.size) if image else _NO_IMAGE)))
-                    yield shard, sample.key, None if text is None else _read(file, text, at_most)
+                for key, members in samples(shard):
+                    image = next((members[s] for s in IMAGE_SUFFIXES if s in members), _NO_IMAGE)
+                    if (text := members.get(self.suffix)) is not None:
+                        self._keys.append(key)
+                        places.append((number, image.offset, image.size))
+                        file.seek(text.offset)
+                        content = file.read(min(text.size, self.text_bytes))
+                        yield f"{shard}: {key}.{self.suffix}", content
+                    elif image is not _NO_IMAGE:
+                        raise ValueError(
+                            f"{shard}: sample {key} has an image but no .{self.suffix}"
+                        )
         if not places:
             raise ValueError(
-                f"{self.folder / self._split} holds no samples: <key>.{suffix}, "
+                f"{self._split} holds no samples: <key>.{self.suffix}, "
                 f"<key>.{'|'.join(IMAGE_SUFFIXES)}"
             )
-        self._places = np.array(places, dtype=np.int64)
+        self._places = np.array(places, dtype=np.int64)  # shard, offset and size of each image
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def key(self, index: int) -> str:
-        """A sample's name in its shard."""
         return self._keys[index]
 
     def where(self, index: int) -> str:
-        """The shard and the key of a sample, for messages."""
         return f"{self._shards[self._places[index, 0]]}, sample {self._keys[index]}"
 
     def image(self, index: int) -> Image.Image:
-        """The sample's image, in its own mode.
-
-        Raises:
-            Undecodable: It has none, or its bytes are not an image.
-            ValueError: The shard has changed since the set was opened.
-        """
         shard, offset, size = self._places[index].tolist()
         if offset < 0:
             raise Undecodable(f"no image (.{' .'.join(IMAGE_SUFFIXES)})")
         with self._open(shard) as file:
             file.seek(offset)
-            data = file.read(size)
-        return open_image(data)
+            return open_image(file.read(size))
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of every byte of the shards and of the texts beside them.
+        """Of every byte of the shards: a copy keeps times and sizes, and an edit can.
 
-        Times and sizes do not identify a content: a copy keeps them, and an edit can. Reading all
-        bytes takes a small part of the time of decoding them.
-
-        Raises:
-            ValueError: A shard has changed since the set was opened.
+        Reading all bytes takes a small part of the time of decoding them.
         """
-        digest = hashlib.sha256(json.dumps([type(self).__name__, self._beside()]).encode())
+        sizes = [size for size, _ in self._stamps]
+        return content_hash([type(self).__name__, self._beside, sizes], self._bytes())
+
+    def _bytes(self) -> Iterator[bytes]:
         for number in range(len(self._shards)):
-            of_shard = hashlib.sha256()
             with self._open(number) as file:
                 while data := file.read(1 << 20):
-                    of_shard.update(data)
-            digest.update(of_shard.digest())
-        return digest.hexdigest()
-
-    def _beside(self) -> Any:
-        """What else defines the set, for the fingerprint; plain containers."""
-        return None
+                    yield data
 
     def _open(self, shard: int) -> BinaryIO:
         file = open(self._shards[shard], "rb")  # noqa: SIM115
@@ -136,16 +124,8 @@ class ImageShards:
         return file
 
 
-def check_folder(folder: Path, split: str, kind: str) -> None:
-    """Refuse a folder that is not a set of this kind, and say what there is.
-
-    Args:
-        kind: "classification" or "retrieval", as `dataset_type.txt` has it.
-
-    Raises:
-        Unusable: It has no such split, or is of another kind.
-        ValueError: There is no set.
-    """
+def _check_folder(folder: Path, split: str, kind: str) -> None:
+    """Refuse a folder that is not a set of this kind, and say what there is."""
     if not folder.is_dir():
         near = folder.parent
         own = folder.name.startswith("emoji_")
@@ -175,26 +155,8 @@ def _other_kind(folder: Path, kind: str) -> str | None:
     return f"it has {CLASSNAMES} and no {DATASET_TYPE}" if named else None
 
 
-def text_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, stripped.
-
-    Raises:
-        ValueError: The file is missing or is not UTF-8.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-
-
 def shard_files(split: Path) -> list[Path]:
-    """The shards in a split's folder, as many as its `nshards.txt` says.
-
-    Raises:
-        ValueError: The number is wrong, or a shard is missing.
-    """
+    """The shards in a split's folder; ValueError if one is missing or `nshards.txt` is wrong."""
     counted = split / NSHARDS
     shards = [split / f"{number}.tar" for number in range(shard_count(counted))]
     for shard in shards:
@@ -205,7 +167,7 @@ def shard_files(split: Path) -> list[Path]:
 
 def shard_count(path: Path) -> int:
     """The number in an `nshards.txt`; ValueError if it holds anything else."""
-    text = " ".join(text_lines(path))
+    text = read_text(path).strip()
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise ValueError(f"{path} must hold the number of shards, it holds {text[:40]!r}")
     return int(text)
@@ -214,12 +176,3 @@ def shard_count(path: Path) -> int:
 def _stamp(file: BinaryIO) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
-
-
-def _image_member(sample: Sample) -> Member | None:
-    return next((sample.members[s] for s in IMAGE_SUFFIXES if s in sample.members), None)
-
-
-def _read(file: BinaryIO, member: Member, at_most: int) -> bytes:
-    file.seek(member.offset)
-    return file.read(min(member.size, at_most))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL.Image import Image
 from torch import Tensor
@@ -26,21 +29,17 @@ class ImageSet(Protocol):
     @property
     def fingerprint(self) -> str:
         """A hash of its whole content: two sets share it only if images, labels and names agree."""
-        ...
 
     def __len__(self) -> int: ...
 
     def key(self, index: int) -> str:
         """The sample's own name."""
-        ...
 
     def where(self, index: int) -> str:
         """Where the sample lies, for messages."""
-        ...
 
     def image(self, index: int) -> Image:
         """The sample's image, in its own mode; raises `images.Undecodable`."""
-        ...
 
 
 class LabelledSet(ImageSet, Protocol):
@@ -56,3 +55,11 @@ class LabelledSet(ImageSet, Protocol):
     """The metric that is usual for it: `acc1` or `mean_per_class_recall`."""
     hierarchy: Path | None
     """A file with the superclasses of its classes, see `hierarchies`, or None."""
+
+
+def content_hash(about: Any, contents: Iterable[bytes]) -> str:
+    """A fingerprint of `about`, in plain containers, and of the bytes of a set."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()

@@ -10,8 +10,7 @@ Sets come from strangers: the class file is never run, and no path leads out of 
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
+import io
 import os
 import re
 from functools import cached_property
@@ -21,8 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.evaluation.sets.classes_file import ClassesFile, read_classes
-from cyclip_pl.evaluation.sets.interface import NoSplit
+from cyclip_pl.evaluation.sets.classes_file import read_classes
+from cyclip_pl.evaluation.sets.interface import NoSplit, content_hash
+from cyclip_pl.evaluation.sets.texts import read_text
 from cyclip_pl.files import reason
 from cyclip_pl.images import Undecodable, open_image
 from cyclip_pl.layout import HIERARCHY
@@ -34,12 +34,8 @@ CLASSES = ("classes.py", "classes.json")
 class LabelsCSV:
     """A `LabelledSet`: the images and labels that a `labels.csv` lists.
 
-    Opening reads the labels and finds every image, but decodes none.
-
-    Args:
-        folder: The set's folder; if the set has one split, the split's own folder serves as well.
-        split: The folder of `labels.csv`, inside `folder`.
-        name: The first part of its metrics' keys; the folder's name if None.
+    Opening reads the labels and finds every image, but decodes none. Arguments as of `ImageShards`;
+    if the set has one split, the split's own folder serves as well.
 
     Raises:
         NoSplit: The folder has no such split.
@@ -52,33 +48,26 @@ class LabelsCSV:
         folder = Path(folder)
         self.folder = _split_folder(folder, split)
         self.name = name or folder.name
-        classes, file = _read_classes(self.folder, folder)
+        file = _first_file(self.folder, folder, CLASSES)
+        if file is None:
+            raise ValueError(f"{self.folder} has a {LABELS}, but neither {' nor '.join(CLASSES)}")
+        classes = read_classes(file)
         self.classnames, self.templates = classes.classnames, classes.templates
-        hierarchies = [here / HIERARCHY for here in (self.folder, folder)]
-        self.hierarchy = next((path for path in hierarchies if path.is_file()), None)
-        if self.hierarchy is None and classes.superclasses:
-            self.hierarchy = file
-        self._labels_csv = self.folder / LABELS
-        self._images, labels = _read_labels(self._labels_csv, len(self.classnames))
+        own = file if classes.superclasses else None
+        self.hierarchy = _first_file(self.folder, folder, (HIERARCHY,)) or own
+        self._images, labels = _read_labels(self.folder / LABELS, len(self.classnames))
         self.label_N: Tensor = torch.tensor(labels, dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def key(self, index: int) -> str:
-        """The image's path, as `labels.csv` gives it."""
         return self._images[index]
 
     def where(self, index: int) -> str:
-        """The image's path."""
         return str(self.folder / self._images[index])
 
     def image(self, index: int) -> Image.Image:
-        """An image, in its own mode.
-
-        Raises:
-            Undecodable: It is gone, or is not an image.
-        """
         try:
             data = (self.folder / self._images[index]).read_bytes()
         except OSError as error:
@@ -87,11 +76,8 @@ class LabelsCSV:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the names, the labels and every byte of the images."""
-        digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
-        for image in self._images:
-            digest.update(hashlib.sha256((self.folder / image).read_bytes()).digest())
-        return digest.hexdigest()
+        contents = ((self.folder / image).read_bytes() for image in self._images)
+        return content_hash([self.classnames, self.label_N.tolist()], contents)
 
 
 def is_labels_folder(folder: Path) -> bool:
@@ -110,28 +96,22 @@ def _split_folder(folder: Path, split: str) -> Path:
     raise NoSplit(f"{folder} has no {split}/{LABELS}; its splits: {', '.join(found) or 'none'}")
 
 
-def _read_classes(*folders: Path) -> tuple[ClassesFile, Path]:
-    for folder in folders:
-        for name in CLASSES:
-            if (folder / name).is_file():
-                return read_classes(folder / name), folder / name
-    raise ValueError(f"{folders[0]} has a {LABELS}, but neither {' nor '.join(CLASSES)}")
+def _first_file(split: Path, folder: Path, names: tuple[str, ...]) -> Path | None:
+    paths = (where / name for where in (split, folder) for name in names)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _read_labels(path: Path, classes: int) -> tuple[list[str], list[int]]:
     images: list[str] = []
     labels: list[int] = []
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"image", "label"} <= set(reader.fieldnames or ()):
-                raise ValueError(f"{path} must have the columns image and label")
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                images.append(_inside(row["image"], path.parent, where))
-                labels.append(_label(row["label"], classes, where))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+        reader = csv.DictReader(io.StringIO(read_text(path)))
+        if not {"image", "label"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path} must have the columns image and label")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            images.append(_inside(row["image"] or "", path.parent, where))
+            labels.append(_label((row["label"] or "").strip(), classes, where))
     except csv.Error as error:
         raise ValueError(f"{path} is not a table: {error}") from error
     if not images:
@@ -139,8 +119,7 @@ def _read_labels(path: Path, classes: int) -> tuple[list[str], list[int]]:
     return images, labels
 
 
-def _inside(image: str | None, folder: Path, where: str) -> str:
-    image = image or ""
+def _inside(image: str, folder: Path, where: str) -> str:
     parts = re.split(r"[/\\]", image)
     if ".." in parts or parts[0] == "" != image or re.match(r"[A-Za-z]:", image):
         raise ValueError(f"{where}: the path {image[:200]!r} leads out of the folder")
@@ -149,8 +128,7 @@ def _inside(image: str | None, folder: Path, where: str) -> str:
     return image
 
 
-def _label(text: str | None, classes: int, where: str) -> int:
-    text = (text or "").strip()
+def _label(text: str, classes: int, where: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise ValueError(f"{where}: a label must be a class number, it is {text[:40]!r}")
     if int(text) >= classes:

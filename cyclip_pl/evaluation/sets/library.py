@@ -1,24 +1,90 @@
-"""Where evaluations get their sets from: each set is opened once, however many look at it."""
+"""Where evaluations get their sets from, wherever and in whatever form these are kept."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
+from cyclip_pl.checks import did_you_mean
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.sets.captions import CaptionSet
+from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.interface import LabelledSet, NoSplit, Unusable
-from cyclip_pl.evaluation.sets.open import ROOT, open_captioned, open_labelled
-from cyclip_pl.evaluation.sets.remote import DOWNLOADS
-from cyclip_pl.evaluation.sets.setting import Sets, named_sets
+from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV, is_labels_folder
+from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy
+from cyclip_pl.evaluation.sets.setting import Sets, named_sets, set_name
+from cyclip_pl.evaluation.sets.torchvision_set import ROOT, TorchvisionSet
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def open_labelled(
+    spec: str | Path,
+    split: str = "test",
+    name: str | None = None,
+    root: str | Path = ROOT,
+    downloads: str | Path = DOWNLOADS,
+    download: bool = True,
+) -> LabelledSet:
+    """Open a set of labelled images.
+
+    Args:
+        spec: A name of `catalogue.yaml` (`cifar10`, `imagenet_sketch`, …); a URL or a list of
+            shards, see `remote`; a folder with `labels.csv`, see `labels_csv`; or a folder in
+            clip_benchmark's layout. A folder with the name of a set in the catalogue is
+            `./cifar10`.
+        split: `train`, `test`, or another that the set has.
+        name: The first part of its metrics' keys; `set_name(spec)` if None.
+        root: The folder of torchvision's files.
+        downloads: The folder for sets behind URLs.
+        download: Fetch a set that is not there yet.
+
+    Raises:
+        Unusable: It has no such split, or no classes.
+        ValueError: One line that names the set or the file at fault.
+    """
+    name = name or set_name(spec)
+    entry = entries().get(str(spec))
+    if entry is not None and entry.torchvision is not None:
+        return TorchvisionSet(str(spec), split, root, download, name)
+    folder = _folder(entry.wds or "" if entry else str(spec), split, downloads, download)
+    if is_labels_folder(folder):
+        return LabelsCSV(folder, split, name)
+    return ClassificationSet(folder, split, name, entry.metric if entry else "acc1")
+
+
+def open_captioned(
+    spec: str | Path,
+    split: str = "test",
+    name: str | None = None,
+    downloads: str | Path = DOWNLOADS,
+    download: bool = True,
+) -> CaptionSet:
+    """Open a set of captioned images: a folder, a URL or a list of shards; as `open_labelled`."""
+    if str(spec) in entries():
+        raise Unusable(f"{spec} has no captions: it is a classification set")
+    folder = _folder(str(spec), split, downloads, download)
+    if is_labels_folder(folder):
+        raise Unusable(f"{folder} has no captions: it has labels")
+    return CaptionSet(folder, split, name or set_name(spec))
+
+
+def _folder(spec: str, split: str, downloads: str | Path, download: bool) -> Path:
+    if is_remote(spec):
+        return local_copy(spec, split, downloads, download)
+    folder = Path(spec).expanduser()
+    if not folder.is_dir() and folder.name == spec:
+        hint = did_you_mean(spec, entries()) or f" ({', '.join(sorted(entries()))})"
+        raise ValueError(f"{spec} is neither a folder nor a set of the catalogue{hint}")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -31,23 +97,21 @@ class TrainTest:
 
 
 class Library:
-    """Opens the sets that evaluations name, and keeps them.
-
-    The cost of opening a set, and of hashing it for the `FeatureStore`, is paid once for all
-    evaluations.
+    """Opens the sets that evaluations name, each once, however many look at it.
 
     All evaluations look at `datasets`, each at those that it can use: a set that it cannot use
     (`Unusable`) is skipped with a warning. Any other list belongs to one evaluation, which must be
     able to use every set in it.
 
+    Its methods take `sets`, specifications by name as `named_sets` returns them, and `setting`, the
+    setting that lists them (`evaluation.<name>.datasets`), for messages.
+
     Args:
-        root: The folder of torchvision's files.
-        downloads: The folder for sets behind URLs.
-        download: Fetch sets that are not there yet.
+        root, downloads, download: As for `open_labelled`.
         datasets: The setting `evaluation.datasets`; None if it is not set.
 
     Raises:
-        ValueError: One line that names the setting.
+        ValueError: One line that names the setting and the file; or no set is left.
     """
 
     def __init__(
@@ -58,16 +122,9 @@ class Library:
         datasets: Sets | None = None,
     ) -> None:
         self.shared = {} if datasets is None else named_sets(datasets, "evaluation.datasets")
-
-        @cache
-        def labelled(name: str, spec: str, split: str) -> LabelledSet:
-            return open_labelled(spec, split, name, root, downloads, download)
-
-        @cache
-        def captioned(name: str, spec: str, split: str) -> CaptionSet:
-            return open_captioned(spec, split, name, downloads, download)
-
-        self._labelled, self._captioned = labelled, captioned
+        captioned = partial(open_captioned, downloads=downloads, download=download)
+        labelled = partial(open_labelled, root=root, downloads=downloads, download=download)
+        self._captioned, self._labelled = cache(captioned), cache(labelled)
 
     def labelled(
         self,
@@ -78,17 +135,11 @@ class Library:
     ) -> list[LabelledSet]:
         """Open one split of each set of labelled images.
 
-        Args:
-            sets: Specifications by name, as `named_sets` returns them.
-            setting: The setting that lists them, `evaluation.<name>.datasets`, for messages.
-            check: Raises `Unusable` for a set that the evaluation cannot use for another reason.
-
-        Raises:
-            ValueError: One line that names `setting` and the file; or no set is left.
+        `check` raises `Unusable` for a set that the evaluation cannot use for another reason.
         """
 
         def opened(name: str, spec: str) -> LabelledSet:
-            found = self._labelled(name, spec, split)
+            found = self._labelled(spec, split, name)
             if check is not None:
                 check(found)
             return found
@@ -96,21 +147,21 @@ class Library:
         return self._each(sets, setting, opened)
 
     def captioned(self, sets: Mapping[str, str], split: str, setting: str) -> list[CaptionSet]:
-        """Open one split of each set of captioned images; arguments and errors as above."""
-        return self._each(sets, setting, lambda name, spec: self._captioned(name, spec, split))
+        """Open one split of each set of captioned images."""
+        return self._each(sets, setting, lambda name, spec: self._captioned(spec, split, name))
 
     def any_kind(
         self, sets: Mapping[str, str], split: str, setting: str
     ) -> list[LabelledSet | CaptionSet]:
-        """Open one split of each set, whatever its kind; arguments and errors as above."""
+        """Open one split of each set, whatever its kind."""
 
         def opened(name: str, spec: str) -> LabelledSet | CaptionSet:
             try:
-                return self._captioned(name, spec, split)
+                return self._captioned(spec, split, name)
             except NoSplit:
                 raise
             except Unusable:
-                return self._labelled(name, spec, split)
+                return self._labelled(spec, split, name)
 
         return self._each(sets, setting, opened)
 
@@ -122,23 +173,26 @@ class Library:
         setting: str,
         val_split: str | None = None,
     ) -> list[TrainTest]:
-        """Open two splits of each set of labelled images, and a third where the set has it.
+        """Open two splits of each set of labelled images, and a third where the set has it."""
 
-        Arguments and errors as above.
-        """
+        def beside(test: LabelledSet, spec: str, split: str) -> LabelledSet:
+            other = self._labelled(spec, split, test.name)
+            if other.classnames != test.classnames:
+                raise ValueError(
+                    f"{spec}: the split {split!r} has other classes than the test images"
+                )
+            return other
 
         def opened(name: str, spec: str) -> TrainTest:
-            test = self._labelled(name, spec, split)
-            train = self._beside(test, spec, train_split)
-            if val_split is None:
-                return TrainTest(train, test)
-            try:
-                val = self._beside(test, spec, val_split)
-            except NoSplit:
-                return TrainTest(train, test)
-            # A folder that is itself one split answers to several names.
-            again = {train.fingerprint, test.fingerprint}
-            return TrainTest(train, test, None if val.fingerprint in again else val)
+            test = self._labelled(spec, split, name)
+            train = beside(test, spec, train_split)
+            if val_split is not None:
+                with suppress(NoSplit):
+                    val = beside(test, spec, val_split)
+                    # A folder that is itself one split answers to several names.
+                    if val.fingerprint not in (train.fingerprint, test.fingerprint):
+                        return TrainTest(train, test, val)
+            return TrainTest(train, test)
 
         return self._each(sets, setting, opened)
 
@@ -152,23 +206,15 @@ class Library:
         for name, spec in sets.items():
             try:
                 found.append(opened(name, spec))
-            except Unusable as error:
-                if not shared:
+            except ValueError as error:
+                if not shared or not isinstance(error, Unusable):
                     raise ValueError(f"{setting}: {error}") from error
                 skipped.append(str(error))
                 if rank() == 0:
                     logger.warning("%s skips %s: %s", evaluation, name, error)
-            except ValueError as error:
-                raise ValueError(f"{setting}: {error}") from error
         if skipped and not found:
             raise ValueError(
                 f"evaluation.datasets: {evaluation} can use none of these sets "
                 f"({'; '.join(skipped)}); add one that it can use, or set {setting}"
             )
         return found
-
-    def _beside(self, test: LabelledSet, spec: str, split: str) -> LabelledSet:
-        other = self._labelled(test.name, spec, split)
-        if other.classnames != test.classnames:
-            raise ValueError(f"{spec}: the split {split!r} has other classes than the test images")
-        return other

@@ -57,22 +57,21 @@ def local_copy(spec: str, split: str, downloads: str | Path, download: bool = Tr
     download the set again. A local set is not copied.
 
     Args:
-        spec: A base URL, or a list of shards with `{0..9}` or `::` between them.
-        split: The split that is needed; a list must be of this one.
+        spec: A base URL, or a list of shards of this split with `{0..9}` or `::` between them.
         downloads: The folder for all sets behind URLs.
-        download: Whether to download what is missing.
 
     Raises:
         NoSplit: The set does not have this split.
         ValueError: One line that names the URL.
     """
     base, shards = _base_and_shards(spec)
-    if shards is None and (path := local_path(base)) is not None:
-        return Path(path)
-    if shards is not None and (found := shards[0].rsplit("/", 2)[-2]) != split:
-        raise NoSplit(f"{spec} has no split {split!r}: it lists shards of {found!r}")
     downloads = Path(downloads).expanduser()
-    if shards is None and (match := _HUB.fullmatch(base)):
+    if shards is not None:
+        if (found := shards[0].rsplit("/", 2)[-2]) != split:
+            raise NoSplit(f"{spec} has no split {split!r}: it lists shards of {found!r}")
+    elif (path := local_path(base)) is not None:
+        return Path(path)
+    elif match := _HUB.fullmatch(base):
         return _from_hub(spec, match[1], match[2], split, downloads, download)
     key = hashlib.sha256("\n".join([base, *(shards or ())]).encode()).hexdigest()[:12]
     folder = downloads / f"{re.sub(r'[^0-9A-Za-z_.-]', '_', name_of(spec))}-{key}"

@@ -21,11 +21,7 @@ def set_name(spec: str | Path) -> str:
 
 
 def named_sets(sets: Sets, setting: str) -> dict[str, str]:
-    """Name → specification for `open_labelled` or `open_captioned`.
-
-    Raises:
-        ValueError: One line that names `setting`.
-    """
+    """Name → specification of each set; ValueError, one line that names `setting`."""
     specs: dict[str, str] = {}
     for name, spec in _pairs(sets, setting):
         if not isinstance(name, str) or not name or "/" in name:
@@ -46,7 +42,10 @@ def _pairs(sets: Any, setting: str) -> Iterator[tuple[Any, Any]]:
     elif isinstance(sets, Sequence) and not isinstance(sets, str):
         for entry in sets:
             if isinstance(entry, str | Path):
-                yield _name(entry, setting), entry
+                try:
+                    yield set_name(entry), entry
+                except ValueError as error:
+                    raise ValueError(f"{setting}: {error}") from error
             else:
                 yield from _pairs(entry, setting)
     else:
@@ -55,10 +54,3 @@ def _pairs(sets: Any, setting: str) -> Iterator[tuple[Any, Any]]:
             f"{setting}={sets}: must be a list of sets (folders, URLs, names), or a mapping of "
             f"names to sets{hint}"
         )
-
-
-def _name(spec: str | Path, setting: str) -> str:
-    try:
-        return set_name(spec)
-    except ValueError as error:
-        raise ValueError(f"{setting}: {error}") from error

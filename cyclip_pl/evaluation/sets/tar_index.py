@@ -8,45 +8,18 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cyclip_pl.member_names import key_and_extension
+from cyclip_pl.tar_members import Member, members
 
 
-@dataclass(frozen=True)
-class Member:
-    """A file inside a shard: `size` bytes from byte `offset`."""
-
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """A key and its members by lower-case suffix (`png`, `cls`, ...)."""
 
     key: str
     members: dict[str, Member]
-
-
-def _files(shard: Path) -> Iterator[tuple[str, Member]]:
-    with tarfile.open(shard, "r:") as tar:
-        last = -1
-        while (info := tar.next()) is not None:
-            if info.offset <= last:  # a negative size: this would never end
-                raise tarfile.ReadError(f"damaged at byte {last}")
-            last = info.offset
-            tar.members = []  # type: ignore[attr-defined]  # or it keeps every header
-            if info.isreg() and not info.issparse():
-                yield info.name, Member(info.offset_data, info.size)
-        end = tar.offset
-    # tarfile takes a damaged header for the end of the tar: the set would shrink unnoticed.
-    with open(shard, "rb") as file:
-        file.seek(end)
-        mark = file.read(tarfile.BLOCKSIZE)
-    if len(mark) < tarfile.BLOCKSIZE or any(mark):
-        raise tarfile.ReadError(f"damaged or cut short at byte {end}")
 
 
 def samples(shard: Path) -> Iterator[Sample]:
@@ -57,22 +30,21 @@ def samples(shard: Path) -> Iterator[Sample]:
     """
     if not shard.is_file():
         raise ValueError(f"{shard} is missing")
-    key: str | None = None
-    members: dict[str, Member] = {}
+    sample = Sample("", {})
     try:
-        for name, member in _files(shard):
-            parts = key_and_extension(name)
-            if parts is None or name.rpartition("/")[2].startswith("."):  # macOS adds ._NAME
-                continue
-            suffix = parts[1].lower()
-            if parts[0] != key:
-                if key is not None:
-                    yield Sample(key, members)
-                key, members = parts[0], {}
-            if suffix in members:
-                raise tarfile.ReadError(f"it holds {name} twice")
-            members[suffix] = member
+        for member in members(str(shard), strict=True):
+            parts = key_and_extension(member.name)
+            if parts is None or member.name.rpartition("/")[2].startswith("."):
+                continue  # macOS adds ._NAME
+            key, suffix = parts[0], parts[1].lower()
+            if key != sample.key:
+                if sample.members:
+                    yield sample
+                sample = Sample(key, {})
+            if suffix in sample.members:
+                raise tarfile.ReadError(f"it holds {member.name} twice")
+            sample.members[suffix] = member
     except (tarfile.TarError, EOFError, OverflowError) as error:
         raise ValueError(f"{shard} is not a readable tar: {error}") from error
-    if key is not None:
-        yield Sample(key, members)
+    if sample.members:
+        yield sample

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cyclip_pl.evaluation.sets.interface import LabelledSet
+from cyclip_pl.evaluation.sets.texts import read_json
 from cyclip_pl.layout import TEMPLATES
 
 NAMES = ("openai", "simple")
@@ -49,16 +49,19 @@ class PromptSource:
         self._templates: list[str] | dict[str, Templates] | None = None
         self.title = "own" if templates is None else "given"
         if isinstance(templates, str) and templates.endswith(".json"):
-            self.title = Path(templates).name
-            templates = _read(Path(templates), setting)
+            self.title, where = Path(templates).name, f"{setting}={templates}"
+            try:
+                templates = read_json(Path(templates))
+            except ValueError as error:
+                raise ValueError(f"{setting}={error}") from error
+            if not isinstance(templates, dict):
+                raise ValueError(f"{where} must map the names of sets to their templates")
         elif isinstance(templates, str) and templates in NAMES:
             self.title = templates
             templates = named_templates(templates)
         if isinstance(templates, Mapping):
-            self._templates = {
-                str(name): _checked(of_set, f"{setting}: {name}")
-                for name, of_set in templates.items()
-            }
+            of_sets = templates.items()
+            self._templates = {str(name): _checked(t, f"{setting}: {name}") for name, t in of_sets}
         elif isinstance(templates, Sequence) and _are_templates(templates):
             self._templates = list(templates)
         elif templates is not None:
@@ -73,28 +76,23 @@ class PromptSource:
         Raises:
             ValueError: This set, or one of its classes, has no prompts; one line.
         """
-        templates: Templates | None
-        if self._templates is None:
-            templates = dataset.templates
-            lacks = (
-                f"{dataset.name}: {TEMPLATES} is missing; set {self._setting} to one of "
-                f"{', '.join(NAMES)} or to a list of prompts with {{c}}"
-            )
-        elif isinstance(self._templates, dict):
-            templates = self._templates.get(dataset.name)
-            has = ", ".join(self._templates) or "none"
-            lacks = f"{self._setting} has no templates for {dataset.name}; it has: {has}"
-        else:
-            templates = self._templates
+        setting, name, classnames = self._setting, dataset.name, dataset.classnames
+        templates: Any = dataset.templates if self._templates is None else self._templates
         if templates is None:
-            raise ValueError(lacks)
-        if isinstance(templates, list):
-            return [[fill(template, name) for template in templates] for name in dataset.classnames]
-        if missing := [name for name in dataset.classnames if name not in templates]:
             raise ValueError(
-                f"{self._setting}: {dataset.name} has no prompts for the class {missing[0]!r}"
+                f"{name}: {TEMPLATES} is missing; set {setting} to one of {', '.join(NAMES)} or "
+                "to a list of prompts with {c}"
             )
-        return [templates[name] for name in dataset.classnames]
+        if isinstance(self._templates, dict):
+            templates = self._templates.get(name)
+            has = ", ".join(self._templates) or "none"
+            if templates is None:
+                raise ValueError(f"{setting} has no templates for {name}; it has: {has}")
+        if isinstance(templates, list):
+            return [[fill(template, of) for template in templates] for of in classnames]
+        if missing := [of for of in classnames if of not in templates]:
+            raise ValueError(f"{setting}: {name} has no prompts for the class {missing[0]!r}")
+        return [templates[of] for of in classnames]
 
 
 def fill(template: str, name: str) -> str:
@@ -116,15 +114,3 @@ def _checked(templates: Any, what: str) -> Templates:
     if not isinstance(templates, list) or not _are_templates(templates):
         raise ValueError(f"{what} must have a list of prompts with {{c}}, or one for each class")
     return list(templates)
-
-
-def _read(path: Path, setting: str) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ValueError(f"{setting}={path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"{setting}={path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{setting}={path} must map the names of sets to their templates")
-    return content

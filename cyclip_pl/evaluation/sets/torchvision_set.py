@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import os
 import shutil
 from functools import cached_property
@@ -17,12 +16,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclip_pl.evaluation.sets.catalogue import entries
+from cyclip_pl.evaluation.sets.catalogue import entries, names_and_templates
 from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED
-from cyclip_pl.evaluation.sets.interface import NoSplit
-from cyclip_pl.evaluation.sets.published_prompts import names_and_templates
+from cyclip_pl.evaluation.sets.interface import NoSplit, content_hash
 from cyclip_pl.files import locked, reason
 from cyclip_pl.images import Undecodable, open_image
+
+ROOT = "data/torchvision"
 
 # Where torchvision's classes keep labels and paths. If elsewhere, every item is asked.
 _LABELS = ("targets", "labels", "_labels", "y")
@@ -51,7 +51,7 @@ class TorchvisionSet:
         self,
         entry: str,
         split: str = "test",
-        root: str | Path = "data/torchvision",
+        root: str | Path = ROOT,
         download: bool = True,
         name: str | None = None,
     ) -> None:
@@ -61,7 +61,7 @@ class TorchvisionSet:
         self.metric = row.metric
         self.hierarchy = SHIPPED.get(entry)
         self.folder = Path(root).expanduser() / row.folder
-        self.entry, self.split = entry, split
+        self._of = f"{entry} {split}"
         splits: dict[str, Any] = dict(row.splits) or {"test": {}}
         if row.train_per_class:
             splits = {"train": {}, "test": {}}
@@ -96,20 +96,13 @@ class TorchvisionSet:
         return f"{part}/{number}" if len(self._parts) > 1 else str(number)
 
     def where(self, index: int) -> str:
-        """The folder, the set and the image's number."""
-        return f"{self.folder}, {self.entry} {self.split}, image {self.key(index)}"
+        return f"{self.folder}, {self._of}, image {self.key(index)}"
 
     def image(self, index: int) -> Image.Image:
-        """An image, in its own mode.
-
-        Raises:
-            Undecodable: Its file is gone or damaged.
-        """
         part, number = self._places[index]
         try:
-            path = _path(self._parts[part], number)
-            if path is not None:  # torchvision itself drops the transparency
-                return open_image(path.read_bytes())
+            if (path := _path(self._parts[part], number)) is not None:
+                return open_image(path.read_bytes())  # torchvision itself drops the transparency
             image: Image.Image = self._parts[part][number][0]
             image.load()
             return image
@@ -120,11 +113,8 @@ class TorchvisionSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the class names, the labels and every image of this split."""
-        digest = hashlib.sha256(json.dumps([self.classnames, self.label_N.tolist()]).encode())
-        for part, number in self._places:
-            digest.update(hashlib.sha256(_content(self._parts[part], number)).digest())
-        return digest.hexdigest()
+        contents = (_content(self._parts[part], number) for part, number in self._places)
+        return content_hash([self.classnames, self.label_N.tolist()], contents)
 
 
 def _open(name: str, of: str, arguments: dict[str, Any], root: Path, download: bool) -> Any:
@@ -138,6 +128,7 @@ def _open(name: str, of: str, arguments: dict[str, Any], root: Path, download: b
         if not download or "download" not in inspect.signature(dataset).parameters:
             raise ValueError(f"{lacking}: put its files there ({reason(error)})") from error
     root.mkdir(parents=True, exist_ok=True)
+    # Beside the root: the classes take a half-unpacked archive for a whole one.
     partial = root / f".{name}.partial"
     with locked(root / f".{name}.lock"):
         try:
@@ -145,7 +136,6 @@ def _open(name: str, of: str, arguments: dict[str, Any], root: Path, download: b
         except Exception:
             shutil.rmtree(partial, ignore_errors=True)
         try:
-            # Beside the root: the classes take a half-unpacked archive for a whole one.
             dataset(str(partial), download=True, **arguments)
             _move_into(partial, root)
         except Exception as error:
@@ -166,22 +156,26 @@ def _move_into(source: Path, target: Path) -> None:
             os.replace(path, into)
 
 
+def _first(dataset: Any, attributes: tuple[str, ...]) -> Any:
+    """The first of these attributes that the set has, or None."""
+    found = (getattr(dataset, attribute, None) for attribute in attributes)
+    return next((value for value in found if value is not None), None)
+
+
 def _labels(dataset: Any) -> Tensor:
-    for attribute in _LABELS:
-        if (labels := getattr(dataset, attribute, None)) is not None:
-            return torch.as_tensor(np.asarray(labels), dtype=torch.int64)
-    for attribute in _SAMPLES:
-        if (samples := getattr(dataset, attribute, None)) is not None:
-            return torch.tensor([int(label) for _, label in samples], dtype=torch.int64)
-    return torch.tensor([int(dataset[n][1]) for n in range(len(dataset))], dtype=torch.int64)
+    if (labels := _first(dataset, _LABELS)) is None:
+        samples = _first(dataset, _SAMPLES)
+        items = (dataset[n] for n in range(len(dataset))) if samples is None else samples
+        labels = [int(label) for _, label in items]
+    return torch.as_tensor(np.asarray(labels), dtype=torch.int64)
 
 
 def _path(dataset: Any, number: int) -> Path | None:
     """An image's file, if it has one."""
-    for attribute in _PATHS:
-        if (paths := getattr(dataset, attribute, None)) is not None:
-            return Path(p[0] if isinstance(p := paths[number], tuple) else p)
-    return None
+    if (paths := _first(dataset, _PATHS)) is None:
+        return None
+    path = paths[number]
+    return Path(path[0] if isinstance(path, tuple) else path)
 
 
 def _content(dataset: Any, number: int) -> bytes:
@@ -206,10 +200,10 @@ def _chosen(label_N: Tensor, per_class: int) -> Tensor:
     """Choose `per_class` images of each class by a hash of their number: bool, (N,)."""
     chosen_N = torch.zeros(len(label_N), dtype=torch.bool)
     for label in label_N.unique().tolist():
-        members = (label_N == label).nonzero().flatten().tolist()
+        members_M = (label_N == label).nonzero().flatten()
         # Numbered inside the class, so that an image added to another class changes nothing here.
         numbers = sorted(
-            range(len(members)), key=lambda n: hashlib.sha256(f"{label}/{n}".encode()).digest()
+            range(len(members_M)), key=lambda n: hashlib.sha256(f"{label}/{n}".encode()).digest()
         )
-        chosen_N[[members[n] for n in numbers[:per_class]]] = True
+        chosen_N[members_M[numbers[:per_class]]] = True
     return chosen_N

@@ -1,8 +1,8 @@
 """‖G‖² and ⟨G,Gᵀ⟩ of G = (I + T)·(I − T)ᵀ, N×N, from three D×D sums over samples.
 
-With S = I + T, E = I − T, P = SᵀS, Q = EᵀE and R = EᵀS: ‖G‖² = ⟨P,Q⟩ and ⟨G,Gᵀ⟩ = ⟨R,Rᵀ⟩. The
-backward pass uses the same three sums, and two further products for each result that has a
-gradient: ∂‖G‖² = (2S·Q, 2E·P) and ∂⟨G,Gᵀ⟩ = (2E·Rᵀ, 2S·R) by S and E.
+The sums are P, Q and R of `losses.consistency`. The backward pass uses the same three, and two
+further products for each result that has a gradient: ∂‖G‖² = (2S·Q, 2E·P) and
+∂⟨G,Gᵀ⟩ = (2E·Rᵀ, 2S·R) by S and E.
 """
 
 from __future__ import annotations

@@ -34,20 +34,15 @@ def negatives_both_ways(
     """By row of x over y's negatives, and by row of y over x's.
 
     Args:
-        x: (V, n, D), views of this rank's samples.
-        y: (U, n, D), views of the same samples.
+        x, y: (V, n, D) and (U, n, D), views of the same samples of this rank.
         scale: s, the multiplier of ⟨x_i,y_j⟩.
-        form: "dense" or "tiled"; None takes the cheaper by shape.
+        form: "dense" or "tiled"; None takes the faster by shape.
 
     Returns:
         (V, n) and (U, n); −∞ in a batch of one.
-
-    Raises:
-        ValueError: An unknown form.
     """
     if choose(form, x, y) == "tiled":
-        rows, columns = _between(x, y, scale, both_ways=True)
-        return rows, columns
+        return _between(x, y, scale, both_ways=True)
     scores = negative_scores(x, y, scale)
     rows = scores.logsumexp((2, 3))
     # One process has both directions in one matrix; a rank has only its rows of it.

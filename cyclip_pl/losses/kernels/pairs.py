@@ -1,14 +1,21 @@
-"""Losses of true pairs, and the check that rows are pairs."""
+"""The loss of true pairs, and the check that rows are pairs."""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from cyclip_pl.distributed import sum_over_ranks, world_size
 
-def pair_losses(query: Tensor, key: Tensor, scale: Tensor | float, negatives: Tensor) -> Tensor:
-    """softplus(negatives − s·⟨Q_j,K_j⟩): rows (n, D), (n, D), log-sum-exps (…, n) → (…, n)."""
-    return -logsigmoid(scale * (query * key).sum(-1) - negatives)
+
+def mean_over_ranks(losses: Tensor) -> Tensor:
+    """The mean of the losses of all ranks, equally many on each."""
+    return sum_over_ranks(losses.sum()) / (losses.numel() * world_size())
+
+
+def pair_loss(query: Tensor, key: Tensor, scale: Tensor | float, negatives: Tensor) -> Tensor:
+    """Mean of softplus(negatives − s·⟨Q_j,K_j⟩): rows (n, D), (n, D), log-sum-exps (…, n)."""
+    return mean_over_ranks(-logsigmoid(scale * (query * key).sum(-1) - negatives))
 
 
 def check_pair(image: Tensor, text: Tensor) -> None:

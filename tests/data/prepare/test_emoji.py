@@ -288,7 +288,7 @@ def test_style_shifts_are_black_on_white_with_one_answer_per_image(emoji_folder,
     colourfulness = [np.ptp(image.astype(int), axis=2).max() for image in images]
     assert max(colourfulness) == 0, "a fill is left"
     darkest = [image.min() for image in images]
-    assert max(darkest) < 128, "a picture without lines"
+    assert max(darkest) < 128, "an image without lines"
     share_of_ink = np.mean([(image < 128).mean() for image in images])
     assert 0.02 < share_of_ink < 0.3
 
@@ -315,7 +315,7 @@ def by_an_earlier_version(output: Path, **settings) -> Path:
     return output
 
 
-def test_what_an_earlier_version_made_is_made_anew(emoji_folder, tmp_path) -> None:
+def test_what_an_earlier_version_made_is_replaced(emoji_folder, tmp_path) -> None:
     old = by_an_earlier_version(tmp_path / "old")
     assert emoji.prepare(old, size=32) == old
     assert tree(old) == tree(emoji_folder)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclip_pl.data.prepare import emoji_images as emoji_pictures
+from cyclip_pl.data.prepare import emoji_images
 from cyclip_pl.data.prepare.compare_images import difference, fingerprint, unambiguous
 from tests.data.prepare.reading import array
 
@@ -30,7 +30,7 @@ def png(*pixels: int, mode: str = "L") -> bytes:
 
 
 def test_colour_groups_go_wherever_they_stand_and_lines_stay() -> None:
-    ids = {e.get("id") for e in ElementTree.fromstring(emoji_pictures.without_colour(SVG)).iter()}
+    ids = {e.get("id") for e in ElementTree.fromstring(emoji_images.without_colour(SVG)).iter()}
     # The path named color is a line: only groups hold fills.
     assert ids == {None, "line", "color"}
 
@@ -40,15 +40,15 @@ def test_rendered_lines() -> None:
 
     render = resvg_py.svg_to_bytes
     coloured = array(render(svg_string=SVG, width=72, height=72, background="#ffffff"))
-    line = emoji_pictures.without_colour(SVG)
+    line = emoji_images.without_colour(SVG)
     lined = array(render(svg_string=line, width=72, height=72, background="#ffffff"))
     assert (coloured[0, 0] == (0, 0, 255)).all() and (lined[0, 0] == 255).all()
     assert (coloured[36, 36] == 0).all() and (lined[36, 36] == 0).all()
 
 
 @pytest.mark.parametrize("style", ["openmoji", "openmoji_line", "twemoji", "noto_mono"])
-def test_each_style_draws_a_rocket_on_white_and_nothing_for_no_emoji(style) -> None:
-    draw = getattr(emoji_pictures, style)(48)
+def test_each_style_draws_a_rocket_on_white_and_nothing_for_a_missing_one(style) -> None:
+    draw = getattr(emoji_images, style)(48)
     image = array(draw("1f680"))
     assert image.shape == (48, 48, 3)
     assert (image[0, 0] == 255).all() and image.min() < 100
@@ -59,7 +59,7 @@ def test_each_style_draws_a_rocket_on_white_and_nothing_for_no_emoji(style) -> N
 
 
 def test_vendors_draw_differently() -> None:
-    draws = [getattr(emoji_pictures, s)(48) for s in ("openmoji", "twemoji", "noto_mono")]
+    draws = [getattr(emoji_images, s)(48) for s in ("openmoji", "twemoji", "noto_mono")]
     assert len({fingerprint(draw("1f680")) for draw in draws}) == 3
 
 
@@ -69,19 +69,19 @@ def test_scaling_does_not_tint_the_rim(tmp_path) -> None:
     pixels = np.zeros((72, 72, 4), np.uint8)
     pixels[grid] = 255
     Image.fromarray(pixels).save(tmp_path / "1f680.png")
-    assert array(emoji_pictures.png_folder(tmp_path, 50)("1f680")).min() >= 254
+    assert array(emoji_images.png_folder(tmp_path, 50)("1f680")).min() >= 254
 
 
 def test_a_folder_without_images_is_an_error(tmp_path) -> None:
     with pytest.raises(ValueError, match="no .png images"):
-        emoji_pictures.png_folder(tmp_path, 64)
+        emoji_images.png_folder(tmp_path, 64)
 
 
 def test_draw_all_leaves_out_what_is_not_drawn() -> None:
     def draw(key: str) -> bytes | None:
         return None if key == "b" else key.encode()
 
-    assert emoji_pictures.draw_all(draw, "abc", 2) == {"a": b"a", "c": b"c"}
+    assert emoji_images.draw_all(draw, "abc", 2) == {"a": b"a", "c": b"c"}
 
 
 def test_fingerprints_are_of_pixels() -> None:

@@ -104,7 +104,7 @@ def test_other_settings_are_refused_and_forced(tmp_path) -> None:
     assert (output / "file.txt").read_text() == "new"
 
 
-def test_what_an_earlier_version_made_is_made_anew_but_not_with_other_settings(tmp_path) -> None:
+def test_what_an_earlier_version_made_is_replaced_but_not_with_other_settings(tmp_path) -> None:
     output = tmp_path / "output"
     old = {**SETTINGS, "layout": 1}
     with building(output, old) as folder:

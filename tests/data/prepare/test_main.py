@@ -71,10 +71,10 @@ def test_help_as_a_module() -> None:
     assert "--caption-key" in shown.stdout and "bad_rows.csv" in shown.stdout
 
 
-def test_an_interrupt_is_no_stack_trace(tmp_path, monkeypatch, capsys) -> None:
+def test_an_interrupt_is_one_line(tmp_path, monkeypatch, capsys) -> None:
     from cyclip_pl.data.prepare import emoji
 
-    def interrupted(*_: object) -> None:
+    def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(emoji, "prepare", interrupted)

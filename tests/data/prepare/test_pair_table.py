@@ -96,7 +96,7 @@ def test_what_pandas_would_read(tmp_path) -> None:
     assert found == list(zip(table["image"], table["caption"], strict=True))
 
 
-def test_a_long_caption_and_a_nul_are_no_end(tmp_path) -> None:
+def test_a_long_caption_and_a_nul_do_not_end_the_table(tmp_path) -> None:
     long = "x" * 200_000
     path = write(tmp_path, f"image,caption\na.jpg,{long}\nb.jpg,nul\0\nc.jpg,last\n")
     read = rows(path)

@@ -47,7 +47,7 @@ def listed(report: pairs.Report) -> list[dict[str, str]]:
 
 def test_images_pass_unchanged_with_their_captions(tmp_path) -> None:
     names = make_images(tmp_path)
-    table = make_table(tmp_path / "pairs.tsv", [(n, f"picture “{n}”") for n in names])
+    table = make_table(tmp_path / "pairs.tsv", [(n, f"image “{n}”") for n in names])
     report = prepare(table, tmp_path / "out")
     samples = read(report)
     assert len(samples) == report.captions == 6 and report.bad_rows == [] == listed(report)
@@ -55,7 +55,7 @@ def test_images_pass_unchanged_with_their_captions(tmp_path) -> None:
     for members in samples.values():
         about = json.loads(members["json"])
         (extension,) = set(members) - {"txt", "json"}
-        assert about["captions"] == [members["txt"].decode()] == [f"picture “{about['image']}”"]
+        assert about["captions"] == [members["txt"].decode()] == [f"image “{about['image']}”"]
         assert about["image"].endswith(extension)
         found[about["image"]] = members[extension]
     assert found == {name: (tmp_path / name).read_bytes() for name in names}

@@ -6,9 +6,9 @@ import tarfile
 import pytest
 
 from cyclip_pl.data.prepare.shards import (
-    ShardWriter,
     order,
     write_classification_set,
+    write_full_shards,
     write_retrieval_set,
     write_tar,
     write_training_shards,
@@ -29,7 +29,7 @@ def test_order_is_a_function_of_salt_and_key_alone() -> None:
 
 
 def test_a_tar_has_no_trace_of_when_and_who(tmp_path) -> None:
-    write_tar(tmp_path / "0.tar", SAMPLES)
+    assert write_tar(tmp_path / "0.tar", SAMPLES.items()) == 11
     with tarfile.open(tmp_path / "0.tar") as tar:
         for member in tar:
             assert (member.mtime, member.uid, member.gid, member.uname) == (0, 0, 0, "")
@@ -38,7 +38,7 @@ def test_a_tar_has_no_trace_of_when_and_who(tmp_path) -> None:
 
 def test_a_key_with_a_dot_is_refused(tmp_path) -> None:
     with pytest.raises(AssertionError, match="first dot"):
-        write_tar(tmp_path / "0.tar", {"v1.5": {"txt": b""}})
+        write_tar(tmp_path / "0.tar", [("v1.5", {"txt": b""})])
 
 
 @pytest.mark.parametrize("shards", [1, 3, 4])
@@ -53,20 +53,16 @@ def test_training_shards_hold_every_sample_once(tmp_path, shards) -> None:
 
 
 @pytest.mark.parametrize("shard_size", [1, 4, 11, 100])
-def test_the_shard_writer_fills_one_shard_after_the_other(tmp_path, shard_size) -> None:
-    with ShardWriter(tmp_path, shard_size) as writer:
-        for key, members in SAMPLES.items():
-            writer.add(key, members)
-    assert sorted(path.name for path in tmp_path.iterdir()) == list(writer.sizes)
+def test_full_shards_are_filled_one_after_the_other(tmp_path, shard_size) -> None:
+    sizes = write_full_shards(tmp_path, SAMPLES.items(), shard_size)
+    assert sorted(path.name for path in tmp_path.iterdir()) == list(sizes)
     full, rest = divmod(11, shard_size)
-    assert list(writer.sizes.values()) == [shard_size] * full + ([rest] if rest else [])
-    assert list(read_tars(tmp_path / name for name in writer.sizes)) == list(SAMPLES)
+    assert list(sizes.values()) == [shard_size] * full + ([rest] if rest else [])
+    assert list(read_tars(tmp_path / name for name in sizes)) == list(SAMPLES)
 
 
 def test_no_sample_no_shard(tmp_path) -> None:
-    with ShardWriter(tmp_path, 3) as writer:
-        pass
-    assert writer.sizes == {} and list(tmp_path.iterdir()) == []
+    assert write_full_shards(tmp_path, [], 3) == {} and list(tmp_path.iterdir()) == []
 
 
 def test_classification_set(tmp_path) -> None:

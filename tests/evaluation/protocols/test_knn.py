@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,8 @@ from torch.nn.functional import normalize
 
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.knn import KNN
-from tests.helpers.loops import naive_majority, naive_nearest
+from tests.helpers.loops import naive_majority, naive_nearest, naive_weighted
 from tests.helpers.protocols import table, two_faced, write_sets
-
-
-def naive_weighted(cosines: list[float], labels: list[int], temperature: float) -> int:
-    votes: dict[int, float] = {}
-    for cosine, label in zip(cosines, labels, strict=True):
-        votes[label] = votes.get(label, 0.0) + math.exp(cosine / temperature)
-    return max(votes, key=lambda label: votes[label])  # of equal ones the first met
 
 
 def test_equals_loops(tmp_path: Path) -> None:

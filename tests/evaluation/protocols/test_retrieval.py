@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,58 +17,8 @@ from cyclip_pl.evaluation.results import Results
 from cyclip_pl.types import Model
 from tests.helpers.distributed import run_distributed
 from tests.helpers.evaluation_sets import TableModel, TinyNet, caption_set
+from tests.helpers.loops import naive_ranks
 from tests.helpers.protocols import one_thread
-
-
-def naive_ranks(
-    query: Sequence[Sequence[float]],
-    candidate: Sequence[Sequence[float]],
-    group_of_query: Sequence[int],
-    group_of_candidate: Sequence[int],
-) -> list[int]:
-    """Sort the candidates, of equal scores the false ones first; where the first true one is."""
-    ranks = []
-    for vector, group in zip(query, group_of_query, strict=True):
-        scored = [
-            (-sum(a * b for a, b in zip(vector, other, strict=True)), other_group == group)
-            for other, other_group in zip(candidate, group_of_candidate, strict=True)
-        ]
-        ranks.append(1 + [true for _, true in sorted(scored)].index(True))
-    return ranks
-
-
-def authors_image_to_text(image_ND: Tensor, text_ND: Tensor) -> float:
-    """R@1 as the script in CyCLIP's history computed it (utils/retrieval.py at a0b7b34).
-
-    Rows are pairs, an image five times over; its ranks start as zeros, and every fifth is filled.
-    """
-    ranks = np.zeros(len(image_ND))
-    for index in range(0, len(image_ND), 5):
-        order = np.argsort((image_ND[index] @ text_ND.t()).numpy())[::-1]
-        ranks[index] = next(i for i, c in enumerate(order) if index <= c <= index + 4)
-    return len(np.where(ranks < 1)[0]) / len(ranks)
-
-
-def test_random_embeddings_are_at_chance_where_the_authors_script_says_80_percent(
-    tmp_path: Path,
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    captions = [[f"caption {n} {i}" for i in range(5)] for n in range(400)]
-    image_M = torch.arange(400).repeat_interleave(5)
-    image_ND, text_MD = (
-        normalize(torch.randn(n, 64, generator=generator), dim=-1) for n in (400, 2000)
-    )
-    assert authors_image_to_text(image_ND[image_M], text_MD) == pytest.approx(0.8, abs=0.01)
-    model = table(captions, image_ND, text_MD)
-    ks = (1, 5, 10, 100)
-    found = evaluated(caption_set(tmp_path / "s", captions), model, recall_at=ks).metrics
-    for k in ks:
-        # That none of an image's 5 captions is among the k of 2,000 drawn.
-        any_of_5 = 1 - math.comb(2000 - k, 5) / math.comb(2000, 5)
-        for way, chance in (("image_to_text", any_of_5), ("text_to_image", k / 400)):
-            # Captions of one image share its draw: as many independent draws as images.
-            share = found[f"s/retrieval/{way}_r{k}"]
-            assert share == pytest.approx(chance, abs=5 * (chance / 400) ** 0.5)
 
 
 def table(captions: Sequence[Sequence[str]], image_ND: Tensor, text_MD: Tensor) -> TableModel:
@@ -138,22 +87,6 @@ def test_a_set_with_broken_images_is_the_set_without_them(
     assert rows["key"][:2] == ["s0001", "s0002"]
     assert rows["caption"] == [""] * 20 + [caption for _, caption in pairs]
     assert rows["way"] == ["image_to_text"] * 20 + ["text_to_image"] * len(pairs)
-
-
-def test_bounds_resample_images_not_captions(tmp_path: Path) -> None:
-    # All captions of an image are found, or none is: 40 draws, however many captions there are.
-    widths = []
-    for each in (1, 8):
-        captions = [[f"caption {n} {i}" for i in range(each)] for n in range(40)]
-        found_N = torch.arange(40) % 2
-        text_MD = one_hot(torch.arange(40).repeat_interleave(each), 40).float()
-        image_ND = torch.eye(40).where(found_N[:, None] == 0, -torch.eye(40))
-        model = table(captions, image_ND, text_MD)
-        metrics = evaluated(caption_set(tmp_path / f"s{each}", captions), model).metrics
-        low, high = (metrics[f"s{each}/retrieval/text_to_image_r1_{e}"] for e in ("low", "high"))
-        assert low < metrics[f"s{each}/retrieval/text_to_image_r1"] == 0.5 < high
-        widths.append(high - low)
-    assert widths[0] == pytest.approx(widths[1], rel=0.2)
 
 
 def _results_of_rank(folder: str) -> Results:

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from cyclip_pl import remote_files
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.interface import NoSplit
-from cyclip_pl.evaluation.sets.open import open_captioned
+from cyclip_pl.evaluation.sets.library import open_captioned
 from cyclip_pl.evaluation.sets.remote import is_remote, local_copy, name_of
 from tests.helpers.evaluation_sets import caption_set, coded_set
 from tests.helpers.http_server import Hub, Server, hub, serving

@@ -12,8 +12,7 @@ import pytest
 import torch
 import torchvision
 
-from cyclip_pl.evaluation.sets import published_prompts as prompts
-from cyclip_pl.evaluation.sets import torchvision_set
+from cyclip_pl.evaluation.sets import catalogue, torchvision_set
 from cyclip_pl.evaluation.sets.torchvision_set import TorchvisionSet
 from cyclip_pl.images import Undecodable
 from tests.helpers import torchvision_files as files
@@ -23,7 +22,7 @@ TRAIN, TEST = (0, 0, 1, 2), (0, 1, 1, 2, 2)  # sorted: folders of classes are re
 
 @pytest.fixture(autouse=True)
 def _without_clip_benchmark(monkeypatch):
-    monkeypatch.setattr(prompts, "_packaged", lambda file: {})
+    monkeypatch.setattr(catalogue, "_packaged", lambda file: {})
 
 
 def in_parts(train, test):

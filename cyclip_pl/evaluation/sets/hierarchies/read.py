@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.evaluation.sets.classes_file import read_classes
+from cyclip_pl.evaluation.sets.texts import read_json
 
 SHIPPED = {path.stem: path for path in Path(__file__).parent.glob("*.json")}
 
@@ -19,7 +20,7 @@ SHIPPED = {path.stem: path for path in Path(__file__).parent.glob("*.json")}
 def read_hierarchy(
     path: str | Path, classnames: Sequence[str], level: int = 0
 ) -> tuple[Tensor, list[str]]:
-    """The superclass of each class.
+    """The superclass of each class: int64 (K,) on the CPU, and the names in the file's order.
 
     Names are compared as they are; if none matches, without regard to case, hyphens and
     underscores. If several classes share a name: one entry in the file covers all of them; as many
@@ -30,9 +31,6 @@ def read_hierarchy(
             `classes.py` of CyCLIP's code with "superclasses", named after their first classes.
         classnames: The K class names of the set.
         level: The level to use; 0 is the coarsest.
-
-    Returns:
-        `superclass_K`, int64 on the CPU, and the S names of the superclasses in the file's order.
 
     Raises:
         ValueError: A class is missing, listed too often, or unknown to the set; one line that
@@ -78,12 +76,13 @@ def _listed(file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
             raise ValueError(f'{file} has no "superclasses"')
         content: Any = {f"{', '.join(group[:2])}, …": group for group in groups}
     else:
-        content = _json(file)
+        if not file.is_file():
+            raise ValueError(f"{file} cannot be read: not a file (shipped: {', '.join(SHIPPED)})")
+        content = read_json(file, partial(_unique, file))
     yield from _walk(content, (), file)
 
 
 def _walk(node: Any, keys: tuple[str, ...], file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
-    where = f"{keys[-1]!r}" if keys else "it"
     if isinstance(node, dict) and node:
         for key, below in node.items():
             yield from _walk(below, (*keys, key), file)
@@ -91,22 +90,12 @@ def _walk(node: Any, keys: tuple[str, ...], file: Path) -> Iterator[tuple[tuple[
         for name in node:
             yield keys, name
     else:
+        where = repr(keys[-1]) if keys else "it"
         raise ValueError(f"{file}: {where} must hold class names, {{superclass: [class name, …]}}")
 
 
-def _json(file: Path) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{file}: the superclass {twice!r} is listed twice")
-        return found
-
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-    except OSError as error:
-        shipped = f" (shipped: {', '.join(SHIPPED)})"
-        raise ValueError(f"{file} cannot be read: {error.strerror}{shipped}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
+def _unique(file: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, times in Counter(name for name, _ in pairs).items():
+        if times > 1:
+            raise ValueError(f"{file}: the superclass {name!r} is listed twice")
+    return dict(pairs)
