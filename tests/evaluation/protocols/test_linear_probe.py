@@ -60,6 +60,7 @@ def _no_two(folder: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_nothing_to_hold_out_is_one_line_on_every_rank(tmp_path: Path) -> None:
     # The rank that fits by AdamW meets no error of its own.
     labels = [n % 6 for n in range(6)]
@@ -74,6 +75,7 @@ def test_nothing_to_hold_out_is_one_line_on_every_rank(tmp_path: Path) -> None:
     [
         {"protocols": ["sgd"]},
         {"protocols": "sgd"},
+        {"protocols": ["adamw", "sgd"]},
         {"shots": [1, 5]},
         {"seeds": []},
         {"seeds": [-1]},
