@@ -107,9 +107,9 @@ def refresh(output: str | Path = "data/emoji") -> None:
     if vacant(output):
         prepare(output)
     elif made := read_meta(output):
-        size, seed = made.get("size"), made.get("seed")
-        if outdated(made, _settings(size, seed)):
-            prepare(output, size, seed)
+        settings: dict[str, Any] = {key: made.get(key) for key in ("size", "seed")}
+        if outdated(made, _settings(**settings)):
+            prepare(output, **settings)
 
 
 def _settings(size: Any, seed: Any) -> dict[str, Any]:

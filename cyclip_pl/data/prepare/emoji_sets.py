@@ -30,10 +30,12 @@ TEMPLATES = (
 )
 """Captions of the training images and prompts of the zero-shot sets; the first is the name."""
 
-VENDORS = {"openmoji": emoji_images.openmoji, "twemoji": emoji_images.twemoji}
+Styles = dict[str, Callable[[int], emoji_images.Draw]]
+
+VENDORS: Styles = {"openmoji": emoji_images.openmoji, "twemoji": emoji_images.twemoji}
 """The colour styles, for training."""
 
-SHIFTS = {"line": emoji_images.openmoji_line, "mono": emoji_images.noto_mono}
+SHIFTS: Styles = {"line": emoji_images.openmoji_line, "mono": emoji_images.noto_mono}
 """The styles that are only evaluated."""
 
 TRAINING_SHARDS = 16
