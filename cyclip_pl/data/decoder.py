@@ -68,11 +68,17 @@ class Decoder:
 
     def captions(self, data: bytes) -> list[str]:
         """The captions in a `txt` or `json` member: one or more, none empty."""
-        texts = self._from_json(data) if self.caption_key is not None else [_text(data)]
+        texts = self._from_text(data) if self.caption_key is None else self._from_json(data)
         captions = [text.strip()[:_MAX_CHARACTERS] for text in texts if text.strip()]
         if not captions:
             raise SkippedSample("empty caption")
         return captions
+
+    def _from_text(self, data: bytes) -> list[str]:
+        try:
+            return [data.decode("utf-8")]
+        except UnicodeDecodeError as error:
+            raise SkippedSample("unreadable caption", "not UTF-8") from error
 
     def _from_json(self, data: bytes) -> list[str]:
         try:
@@ -87,10 +93,3 @@ class Decoder:
             detail = f"{self.caption_key!r} is not text or a list of texts"
             raise SkippedSample("missing caption", detail)
         return texts
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SkippedSample("unreadable caption", "not UTF-8") from error

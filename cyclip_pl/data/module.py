@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,19 +79,22 @@ class DataModule(LightningDataModule):
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
-        self.views = views
-        self.tokenizer = tokenizer
-        self.seed = seed
         self.shuffle = shuffle or Shuffle()
-        self.decoder = Decoder(caption_key, decoder)
-        self.pin_memory = pin_memory
-        self.prefetch = prefetch
         self.prepare = prepare
         self.epochs: Epochs | None = None
         self.small = False
-        self._loader: weakref.ref[BatchLoader] | None = None
         self.unreadable: tuple[tuple[str, str], ...] = ()
         self.transfer = Transfer()
+        self._batches = partial(
+            Batches,
+            decoder=Decoder(caption_key, decoder),
+            views=views,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        self._load = partial(BatchLoader, workers=workers, prefetch=prefetch, pin_memory=pin_memory)
+        self._loader: weakref.ref[BatchLoader] | None = None
 
     @property
     def ranks(self) -> int:
@@ -185,25 +189,14 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         assert self.epochs is not None, "setup('fit') comes first"
         self.teardown("fit")
-        batches = Batches(
+        batches = self._batches(
             self.epochs,
-            self.decoder,
-            self.views,
-            self.tokenizer,
-            batch_size=self.batch_size,
-            seed=self.seed,
             rank=self.rank,
             ranks=self.ranks,
             keep=self.small,
             unreadable=self.unreadable,
         )
-        loader = BatchLoader(
-            batches,
-            workers=self.workers,
-            prefetch=self.prefetch,
-            pin_memory=self.pin_memory,
-            epoch=self.epoch,
-        )
+        loader = self._load(batches, epoch=self.epoch)
         self._loader = weakref.ref(loader)  # it refers to this module; see its `close` about cycles
         return loader
 

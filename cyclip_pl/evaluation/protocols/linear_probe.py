@@ -84,9 +84,9 @@ class LinearProbe(Protocol[TrainTest]):
         super().__init__(name, library, split)
         self.specs = named_sets(datasets, self.setting("datasets"))
         self.train_split = train_split
-        for protocol in [protocols] if isinstance(protocols, str) else protocols:
+        self.protocols = (protocols,) if isinstance(protocols, str) else tuple(protocols)
+        for protocol in self.protocols:
             checks.one_of(self.setting("protocols"), protocol, PROTOCOLS)
-        self.protocols = tuple(protocols)
         # One of the shots is held out to choose the regularisation by.
         self.shots = checks.whole_numbers(self.setting("shots"), shots, least=2) if shots else ()
         self.seeds = checks.whole_numbers(self.setting("seeds"), seeds, least=0)

@@ -75,6 +75,7 @@ def test_nothing_to_hold_out_is_one_line_on_every_rank(tmp_path: Path) -> None:
     [
         {"protocols": ["sgd"]},
         {"protocols": "sgd"},
+        {"protocols": ["adamw", "sgd"]},
         {"shots": [1, 5]},
         {"seeds": []},
         {"seeds": [-1]},
