@@ -179,6 +179,7 @@ def test_wrong_settings_of_the_library_are_one_line() -> None:
         build(config.evaluation)
 
 
+@pytest.mark.slow
 def test_two_ranks_in_training_find_what_one_finds_afterwards(world: Path, tmp_path: Path) -> None:
     sets = [
         "evaluation.knn.cadence.every_n_steps=1",
