@@ -107,9 +107,8 @@ def gather_rows(x: Tensor) -> Tensor:
 def rows_of_all(x: Tensor, size: int | None = None) -> Iterator[Tensor]:
     """Every rank's rows, at most `size` at a time, in rank order: the same blocks on all ranks.
 
-    Besides its own rows a rank holds one block, which may be read, not written. Blocks lie on the
-    device that the group's backend uses. Ranks may bring different numbers of rows, or none. Not
-    differentiable.
+    A rank holds its own rows and one block, which may be read, not written, on the device that the
+    group's backend uses. Ranks may bring different numbers of rows, or none. Not differentiable.
     """
     device = x.device
     if world_size() > 1:
@@ -150,11 +149,8 @@ def from_next_rank(x: Tensor) -> Tensor:
 def from_ahead(x: Tensor, hops: int) -> Callable[[], Tensor]:
     """Start to fetch the `x` of the rank `hops` ahead (behind, if negative).
 
-    For use inside autograd functions: it has no gradient. Until the result is called, `x` may be
-    read but not written.
-
-    Returns:
-        A function that waits for the fetched tensor and returns it.
+    Returns a function that waits for the fetched tensor; until it is called, `x` may be read but
+    not written. For use inside autograd functions: it has no gradient.
     """
     if hops % world_size() == 0:
         return lambda: x

@@ -25,7 +25,7 @@ FORMATS = {
     "PPM": ("ppm", "pgm", "pbm"),
 }
 EXTENSIONS = tuple(extension for extensions in FORMATS.values() for extension in extensions)
-MAX_PIXELS = 1 << 26
+MAX_PIXELS = 89_478_485  # at which Pillow begins to warn: 256 MiB of RGB
 
 # What every model's preprocessing can convert; deeper images are scaled to 8 bits.
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")

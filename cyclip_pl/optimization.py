@@ -45,8 +45,7 @@ def cosine(
     Step k of the warm-up runs at (k + 1) / warmup_steps of the rate, so that the first step learns.
 
     Args:
-        total_steps: Optimiser steps of the whole run.
-        warmup_steps: Optimiser steps of the warm-up.
+        total_steps, warmup_steps: Optimiser steps of the whole run and of the warm-up.
         final_fraction: Share of the learning rate that is left at the end.
 
     Raises:

@@ -108,15 +108,12 @@ class Model(Protocol):
     @property
     def device(self) -> torch.device:
         """The device that computes."""
-        ...
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Preprocessed images (N, 3, H, W) → unit-norm embeddings (N, D)."""
-        ...
 
     def encode_text(self, texts: Sequence[str] | Tensor) -> Tensor:
         """Strings, or tokens (N, L) → unit-norm embeddings (N, D)."""
-        ...
 
 
 @runtime_checkable
@@ -125,4 +122,3 @@ class FeatureModel(Protocol):
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `encode_image`, and the encoder's features (N, F), not normalised."""
-        ...

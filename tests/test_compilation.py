@@ -61,12 +61,12 @@ def test_micro_batches_go_through_it_as_well(architecture) -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="TorchInductor needs a C++ compiler")
 def test_a_run_with_torchs_own_backend(world, tmp_path) -> None:
-    figures = []
+    metrics = []
     for name, setting in (("compiled", "true"), ("plain", "false")):
         config = composed(*shrunk(world), f"compile={setting}", run_dir=tmp_path / name)
         config.encoder.architecture = VIT  # few kernels to compile
-        figures.append(train(config))
-    assert figures[0].keys() == figures[1].keys()
+        metrics.append(train(config))
+    assert metrics[0].keys() == metrics[1].keys()
     # The names of the weights are those of any run.
     weights = [load(tmp_path / name).state_dict() for name in ("compiled", "plain")]
     assert weights[0].keys() == weights[1].keys()

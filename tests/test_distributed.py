@@ -27,6 +27,7 @@ def _on_rank():
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_collectives(world) -> None:
     inputs = [_rows(r).requires_grad_() for r in range(world)]
@@ -65,6 +66,7 @@ def _uneven() -> tuple[torch.Tensor, list[list[int]], list[str]]:
     return distributed.gather_rows(x[:, None]), blocks, objects
 
 
+@pytest.mark.slow
 def test_ranks_of_different_sizes_see_the_same_blocks() -> None:
     for rows, blocks, objects in run_distributed(_uneven, 3):
         assert rows.squeeze(1).tolist() == [0, 1, 2, 3, 4, 20, 21]
@@ -80,6 +82,7 @@ def _changes_its_process() -> tuple[bool, torch.dtype, int]:
     return before
 
 
+@pytest.mark.slow
 def test_ranks_of_a_test_know_nothing_of_the_last() -> None:
     assert run_distributed(_changes_its_process, 2) == run_distributed(_changes_its_process, 2)
 
@@ -90,6 +93,7 @@ def _fails_on_one_rank() -> None:
     distributed.gather(torch.zeros(1))  # waits for it
 
 
+@pytest.mark.slow
 def test_the_exception_of_one_rank_ends_all() -> None:
     with pytest.raises(Exception, match="of rank 1"):
         run_distributed(_fails_on_one_rank, 2)

@@ -48,6 +48,7 @@ def _on_rank():
     return _gradients(slice(distributed.rank() * n, (distributed.rank() + 1) * n))
 
 
+@pytest.mark.slow
 def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process() -> None:
     loss, gradients = _gradients(slice(None))
     ranks = run_distributed(_on_rank, 2)
@@ -85,6 +86,7 @@ def _sharded_on_rank():
     return loss.detach(), wrapped.clip_grad_norm_(1e9), [len(g["params"]) for g in groups]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay() -> None:
     module = _module()

@@ -31,8 +31,8 @@ class Best(Checkpoint):
         mode: Whether a larger ("max") or a smaller ("min") metric is better.
 
     Raises:
-        ValueError: This run has no such evaluation, before the first step; or the evaluation does
-            not give that metric, after it has first run.
+        ValueError: Before the first step, if this run has no such evaluation; after the
+            evaluation's first run, if it does not give that metric.
     """
 
     def __init__(

@@ -35,8 +35,8 @@ class EvaluationCallback(Callback):
 
     An evaluation runs at most once per optimizer step; those due at one step share what they
     compute. Its metrics reach every logger at that step, and `trainer.callback_metrics` before a
-    `ModelCheckpoint` looks there, so `monitor="<dataset>/<evaluation>/<metric>"` works. Modes,
-    random state and gradients are as before, and so the training is that without evaluations.
+    `ModelCheckpoint` looks there. The training is that without evaluations: modes, random state
+    and gradients are as before.
 
     Args:
         evaluations: By name.
@@ -48,8 +48,7 @@ class EvaluationCallback(Callback):
             checkpoints, so that a finished run that is resumed still has them.
 
     Raises:
-        ValueError: When the training begins: one line that names a missing or broken data set, or
-            a setting of the features.
+        ValueError: When the training begins: a missing or broken data set, or a wrong setting.
     """
 
     def __init__(
@@ -68,11 +67,7 @@ class EvaluationCallback(Callback):
     def from_config(
         cls, config: Mapping[str, Any] | None, features: Mapping[str, Any] | None = None
     ) -> EvaluationCallback:
-        """From the nodes `evaluation`, whose entries may have a `cadence`, and `features`.
-
-        Raises:
-            ValueError: One line that names the setting.
-        """
+        """From the nodes `evaluation`, whose entries may have a `cadence`, and `features`."""
         evaluations = build(config)
         cadence = {}
         for name, entry in entries(config).items():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
-import numpy as np
 import torch
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
@@ -15,7 +14,7 @@ from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.seeds import generator
-from cyclip_pl.data.shard_reader import RawSample, ShardReader
+from cyclip_pl.data.shard_reader import ShardReader
 from cyclip_pl.data.skipped import SkipCounter, SkippedSample
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
 from cyclip_pl.data.urls import name_all
@@ -88,31 +87,22 @@ class Batches(IterableDataset["Batch | Failure"]):
         info = get_worker_info()
         process, workers = (0, 1) if info is None else (info.id, info.num_workers)
         start = int(self.start)
-        for epoch in count(start):
-            worker = (process - (epoch - start) * self.per_epoch()) % workers
-            reader = Reader(self.seed, epoch, self.rank, self.ranks, worker, workers)
-            try:
+        try:
+            for epoch in count(start):
+                worker = (process - (epoch - start) * self.per_epoch()) % workers
+                reader = Reader(self.seed, epoch, self.rank, self.ranks, worker, workers)
                 yield from self._epoch(reader)
-            except NothingToRead as error:
-                yield Failure(str(error))
-                return
+        except NothingToRead as error:
+            yield Failure(str(error))
 
     def _epoch(self, reader: Reader) -> Iterator[Batch]:
         if reader.rank == reader.worker == 0:
             for url, problem in self.unreadable:
                 self._skipped.add("broken shard", url, problem)
         quota = batches_of_worker(self.per_epoch(), reader.workers, reader.worker)
-        if quota == 0:
-            return
-        samples: list[ViewedSample] = []
-        for sample in self._viewed(reader, quota * self.batch_size):
-            samples.append(sample)
-            if len(samples) == self.batch_size:
-                yield self._batch(samples)
-                samples = []
-                quota -= 1
-                if quota == 0:
-                    return
+        samples = self._viewed(reader, quota * self.batch_size)
+        for _ in range(quota):
+            yield self._batch(list(islice(samples, self.batch_size)))
 
     def _viewed(self, reader: Reader, wanted: int) -> Iterator[ViewedSample]:
         """Endless usable samples. If some are unusable, the reader starts its share again."""
@@ -121,8 +111,9 @@ class Batches(IterableDataset["Batch | Failure"]):
             found: dict[str, None] = {}
             for raw in self.epochs.samples(reader, turn, self._read_shard, self._skipped):
                 try:
-                    image, captions = self._decode(raw)
-                    viewed = self.views(image, captions, self._generator(reader, raw))
+                    # A function of the sample, not of the reader.
+                    rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
+                    viewed = self.views(*self._decode(raw), rng)
                 except (SkippedSample, Undecodable) as error:
                     self._skipped.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
                     unusable += 1
@@ -135,29 +126,23 @@ class Batches(IterableDataset["Batch | Failure"]):
             if usable < max(1, _LEAST_USABLE * wanted):
                 raise NothingToRead(self._nothing(usable, found))
 
-    def _generator(self, reader: Reader, raw: RawSample) -> np.random.Generator:
-        # A function of the sample, not of the reader.
-        return generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
-
     def _nothing(self, usable: int, found: dict[str, None]) -> str:
         share = f"only {usable} usable" if usable else "no usable"
         members = " ".join(f".{name}" for name in list(found)[:8]) or "no members"
-        where = name_all(self.epochs.urls)
         return (
-            f"data.train.shards: {share} sample in {where}: {self._skipped.describe()}; "
-            f"found {members}; expected {self.decoder.expects()}"
+            f"data.train.shards: {share} sample in {name_all(self.epochs.urls)}: "
+            f"{self._skipped.describe()}; found {members}; expected {self.decoder.expects()}"
         )
 
     def _batch(self, samples: list[ViewedSample]) -> Batch:
-        texts = [sample.texts[view] for view in range(self.views.text_views) for sample in samples]
-        tokens = self.tokenizer(texts)
-        views = self.views.image_views
+        views, text_views = self.views.image_views, self.views.text_views
+        texts = [sample.texts[view] for view in range(text_views) for sample in samples]
         # Collated in memory that the worker shares with the training process.
         images = [sample.images[view] for view in range(views) for sample in samples]
         augmentations = [s.augmentation for s in samples if s.augmentation is not None]
         return Batch(
             images=default_collate(images).view(views, len(samples), *images[0].shape),
-            texts=tokens.view(self.views.text_views, len(samples), -1),
+            texts=self.tokenizer(texts).view(text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._skipped.take(),
         )

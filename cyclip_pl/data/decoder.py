@@ -45,11 +45,10 @@ class Decoder:
     def expects(self) -> str:
         """What a sample must hold, in words."""
         images = " ".join(f".{extension}" for extension in EXTENSIONS)
+        caption = f"data.caption_key={self.caption_key} of .json"
         if self.caption_key is None:
-            return (
-                f"an image ({images}) and a caption (.txt; data.caption_key names a key of .json)"
-            )
-        return f"an image ({images}) and a caption (data.caption_key={self.caption_key} of .json)"
+            caption = ".txt; data.caption_key names a key of .json"
+        return f"an image ({images}) and a caption ({caption})"
 
     def __call__(self, sample: RawSample) -> tuple[LazyImage, list[str]]:
         """The image and its captions.
@@ -69,12 +68,17 @@ class Decoder:
 
     def captions(self, data: bytes) -> list[str]:
         """The captions in a `txt` or `json` member: one or more, none empty."""
-        texts = [_text(data)] if self.caption_key is None else self._from_json(data)
-        captions = [text.strip()[:_MAX_CHARACTERS] for text in texts]
-        captions = [caption for caption in captions if caption]
+        texts = self._from_text(data) if self.caption_key is None else self._from_json(data)
+        captions = [text.strip()[:_MAX_CHARACTERS] for text in texts if text.strip()]
         if not captions:
             raise SkippedSample("empty caption")
         return captions
+
+    def _from_text(self, data: bytes) -> list[str]:
+        try:
+            return [data.decode("utf-8")]
+        except UnicodeDecodeError as error:
+            raise SkippedSample("unreadable caption", "not UTF-8") from error
 
     def _from_json(self, data: bytes) -> list[str]:
         try:
@@ -86,14 +90,6 @@ class Decoder:
             raise SkippedSample("missing caption", f"its json has no {self.caption_key!r}")
         texts = [found] if isinstance(found, str) else found
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise SkippedSample(
-                "missing caption", f"{self.caption_key!r} is not text or a list of texts"
-            )
+            detail = f"{self.caption_key!r} is not text or a list of texts"
+            raise SkippedSample("missing caption", detail)
         return texts
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SkippedSample("unreadable caption", "not UTF-8") from error

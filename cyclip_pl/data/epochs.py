@@ -5,12 +5,12 @@ A reader is one worker of one rank. The order depends on (seed, epoch, rank, wor
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
-from typing import Protocol
 
 import numpy as np
 
@@ -59,57 +59,62 @@ class Shards:
         return sum(known) if len(known) == len(self.sizes) else None
 
 
-class Epochs(Protocol):
-    """Which samples an epoch has, and their order."""
+@dataclass(frozen=True, kw_only=True)
+class Epochs(ABC):
+    """Which samples an epoch has, and their order.
+
+    Attributes:
+        batch_size: Samples of one rank's batch.
+        shuffle: How an epoch is mixed.
+    """
+
+    batch_size: int
+    shuffle: Shuffle
 
     @property
+    @abstractmethod
     def urls(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def length(self) -> int:
+        """Samples per epoch over all ranks, before incomplete batches are left out."""
+
+    @abstractmethod
+    def in_order(
+        self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
+    ) -> Iterator[RawSample]:
+        """As `samples`, before the shuffle buffer."""
 
     def batches(self, ranks: int) -> int:
         """Batches of each rank per epoch."""
-        ...
+        return self.length() // ranks // self.batch_size
 
     def samples(
         self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
         """A reader's samples, shuffled; `skipped` counts those of broken shards.
 
-        Args:
-            reader: The reader.
-            turn: 0; then 1, 2, … if the samples of the earlier turns were not enough.
-            read_shard: Reads one shard.
-            skipped: Counts what is lost.
+        `turn` is 0; then 1, 2, … if the samples of the earlier turns were not enough.
         """
-        ...
+        raw = self.in_order(reader, turn, read_shard, skipped)
+        return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
 
 
 @dataclass(frozen=True)
-class ExactEpochs:
+class ExactEpochs(Epochs):
     """Every sample once per epoch, except the last incomplete batch."""
 
     shards: Shards
-    batch_size: int
-    shuffle: Shuffle
 
     @property
     def urls(self) -> Sequence[str]:
         return self.shards.urls
 
-    @property
-    def total(self) -> int:
+    def length(self) -> int:
         assert self.shards.total is not None
         return self.shards.total
 
-    def batches(self, ranks: int) -> int:
-        return self.total // ranks // self.batch_size
-
-    def samples(
-        self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
-    ) -> Iterator[RawSample]:
-        raw = self._in_order(reader, turn, read_shard, skipped)
-        return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
-
-    def _in_order(
+    def in_order(
         self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
         sizes = [size or 0 for size in self.shards.sizes]
@@ -119,18 +124,18 @@ class ExactEpochs:
             rng = generator("shards", reader.seed, reader.epoch)
             order = rng.permutation(len(sizes)).tolist()
         start, stop = range_of_worker(
-            range(*even(self.total, reader.ranks, reader.rank)),
+            range(*even(self.length(), reader.ranks, reader.rank)),
             self.batches(reader.ranks),
             self.batch_size,
             reader.workers,
             reader.worker,
         )
-        for piece in pieces(order, sizes, start, stop):
-            url, size, read = self.urls[piece.shard], sizes[piece.shard], piece.start
+        for shard, first, end in pieces(order, sizes, start, stop):
+            url, size, read = self.urls[shard], sizes[shard], first
             problem = f"it holds fewer than the {size} samples counted"
             try:
                 with closing(read_shard(url, str(turn))) as whole:
-                    for sample in islice(whole, piece.start, piece.stop):
+                    for sample in islice(whole, first, end):
                         yield sample
                         read += 1
                     uncounted = sum(1 for _ in whole) if read == size else 0
@@ -139,12 +144,12 @@ class ExactEpochs:
                     skipped.add("uncounted sample", url, detail, uncounted)
             except BrokenShard as error:
                 problem = str(error)
-            if read < piece.stop:
-                skipped.add("broken shard", url, problem, piece.stop - read)
+            if read < end:
+                skipped.add("broken shard", url, problem, end - read)
 
 
 @dataclass(frozen=True)
-class ResampledEpochs:
+class ResampledEpochs(Epochs):
     """Shards drawn with replacement, each read whole.
 
     The source of each sample is drawn by weight, so that the sizes of shards do not change the
@@ -155,31 +160,21 @@ class ResampledEpochs:
         sources: What to draw from.
         weights: The expected share of each source in the samples, not normalised.
         samples_per_epoch: Over all ranks.
-        batch_size: Samples of one rank's batch.
-        shuffle: How an epoch is mixed.
     """
 
     sources: tuple[Shards, ...]
     weights: tuple[float, ...]
     samples_per_epoch: int
-    batch_size: int
-    shuffle: Shuffle
 
     @property
     def urls(self) -> Sequence[str]:
         return [url for source in self.sources for url in source.urls]
 
-    def batches(self, ranks: int) -> int:
-        return self.samples_per_epoch // ranks // self.batch_size
+    def length(self) -> int:
+        return self.samples_per_epoch
 
-    def samples(
+    def in_order(
         self, reader: Reader, turn: int, read_shard: ShardReader, skipped: SkipCounter
-    ) -> Iterator[RawSample]:
-        raw = self._mixed(reader, read_shard, skipped)
-        return shuffled(raw, self.shuffle.buffer, reader.generator("buffer", turn))
-
-    def _mixed(
-        self, reader: Reader, read_shard: ShardReader, skipped: SkipCounter
     ) -> Iterator[RawSample]:
         endless = [
             self._endless(reader, index, read_shard, skipped) for index in range(len(self.sources))
@@ -207,18 +202,17 @@ class ResampledEpochs:
                 start = sample_index - (bounds[shard - 1] if shard else 0)
             url, size, read = source.urls[shard], source.sizes[shard], start
             name = f"{reader.rank}.{reader.worker}.{index}.{draw}"
-            problem = (
-                "it holds no sample" if size is None else f"it holds fewer than {size} samples"
-            )
+            expected = 1 if size is None else size
+            problem = f"it holds fewer than {size} samples" if size else "it holds no sample"
+            broken = False
             try:
                 with closing(read_shard(url, name)) as whole:
                     for sample in islice(whole, start, None):
                         yield sample
                         read += 1
-                broken = read < (1 if size is None else size)
             except BrokenShard as error:
                 problem, broken = str(error), True
-            if broken:
+            if broken or read < expected:
                 skipped.add("broken shard", url, problem, max(1, (size or 0) - read))
             fruitless = 0 if read > start else fruitless + 1
             if fruitless == most:

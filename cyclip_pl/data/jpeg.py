@@ -23,10 +23,9 @@ def reduction(width: float, height: float, size: tuple[int, int], keep: int) -> 
 
     The largest that leaves `keep` times the width and height of the view, `size`.
     """
-    least = 2 * keep * size[0], 2 * keep * size[1]
-    factor = 1
-    while factor < 8 and width >= factor * least[0] and height >= factor * least[1]:
-        factor *= 2
+    factor = 8
+    while factor > 1 and (width < factor * keep * size[0] or height < factor * keep * size[1]):
+        factor //= 2
     return factor
 
 
@@ -100,21 +99,18 @@ class Jpeg:
     def _pixels(self, factor: int) -> np.ndarray:
         """uint8 RGB, each side divided by `factor` and rounded up."""
         if factor not in self._decoded:
-            self._decoded[factor] = self._decode(factor)
+            width, height = (-(-side // factor) for side in self.size)
+            try:
+                # The codec takes the smallest scale of at least this size, from 1/factor on.
+                pixels = simplejpeg.decode_jpeg(
+                    self._data, min_height=height, min_width=width, min_factor=factor
+                )
+            except ValueError:
+                # The codec stops at any irregularity; Pillow decides what can be used.
+                pixels = np.array(decode_image(self._data).reduce(factor))
+            assert pixels.shape == (height, width, 3)
+            self._decoded[factor] = pixels
         return self._decoded[factor]
-
-    def _decode(self, factor: int) -> np.ndarray:
-        width, height = (-(-side // factor) for side in self.size)
-        try:
-            # The codec takes the smallest scale of at least this size, from 1/factor on.
-            pixels = simplejpeg.decode_jpeg(
-                self._data, min_height=height, min_width=width, min_factor=factor
-            )
-        except ValueError:
-            # The codec stops at any irregularity; Pillow decides what can be used.
-            pixels = np.array(decode_image(self._data).reduce(factor))
-        assert pixels.shape == (height, width, 3)
-        return pixels
 
 
 def _cut(pixels: np.ndarray, box: Box, fill: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from lightning import LightningDataModule
 from cyclip_pl import checks
 from cyclip_pl.data.batches import Batches
 from cyclip_pl.data.decoder import Decoder
-from cyclip_pl.data.epochs import ExactEpochs, ResampledEpochs, Shards
+from cyclip_pl.data.epochs import Epochs, ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.loader import BatchLoader
-from cyclip_pl.data.settings import Shuffle, Source, TrainSource
+from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.tokens import Tokenizer
 from cyclip_pl.data.transfer import Transfer
@@ -78,19 +79,22 @@ class DataModule(LightningDataModule):
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
-        self.views = views
-        self.tokenizer = tokenizer
-        self.seed = seed
         self.shuffle = shuffle or Shuffle()
-        self.decoder = Decoder(caption_key, decoder)
-        self.pin_memory = pin_memory
-        self.prefetch = prefetch
         self.prepare = prepare
-        self.epochs: ExactEpochs | ResampledEpochs | None = None
+        self.epochs: Epochs | None = None
         self.small = False
-        self._loader: weakref.ref[BatchLoader] | None = None
         self.unreadable: tuple[tuple[str, str], ...] = ()
         self.transfer = Transfer()
+        self._batches = partial(
+            Batches,
+            decoder=Decoder(caption_key, decoder),
+            views=views,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        self._load = partial(BatchLoader, workers=workers, prefetch=prefetch, pin_memory=pin_memory)
+        self._loader: weakref.ref[BatchLoader] | None = None
 
     @property
     def ranks(self) -> int:
@@ -118,104 +122,81 @@ class DataModule(LightningDataModule):
             self._open()
 
     def _open(self) -> None:
-        sources = self.train.sources()
+        train, sources = self.train, self.train.sources()
         urls = [url for source in sources for url in source.urls]
-        absent = missing(urls)
-        if absent:
+        if absent := missing(urls):
             raise ValueError(
                 f"data.train.shards: {absent[0]!r} does not exist "
                 f"({len(absent)} of {len(urls)} missing)"
             )
         sizes = dict(zip(urls, shard_sizes(urls), strict=True))
-        shards = [
+        shards = tuple(
             Shards(source.urls, tuple(sizes[url].samples for url in source.urls))
             for source in sources
-        ]
+        )
         for source in shards:
             if source.total == 0:
                 problem = sizes[source.urls[0]].problem or "no member is named KEY.EXTENSION"
                 raise ValueError(
                     f"data.train.shards: no sample in {name_all(source.urls)}: {problem}"
                 )
-        if self.train.resampled:
-            self.epochs = self._resampled(sources, shards)
+        unknown = next((url for url, size in sizes.items() if size.samples is None), None)
+        if unknown is not None and not train.resampled:
+            raise ValueError(
+                f"data.train.shards: the number of samples in {unknown!r} is unknown, and exact "
+                "epochs need it; set data.train.resampled=true and "
+                "data.train.samples_per_epoch=N, or use local shards"
+            )
+        if unknown is not None and train.samples_per_epoch is None:
+            raise ValueError(
+                "data.train.samples_per_epoch=null: the number of samples in "
+                f"{unknown!r} is unknown; set data.train.samples_per_epoch=N"
+            )
+        ranks, workers = self.ranks, max(1, self.workers)
+        if len(urls) < ranks * workers and not train.resampled:
+            raise ValueError(
+                f"data.train.shards: {len(urls)} shards are too few for {ranks} ranks x "
+                f"{workers} workers = {ranks * workers} readers; lower data.workers or "
+                "trainer.devices, make more shards, or set data.train.resampled=true"
+            )
+        length = train.samples_per_epoch or sum(source.total or 0 for source in shards)
+        batch = ranks * self.batch_size
+        if length < batch:
+            setting = "samples_per_epoch" if train.resampled else "shards"
+            raise ValueError(
+                f"data.train.{setting}: {length} samples per epoch are fewer than one batch of all "
+                f"ranks ({ranks} ranks x data.batch_size {self.batch_size} = {batch}); "
+                "lower data.batch_size"
+            )
+        if train.resampled:
+            weights = tuple(source.weight or 1.0 for source in sources)
+            self.epochs = ResampledEpochs(
+                shards, weights, length, batch_size=self.batch_size, shuffle=self.shuffle
+            )
         else:
-            self.epochs = self._exact(shards[0])
+            self.epochs = ExactEpochs(shards[0], batch_size=self.batch_size, shuffle=self.shuffle)
         self.small = (size_in_bytes(urls) or _SMALL + 1) <= _SMALL
         self.unreadable = tuple((url, s.problem) for url, s in sizes.items() if s.problem)
         if self.rank == 0:
             logger.info(
                 "%d training shards, %d batches of %d x %d samples per epoch",
                 len(urls),
-                self.epochs.batches(self.ranks),
-                self.ranks,
+                self.epochs.batches(ranks),
+                ranks,
                 self.batch_size,
-            )
-
-    def _exact(self, shards: Shards) -> ExactEpochs:
-        unknown = _unknown(shards)
-        if unknown is not None or shards.total is None:
-            raise ValueError(
-                f"data.train.shards: the number of samples in {unknown!r} is unknown, and exact "
-                "epochs need it; set data.train.resampled=true and "
-                "data.train.samples_per_epoch=N, or use local shards"
-            )
-        ranks, workers = self.ranks, max(1, self.workers)
-        if len(shards.urls) < ranks * workers:
-            raise ValueError(
-                f"data.train.shards: {len(shards.urls)} shards are too few for {ranks} ranks x "
-                f"{workers} workers = {ranks * workers} readers; lower data.workers or "
-                "trainer.devices, make more shards, or set data.train.resampled=true"
-            )
-        self._check_length("data.train.shards", shards.total)
-        return ExactEpochs(shards, self.batch_size, self.shuffle)
-
-    def _resampled(self, sources: list[Source], shards: list[Shards]) -> ResampledEpochs:
-        length = self.train.samples_per_epoch
-        if length is None:
-            totals = [source.total for source in shards]
-            unknown = next((_unknown(source) for source in shards if source.total is None), None)
-            if unknown is not None:
-                raise ValueError(
-                    "data.train.samples_per_epoch=null: the number of samples in "
-                    f"{unknown!r} is unknown; set data.train.samples_per_epoch=N"
-                )
-            length = sum(total or 0 for total in totals)
-        self._check_length("data.train.samples_per_epoch", length)
-        weights = tuple(1.0 if source.weight is None else source.weight for source in sources)
-        return ResampledEpochs(tuple(shards), weights, length, self.batch_size, self.shuffle)
-
-    def _check_length(self, setting: str, samples: int) -> None:
-        batch = self.ranks * self.batch_size
-        if samples < batch:
-            raise ValueError(
-                f"{setting}: {samples} samples per epoch are fewer than one batch of all ranks "
-                f"({self.ranks} ranks x data.batch_size {self.batch_size} = {batch}); "
-                "lower data.batch_size"
             )
 
     def train_dataloader(self) -> BatchLoader:
         assert self.epochs is not None, "setup('fit') comes first"
         self.teardown("fit")
-        batches = Batches(
+        batches = self._batches(
             self.epochs,
-            self.decoder,
-            self.views,
-            self.tokenizer,
-            batch_size=self.batch_size,
-            seed=self.seed,
             rank=self.rank,
             ranks=self.ranks,
             keep=self.small,
             unreadable=self.unreadable,
         )
-        loader = BatchLoader(
-            batches,
-            workers=self.workers,
-            prefetch=self.prefetch,
-            pin_memory=self.pin_memory,
-            epoch=self.epoch,
-        )
+        loader = self._load(batches, epoch=self.epoch)
         self._loader = weakref.ref(loader)  # it refers to this module; see its `close` about cycles
         return loader
 
@@ -228,7 +209,3 @@ class DataModule(LightningDataModule):
         loader = self._loader() if self._loader else None
         if stage == "fit" and loader is not None:
             loader.close()
-
-
-def _unknown(shards: Shards) -> str | None:
-    return next((url for url, n in zip(shards.urls, shards.sizes, strict=True) if n is None), None)

@@ -8,19 +8,15 @@ All ranks make the same number of batches; otherwise a collective would wait for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Samples [start, stop) of the shard with this index."""
 
     shard: int
     start: int
     stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
 
 def even(total: int, parts: int, index: int) -> tuple[int, int]:

@@ -52,17 +52,16 @@ class TrainSource:
         """
         entries = [self.shards] if isinstance(self.shards, str | Mapping) else list(self.shards)
         sources = [_source(entry) for entry in entries]
-        weighted = [source for source in sources if source.weight is not None]
-        if weighted and not self.resampled:
-            raise ValueError(
-                "data.train.shards: weights have no meaning where an epoch is every sample once; "
-                "set data.train.resampled=true"
-            )
-        if weighted and len(weighted) < len(sources):
-            raise ValueError(
-                "data.train.shards: some sources have no weight; give one to all or to none"
-            )
-        if weighted:
+        if any(source.weight is not None for source in sources):
+            if not self.resampled:
+                raise ValueError(
+                    "data.train.shards: weights have no meaning where an epoch is every sample "
+                    "once; set data.train.resampled=true"
+                )
+            if any(source.weight is None for source in sources):
+                raise ValueError(
+                    "data.train.shards: some sources have no weight; give one to all or to none"
+                )
             return sources
         urls = tuple(url for source in sources for url in source.urls)
         if not urls:

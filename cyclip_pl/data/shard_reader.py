@@ -84,16 +84,12 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
             stack.callback(_close, source["stream"])
             # A member named twice is taken once.
             for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):
-                yield _raw_sample(sample, caption_extension)
+                members = tuple(name for name in sample if not name.startswith("__"))
+                image = next((sample[ext] for ext in EXTENSIONS if ext in sample), None)
+                caption = sample.get(caption_extension)
+                yield RawSample(sample["__key__"], url, image, caption, members)
         except Exception as error:  # tarfile and the decompressors raise many kinds
             raise BrokenShard(_reason(error)) from error
-
-
-def _raw_sample(sample: dict[str, Any], caption: str) -> RawSample:
-    members = tuple(name for name in sample if not name.startswith("__"))
-    image = next((sample[ext] for ext in EXTENSIONS if ext in sample), None)
-    key, url = sample["__key__"], sample["__url__"]
-    return RawSample(key, url, image, sample.get(caption), members)
 
 
 def _reason(error: Exception) -> str:

@@ -42,25 +42,25 @@ def shard_sizes(urls: Sequence[str]) -> list[Size]:
         ValueError: A `sizes.json` is not such a table.
     """
     listed = cache(_listed)  # read once per folder
-    sizes: list[Size | None] = []
+    sizes: dict[str, Size] = {}
+    todo: dict[str, str] = {}
     for url in urls:
         path = local_path(url)
         if path is None:
-            sizes.append(Size(None))
+            sizes[url] = Size(None)
             continue
         known = listed(os.path.dirname(path)).get(os.path.basename(path))
-        known = _from_stats(path) if known is None else known
-        sizes.append(None if known is None else Size(known))
-    todo = [index for index, size in enumerate(sizes) if size is None]
+        if known is None and (known := _from_stats(path)) is None:
+            todo[url] = path
+        else:
+            sizes[url] = Size(known)
     if todo:
         logger.info(
             "counting the samples of %d shards (a sizes.json beside them saves the time)", len(todo)
         )
         with ThreadPoolExecutor(8) as pool:  # mostly waiting for disks
-            scanned = pool.map(_scanned, [local_path(urls[index]) or "" for index in todo])
-            for index, size in zip(todo, scanned, strict=True):
-                sizes[index] = size
-    return [size for size in sizes if size is not None]
+            sizes.update(zip(todo, pool.map(_scanned, todo.values()), strict=True))
+    return [sizes[url] for url in urls]
 
 
 def _listed(folder: str) -> dict[str, int]:
@@ -98,8 +98,8 @@ def _scanned(path: str) -> Size:
             names.append(member.name)
     except Exception as error:  # tarfile and the decompressors raise many kinds
         # A shard cut short still gives the samples before the cut.
-        counted = count_samples(names)
-        return Size(counted) if counted else Size(0, reason(error).rstrip(":"))
+        if count_samples(names) == 0:
+            return Size(0, reason(error).rstrip(":"))
     return Size(count_samples(names))
 
 

@@ -106,8 +106,8 @@ class DualEncoder(nn.Module):
     def forward(self, batch: Batch) -> Features:
         """Images (V, N, 3, H, W) and tokens (U, N, L) → features (V, N, F) and (U, N, F)."""
         return Features(
-            image=self._over_views(self.encode_image, batch.images),
-            text=self._over_views(self.encode_text, batch.texts),
+            image=_over_views(self.encode_image, batch.images),
+            text=_over_views(self.encode_text, batch.texts),
         )
 
     def encode_image(self, images: Tensor) -> Tensor:
@@ -120,10 +120,10 @@ class DualEncoder(nn.Module):
         """Tokens (N, L), int64 → (N, F)."""
         return self.model.encode_text(tokens)
 
-    @staticmethod
-    def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
-        # A single forward for all views, so that a BatchNorm sees them together.
-        return encode(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+
+def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
+    # A single forward for all views, so that a BatchNorm sees them together.
+    return encode(views.flatten(0, 1)).unflatten(0, views.shape[:2])
 
 
 def _registered_name(architecture: str | Mapping[str, Any]) -> str:

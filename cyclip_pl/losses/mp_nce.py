@@ -40,9 +40,8 @@ def mp_nce_loss(
     Args:
         image, text: (V, n, D) and (U, n, D) unit-norm rows of this rank; row k is sample k's.
         scales, offsets: (3,), s_D = 1/τ_D and b_D by domain in that order.
-        pair_weight: "balanced" takes the mean within each of image→image, image→text, text→image
-            and (of several texts) text→text, and then the mean of these. "uniform" takes the mean
-            of all pairs.
+        pair_weight: "uniform" takes the mean of all pairs. "balanced" takes it within each of
+            image→image, image→text, text→image and (of several texts) text→text, then over these.
         form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
 
     Raises:

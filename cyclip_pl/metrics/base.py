@@ -23,8 +23,8 @@ _HIGH, _LOW = 2.0**20, 2.0**40
 class BaseMetric(Metric):
     """A metric of evaluation: no gradient, states that merge, a plot; see `torchmetrics.Metric`.
 
-    `compute` returns float64: one scalar, or several by name. Constructors pass the arguments that
-    they do not name (`kwargs`) on to their base.
+    `compute` returns float64: one scalar, or several by name. Constructors pass their `kwargs` on
+    to their base class.
     """
 
     is_differentiable = False
@@ -49,12 +49,9 @@ class BaseMetric(Metric):
 
 
 class Shares(BaseMetric):
-    """Shares of images by name, with the bounds `<name>_low` and `<name>_high` of `bootstrap`.
+    """Shares of images by name.
 
-    Args:
-        names: Of the shares.
-        intervals: Whether to compute the bounds.
-        kwargs: See `torchmetrics.Metric`.
+    `intervals` adds the bounds `<name>_low` and `<name>_high` of `bootstrap`.
     """
 
     higher_is_better = True
@@ -131,7 +128,7 @@ class ExactSums(BaseMetric):
 
 
 class RowSums(ExactSums):
-    """Sums of rows, (D,), and of products of rows, (D, D), that tell rows of another width."""
+    """Sums of rows, (D,), and of products of rows, (D, D); all rows have one width."""
 
     def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(width, **kwargs)

@@ -44,11 +44,10 @@ def coarse_ranks(score_NK: Tensor, label_N: Tensor, superclass_K: Tensor) -> Ten
 class HierarchyAccuracy(Shares):
     """Top-k accuracy among the classes of the true superclass, and among superclasses.
 
-    `superclass_K` is the superclass of each class, int64.
-    `fine_acc<k>` is the share of images with `fine_ranks` below k, `coarse_acc<k>` that with
-    `coarse_ranks` below k. A k that says nothing is left out: a coarse k above the number of
-    superclasses, a fine k that no superclass has more classes than. In a superclass of at most k
-    classes every image is a fine hit.
+    `superclass_K` is the superclass of each class, int64. `fine_acc<k>` is the share of images with
+    `fine_ranks` below k, `coarse_acc<k>` that with `coarse_ranks` below k. A k that says nothing is
+    left out: a coarse k above the number of superclasses, a fine k that no superclass has more
+    classes than. In a superclass of at most k classes every image is a fine hit.
 
         accuracy = HierarchyAccuracy(superclass_K=torch.tensor([0, 0, 1, 1]), top_k=(1,))
         accuracy.update(image_ND @ class_KD.T, label_N)

@@ -39,8 +39,7 @@ def ahead_of_true(
 ) -> tuple[Tensor, Tensor]:
     """Count the wrong texts before each image's best one, and the wrong images before each text's.
 
-    A tie counts against. The images may be a part of all: the counts of the texts are then that
-    part's.
+    A tie counts against. For a part of the images, the counts of the texts are that part's.
 
     Args:
         best_N: The highest of each image's `true_scores`.

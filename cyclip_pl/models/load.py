@@ -31,9 +31,6 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
             stranger: only modules of this package are built from it, and nothing is unpickled.
         device: Where to put the model.
 
-    Returns:
-        A model with `encode_image`, `encode_text`, `preprocess`, `tokenizer` and `scale`.
-
     Raises:
         ValueError: The checkpoint is missing, or does not fit its own config.
     """

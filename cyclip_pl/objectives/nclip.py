@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import torch
 from torch import Tensor
 
@@ -58,13 +56,15 @@ class NCLIP(Objective):
         H(p̄) − H(p), the nats of information that a cluster carries about its sample: zero after a
         collapse, whether to one cluster or to the uniform distribution.
         """
-        assert embeddings.image_clusters is not None and embeddings.text_clusters is not None
-        modalities = (embeddings.image_clusters, embeddings.text_clusters)
+        image, text = embeddings.image_clusters, embeddings.text_clusters
+        assert image is not None and text is not None
         cross_entropy = torch.stack(
-            [cluster_cross_entropy(p, q, self.stop_gradient) for p, q in product(*modalities)]
+            [cluster_cross_entropy(p, q, self.stop_gradient) for p in image for q in text]
         ).mean()
         entropy, of_mean = (
-            torch.stack([torch.stack([f(view) for view in views]).mean() for views in modalities])
+            torch.stack(
+                [torch.stack([f(view) for view in views]).mean() for views in (image, text)]
+            )
             for f in (mean_entropy, entropy_of_mean)
         )
         sharpness, smoothness = entropy.mean(), of_mean.mean()

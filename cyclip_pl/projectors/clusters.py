@@ -94,15 +94,13 @@ class Clusters(Native):
 
 def _head(features: int, width: int, clusters: int, last_batch_norm: bool) -> nn.Sequential:
     # No bias before a BatchNorm, which would subtract it.
-    layers = [
+    head = nn.Sequential(
         nn.Linear(features, width, bias=False),
         nn.BatchNorm1d(width),
         nn.GELU(),
         nn.Linear(width, clusters, bias=not last_batch_norm),
-    ]
-    return nn.Sequential(
-        *layers, *([nn.BatchNorm1d(clusters, affine=False)] if last_batch_norm else [])
     )
+    return head.append(nn.BatchNorm1d(clusters, affine=False)) if last_batch_norm else head
 
 
 def _rest(x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from cyclip_pl.data.loader import BatchLoader
 from tests.data.shards import data_module, epoch_of, numbers, trainer_at, write_shards, write_tar
 
+pytestmark = pytest.mark.slow
+
 SIZES = [9, 4, 6, 11, 3, 8, 5, 7]  # 53
 
 

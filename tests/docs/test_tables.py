@@ -109,7 +109,7 @@ def test_a_setting_that_a_page_names_exists(page: Path, settings: set[str]) -> N
 def test_the_kinds_of_images_are_listed() -> None:
     listed = [tuple(names(members)) for _, members in table("data.md", "| kind |")]
     assert listed == list(FORMATS.values())
-    assert round(MAX_PIXELS / 1e6) == 67
+    assert round(MAX_PIXELS / 1e6) == 89
 
 
 def test_the_catalogue_is_listed() -> None:

@@ -98,6 +98,7 @@ def test_evaluate_any_model(checkout: Path, world: Path) -> None:
 
 @pytest.mark.slow
 def test_add_an_objective(tmp_path: Path, world: Path) -> None:
+    """Three new files and no edit, in a copy of the project."""
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("cyclip_pl", "conf", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
@@ -111,6 +112,7 @@ def test_add_an_objective(tmp_path: Path, world: Path) -> None:
 
     tests, training, _ = _commands("add_an_objective.md")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert tests[-1] == "tests/objectives/test_alignment.py"
     contract = [*tests, "-k", "alignment or ranks"]
     for words in (contract, [*training, *shrunk(world), "hydra.run.dir=run"]):
         done = subprocess.run(
@@ -123,6 +125,7 @@ def test_add_an_objective(tmp_path: Path, world: Path) -> None:
     (tmp_path / "tests/objectives/test_alignment.py").unlink()
     done = subprocess.run(
         [sys.executable, *tests[1:-1], "-k", "config and alignment"],
-        cwd=tmp_path, env=environment, capture_output=True,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "assert_has_test" in done.stdout

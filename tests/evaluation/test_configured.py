@@ -79,6 +79,7 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_every_kind_of_set_serves_all(sets: dict[str, str], tmp_path: Path) -> None:
     config = composed(
         f"evaluation=[{ALL}]",

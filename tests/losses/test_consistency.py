@@ -151,6 +151,7 @@ def _on_rank(image, text):
     return [with_gradients(function, image[mine], text[mine]) for function in functions]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_equal_one_process(world) -> None:
     rows = unit_rows(12, 5, seed=3)

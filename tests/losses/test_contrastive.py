@@ -45,6 +45,7 @@ def _on_rank(image, text, scale):
     return values[0], gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_equal_one_process(world) -> None:
     image, text = unit_rows(12, 5, seed=3)

@@ -84,6 +84,7 @@ def _on_rank(inputs):
     return {name: _run(name, "tiled", mine_of) for name in LOSSES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_ranks_are_one_process(world) -> None:
     inputs = _inputs(11 * world)

@@ -29,6 +29,7 @@ def _values() -> dict[tuple[str, int], Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_every_metric_is_that_of_one_process(ranks: int) -> None:
     threads = torch.get_num_threads()

@@ -57,6 +57,7 @@ def _on_rank(objectives: dict[str, Objective]) -> Results:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_are_one_process(world) -> None:
     objectives = {name: _objective(name).double() for name in NAMES}

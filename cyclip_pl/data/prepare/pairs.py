@@ -60,26 +60,13 @@ def prepare(
     seed: int = 0,
     workers: int | None = None,
     force: bool = False,
-    quiet: bool = False,
 ) -> Report | None:
     """Write `00000.tar`…, `sizes.json` and `bad_rows.csv`; None if they are there already.
 
     Rows with the same image become one sample: `txt` has the first caption, `captions` in `json`
     has all of them, in order, each once. The same table and images give the same bytes.
 
-    Args:
-        csv_path: The table, with a header; UTF-8.
-        output: The folder to make.
-        image_key: The column of paths.
-        caption_key: The column of captions.
-        delimiter: `auto`, or a name or character as in `find_delimiter`.
-        image_root: The folder of relative paths; None is the table's folder.
-        shard_size: Samples per shard; None is at most 10,000, and fewer if that makes 16 shards.
-        resize: Shorter side in pixels to which larger images are resized; None keeps their bytes.
-        seed: Of the order; tables are often sorted.
-        workers: Threads that read and decode; None is one per core.
-        force: Whether to replace a folder that was prepared before.
-        quiet: Whether to leave out the progress bar.
+    The arguments are the options of the command, `__main__.parser`; None is its default.
 
     Raises:
         ValueError: The table, a column or any good row is missing, or `output` is something else.
@@ -111,7 +98,7 @@ def prepare(
         rows = read_rows(csv_path, delimiter, image_key, caption_key)
         images = _by_image(rows, report.bad_rows)
         size = shard_size or max(1, min(LARGEST_SHARD, len(images) // FEWEST_SHARDS))
-        samples = _samples(images, root, report, resize, seed, workers, quiet)
+        samples = _samples(images, root, report, resize, seed, workers)
         report.sizes = write_full_shards(folder, samples, size)
         if not report.sizes:
             raise ValueError(f"--csv {csv_path}: no good row; {summary(report.bad_rows)}")
@@ -161,7 +148,6 @@ def _samples(
     resize: int | None,
     seed: int,
     workers: int | None,
-    quiet: bool,
 ) -> Iterator[tuple[str, Sample]]:
     """Key and members of each image that can be read, in the order of the shards."""
 
@@ -181,7 +167,7 @@ def _samples(
         progress.TimeRemainingColumn(),
         progress.TextColumn("{task.fields[bad]} bad rows"),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(images), bad=0)
         for key, found in _in_order(read, order(images, f"{seed}/csv"), workers):
             rows = images.pop(key)

@@ -14,6 +14,8 @@ from typing import Any
 from cyclip_pl.data.prepare.folder import write_json
 from cyclip_pl.layout import CLASSNAMES, DATASET_TYPE, NSHARDS, TEMPLATES
 
+_SHARDS_OF_A_SPLIT = 4
+
 Sample = Mapping[str, bytes]
 """Members by extension: {"png": ..., "txt": ...}."""
 
@@ -71,12 +73,12 @@ def write_training_shards(
     return sizes
 
 
-def _write_split(split: Path, samples: Mapping[str, Sample], shards: int, salt: str) -> int:
+def _write_split(split: Path, samples: Mapping[str, Sample], salt: str) -> int:
     split.mkdir(parents=True)
-    parts = _deal(samples, shards, salt)
+    parts = _deal(samples, _SHARDS_OF_A_SPLIT, salt)
     for number, part in enumerate(parts):
         write_tar(split / f"{number}.tar", part)
-    _write_lines(split / NSHARDS, [str(len(parts))])
+    _write_lines(split / NSHARDS, [f"{len(parts)}"])
     return len(samples)
 
 
@@ -86,7 +88,6 @@ def write_classification_set(
     labels: Mapping[str, str],
     classes: Sequence[str],
     templates: Sequence[str],
-    shards: int = 4,
     salt: str = "",
 ) -> int:
     """A zero-shot set in clip_benchmark's layout; returns the number of samples.
@@ -96,11 +97,10 @@ def write_classification_set(
         labels: Class name by sample key.
         classes: All class names; some may have no image.
         templates: Prompts, with `{c}` in place of the class name.
-        shards: Their number.
         salt: Of the shuffle.
     """
     assert all("{c}" in template for template in templates)
-    count = write_labelled_split(folder / "test", images, labels, classes, shards, salt)
+    count = write_labelled_split(folder / "test", images, labels, classes, salt)
     _write_lines(folder / CLASSNAMES, classes)
     _write_lines(folder / TEMPLATES, templates)
     return count
@@ -111,28 +111,23 @@ def write_labelled_split(
     images: Mapping[str, bytes],
     labels: Mapping[str, str],
     classes: Sequence[str],
-    shards: int = 4,
     salt: str = "",
 ) -> int:
     """One split of a classification set; arguments and result as `write_classification_set`."""
     assert len(set(classes)) == len(classes), "class names are unique"
     index = {name: str(number).encode() for number, name in enumerate(classes)}
     samples = {key: {"png": png, "cls": index[labels[key]]} for key, png in images.items()}
-    return _write_split(split, samples, shards, salt)
+    return _write_split(split, samples, salt)
 
 
 def write_retrieval_set(
-    folder: Path,
-    images: Mapping[str, bytes],
-    captions: Mapping[str, Sequence[str]],
-    shards: int = 4,
-    salt: str = "",
+    folder: Path, images: Mapping[str, bytes], captions: Mapping[str, Sequence[str]], salt: str = ""
 ) -> int:
     """A retrieval set in clip_benchmark's layout: one caption per line of `txt`."""
     samples = {
         key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in images.items()
     }
-    count = _write_split(folder / "test", samples, shards, salt)
+    count = _write_split(folder / "test", samples, salt)
     _write_lines(folder / DATASET_TYPE, ["retrieval"])
     return count
 

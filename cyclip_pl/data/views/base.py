@@ -34,17 +34,14 @@ class Views(Protocol):
     @property
     def image_views(self) -> int:
         """V."""
-        ...
 
     @property
     def text_views(self) -> int:
         """U."""
-        ...
 
     @property
     def parameters(self) -> int:
         """P; 0 where `ViewedSample.augmentation` is None."""
-        ...
 
     def __call__(
         self, image: LazyImage, captions: list[str], rng: np.random.Generator
@@ -56,7 +53,6 @@ class Views(Protocol):
         Raises:
             Undecodable: It is a JPEG that cannot be decoded.
         """
-        ...
 
 
 class ImageView(ABC):

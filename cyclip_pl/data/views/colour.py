@@ -14,7 +14,6 @@ from cyclip_pl.data.views.parameters import Drawn
 from cyclip_pl.data.views.pixels import to_image
 
 LUMA = (0.299, 0.587, 0.114)
-Matrix = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,13 @@ class RandomColour:
         jittered, grey = jitters < self.jitter, greys < self.grayscale
         if not (jittered or grey):
             return pixels, {}
-        brightness = contrast = saturation = 1.0
-        hue = 0.0
+        brightness, contrast, saturation, hue = 1.0, 1.0, 1.0, 0.0
         if jittered:
-            brightness, contrast, saturation = (
-                max(0.0, 1 + (2 * draw - 1) * strength)
-                for draw, strength in zip(
-                    draws, (self.brightness, self.contrast, self.saturation), strict=False
-                )
-            )
-            hue = (2 * draws[3] - 1) * self.hue
+            first, second, third, fourth = (2 * draw - 1 for draw in draws)
+            brightness = max(0.0, 1 + first * self.brightness)
+            contrast = max(0.0, 1 + second * self.contrast)
+            saturation = max(0.0, 1 + third * self.saturation)
+            hue = fourth * self.hue
         image = to_image(pixels)
         # The mean colour; one pixel by a box filter costs a tenth of numpy's mean.
         mean = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
@@ -79,7 +75,7 @@ def colour_matrix(
     saturation: float,
     hue: float,
     grayscale: bool,
-) -> Matrix:
+) -> tuple[float, ...]:
     """The 3x4 matrix, row by row, of the adjustments in this order, without clipping in between.
 
     Let l be the luma weights, m the luma of the image's mean colour and R(h) the rotation about the

@@ -54,10 +54,10 @@ class RandomCrop:
         border = round(self.margin * min(width, height))
         framed_width, framed_height = width + 2 * border, height + 2 * border
         box = self.box(framed_width, framed_height, rng)
-        flipped = rng.random() < self.flip
-        angle = (2 * rng.random() - 1) * self.rotation if self.rotation else 0.0
+        flipped, angle = rng.random() < self.flip, 0.0
         pixels: Pixels
         if self.rotation:
+            angle = (2 * rng.random() - 1) * self.rotation
             framed = with_border(whole(image), border, self.fill)
             pixels = self._turned(framed, box, angle, flipped)
         else:
@@ -88,20 +88,14 @@ class RandomCrop:
             ratio = math.exp(low + shape * (high - low))
             w, h = math.sqrt(area * ratio), math.sqrt(area / ratio)
             if w <= width and h <= height:
-                left, upper = x * (width - w), y * (height - h)
-                return left, upper, min(left + w, width), min(upper + h, height)
-        ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
-        w, h = min(width, height * ratio), min(height, width / ratio)
-        left, upper = (width - w) / 2, (height - h) / 2
+                break
+        else:
+            ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
+            w, h, x, y = min(width, height * ratio), min(height, width / ratio), 0.5, 0.5
+        left, upper = x * (width - w), y * (height - h)
         return left, upper, min(left + w, width), min(upper + h, height)
 
-    def _turned(
-        self,
-        image: Image.Image,
-        box: Box,
-        angle: float,
-        flipped: bool,
-    ) -> Image.Image:
+    def _turned(self, image: Image.Image, box: Box, angle: float, flipped: bool) -> Image.Image:
         left, upper, right, lower = box
         # Bilinear sampling sees 2 x 2 pixels: shrink by a whole factor until that is enough.
         factor = max(1, int(min(right - left, lower - upper) / self.image_size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 from torch import Tensor
@@ -17,23 +17,17 @@ from cyclip_pl.images import to_rgb
 _LONGEST_SIDE_RATIO = 16
 
 
-@dataclass(frozen=True)
-class EvaluationTransform:
-    """See `evaluation_transform`."""
-
-    image_size: int
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        return to_tensor(resize_and_crop(to_rgb(image), self.image_size)).contiguous()
-
-
 def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
     """An image in any mode → uint8, (3, image_size, image_size), transparency on white.
 
     It resizes the shorter side (bicubic) and crops the centre: the pixels of open_clip's evaluation
     transform before it normalises.
     """
-    return EvaluationTransform(image_size)
+    return partial(_transformed, size=image_size)
+
+
+def _transformed(image: Image.Image, size: int) -> Tensor:
+    return to_tensor(resize_and_crop(to_rgb(image), size)).contiguous()
 
 
 def resize_and_crop(image: LazyImage, size: int) -> Pixels:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from cyclip_pl import checks
 from cyclip_pl.data.lazy_image import LazyImage
 from cyclip_pl.data.views.base import ImageView, ViewedSample, draw_caption
 from cyclip_pl.data.views.parameters import LEGEND, vectors
@@ -27,12 +28,10 @@ class Several:
     parameters = len(LEGEND)
 
     def __init__(self, order: Sequence[str], **views: ImageView) -> None:
-        if unknown := [name for name in order if name not in views]:
-            raise ValueError(
-                f"views.order: there is no view named {unknown[0]}; choose from {', '.join(views)}"
-            )
         if not order:
             raise ValueError(f"views.order=[]: must name one or more of {', '.join(views)}")
+        for name in order:
+            checks.one_of("views.order", name, views)
         self.views = [views[name] for name in order]
 
     @property

@@ -12,26 +12,10 @@ _PACKAGE, _FILE = "oyemi", "data/lexicon.db"
 _CACHED = 32_768
 # WordNet's own rules of inflection ("morphy"): an ending, and the ending of the base form.
 _ENDINGS = (
-    ("s", ""),
-    ("ses", "s"),
-    ("xes", "x"),
-    ("zes", "z"),
-    ("ches", "ch"),
-    ("shes", "sh"),
-    ("ves", "f"),
-    ("ies", "y"),
-    ("men", "man"),
-    ("es", "e"),
-    ("es", ""),
-    ("ed", "e"),
-    ("ed", ""),
-    ("ing", "e"),
-    ("ing", ""),
-    ("er", ""),
-    ("er", "e"),
-    ("est", ""),
-    ("est", "e"),
-)
+    ("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"),
+    ("ves", "f"), ("ies", "y"), ("men", "man"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""),
+    ("ing", "e"), ("ing", ""), ("er", ""), ("er", "e"), ("est", ""), ("est", "e"),
+)  # fmt: skip
 
 
 def lexicon_file() -> Path:
@@ -54,8 +38,7 @@ def synonyms(word: str) -> tuple[str, ...]:
 
     A word that WordNet does not list is looked up by its base forms.
     """
-    found = _others(word)
-    if found is not None:
+    if (found := _others(word)) is not None:
         return found
     stems = [(word.removesuffix(end), base) for end, base in _ENDINGS if word.endswith(end)]
     bases = [stem + base for stem, base in stems if stem]

@@ -118,7 +118,7 @@ def test_what_training_leaves_out_is_a_reason_in_one_line(tmp_path: Path) -> Non
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "whole.jpg").write_bytes(encoded(ramp()))
-    (tmp_path / "large.png").write_bytes(bomb(9_000, 9_000))
+    (tmp_path / "large.png").write_bytes(bomb(9_500, 9_500))
     (tmp_path / "bomb.png").write_bytes(bomb(20_000, 20_000))
     for name, content in OTHERS.items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
@@ -132,7 +132,7 @@ def test_what_training_leaves_out_is_a_reason_in_one_line(tmp_path: Path) -> Non
         "empty.jpg": other,
         **{f"{name}.jpg": other for name in OTHERS},
         "cut.jpg": "undecodable image: broken image: .*truncated",
-        "large.png": "image too large: 9000 x 9000 pixels, more than 67,108,864",
+        "large.png": "image too large: 9500 x 9500 pixels, more than 89,478,485",
         "bomb.png": "image too large: ",
     }
     for name, reason in reasons.items():

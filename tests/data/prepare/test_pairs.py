@@ -31,7 +31,7 @@ def make_table(path: Path, rows: list[tuple[str, str]], header=("image", "captio
 
 
 def prepare(table: Path, output: Path, **options) -> pairs.Report:
-    report = pairs.prepare(table, output, quiet=True, **options)
+    report = pairs.prepare(table, output, **options)
     assert report is not None
     return report
 
@@ -166,7 +166,7 @@ def test_a_second_run_does_nothing_until_the_table_changes(tmp_path) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "t.csv", [(name, "c") for name in names])
     prepare(table, tmp_path / "out")
-    assert pairs.prepare(table, tmp_path / "out", quiet=True) is None
+    assert pairs.prepare(table, tmp_path / "out") is None
     make_table(table, [(name, "d") for name in names])
     with pytest.raises(ValueError, match="pass --force"):
         prepare(table, tmp_path / "out")

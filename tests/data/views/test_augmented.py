@@ -109,7 +109,7 @@ def test_the_vector_of_an_untouched_image_is_zero() -> None:
 
 
 # Made before views said what they drew, and before there was a blur: neither changed a pixel or
-# a draw, and the demo's figures hold.
+# a draw, and the demo's metrics hold.
 @pytest.mark.parametrize(
     ("views", "expected"),
     [

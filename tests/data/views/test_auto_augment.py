@@ -31,7 +31,7 @@ def test_torchs_generator_is_left_as_it_was() -> None:
     assert np.array_equal(auto_augment(an_image(), generator("t")), first)
 
 
-def test_it_is_drawn_anew() -> None:
+def test_each_call_draws_again() -> None:
     rng = generator("t")
     drawn = {np.asarray(auto_augment(an_image(), rng)).tobytes() for _ in range(60)}
     assert len(drawn) > 20

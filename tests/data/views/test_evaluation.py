@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import PILToTensor
 
-from cyclip_pl.data.views import evaluation_transform
+from cyclip_pl.data.views.evaluation import evaluation_transform
 
 
 def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:

@@ -269,6 +269,7 @@ def _same(blocks: list[Rows], others: list[Rows]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_any_number_of_ranks_reads_what_another_number_wrote(
     tmp_path: Path, dataset: ClassificationSet
 ) -> None:
@@ -281,6 +282,7 @@ def test_any_number_of_ranks_reads_what_another_number_wrote(
     assert _same(images(model, dataset, tmp_path / "three").blocks, alone) and model.images == 2
 
 
+@pytest.mark.slow
 def test_ranks_that_do_not_all_have_the_file_compute_it_together(
     tmp_path: Path, dataset: ClassificationSet
 ) -> None:

@@ -142,6 +142,7 @@ def _equal(one: Rows, other: Rows) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_ranks_have_the_blocks_of_one_process_in_turn_to_the_last_bit(tmp_path: Path) -> None:
     # 13 images, 3 and 7 texts in batches of 4: no share is equal, and some ranks have none.
     opened(tmp_path / "s"), opened(tmp_path / "few", samples=3, broken=[1])

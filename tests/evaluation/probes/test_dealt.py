@@ -20,6 +20,7 @@ def _on_a_rank() -> tuple[list[int], str]:
     return found, ""
 
 
+@pytest.mark.slow
 def test_each_task_is_done_once_and_an_error_reaches_all() -> None:
     assert dealt([]) == []
     assert _on_a_rank() == ([0, 10, 20, 30, 40], "cannot")

@@ -126,6 +126,7 @@ def test_perfect_embeddings_score_one(name: str, perfect: Results) -> None:
     assert found == pytest.approx(dict.fromkeys(found, 1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_random_embeddings_score_at_chance(name: str, random: Results) -> None:
     for metric, value in ({} if name == "retrieval" else shares(random, name)).items():
@@ -166,6 +167,7 @@ def by_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Results
     return {1: [alone], **{world: run_distributed(_on_a_rank, world, folder) for world in (2, 3)}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_agree_with_one_process_to_the_last_digit(

@@ -60,6 +60,7 @@ def _no_two(folder: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_nothing_to_hold_out_is_one_line_on_every_rank(tmp_path: Path) -> None:
     # The rank that fits by AdamW meets no error of its own.
     labels = [n % 6 for n in range(6)]

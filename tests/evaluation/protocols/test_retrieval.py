@@ -93,6 +93,7 @@ def _results_of_rank(folder: str) -> Results:
     return Retrieval([folder])(FeatureStore(TinyNet(), batch_size=8))
 
 
+@pytest.mark.slow
 def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     # 37 images and 86 captions in batches of 8.
     captions = [[f"caption {n} {i}" for i in range(1 + n % 4)] for n in range(37)]

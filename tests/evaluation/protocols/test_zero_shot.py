@@ -214,6 +214,7 @@ def _metrics_of_rank(folders: list[str]) -> tuple[dict[str, float], Tensor]:
     return metrics, model.head.weight.detach()
 
 
+@pytest.mark.slow
 def test_two_processes_and_one_agree_to_the_last_digit(tmp_path: Path) -> None:
     # 37 and 5 images in batches of 8: the ranks' shares differ, and one rank has none of the 5.
     classnames = [f"class {k}" for k in range(10)] + ["class 3"]

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
@@ -207,6 +208,8 @@ def test_downloads_can_be_switched_off(server, tmp_path) -> None:
 
 @pytest.fixture
 def digits_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    if huggingface_hub.__version__.startswith("0."):
+        pytest.skip("the hub of this test answers huggingface_hub 2, and not the old versions")
     folder = coded_set(tmp_path / "repo", LABELS, ["zero", "one", "two"], shards=3)
     (folder / "train").mkdir()
     (folder / "train/0.tar").write_bytes(b"large, and not asked for")

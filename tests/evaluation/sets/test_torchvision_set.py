@@ -100,7 +100,7 @@ def test_the_fingerprint_is_of_this_splits_content(tmp_path, monkeypatch, entry)
     assert fingerprint() != known
 
 
-def test_splits_in_two_parts(tmp_path, monkeypatch) -> None:
+def test_splits_in_two_parts(tmp_path) -> None:
     files.dtd("train")(tmp_path, TRAIN, 0)
     files.dtd("val")(tmp_path, TEST, 4)
     files.dtd("test")(tmp_path, [1, 0, 2], 9)
@@ -113,6 +113,12 @@ def test_splits_in_two_parts(tmp_path, monkeypatch) -> None:
     assert (train.key(3), train.key(4)) == ("0/3", "1/0")
     assert len(train.fingerprint) == 64
 
+
+@pytest.mark.skipif(
+    not hasattr(torchvision.datasets.Flowers102, "classes"),
+    reason="torchvision before 0.22 has no names",
+)
+def test_flowers_train_on_train_and_validation(tmp_path, monkeypatch) -> None:
     labels = {"train": TRAIN, "val": TEST, "test": (2, 101)}
     files.flowers102(tmp_path, labels, monkeypatch)
     train = TorchvisionSet("flowers102", "train", tmp_path)
