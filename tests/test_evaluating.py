@@ -69,7 +69,10 @@ def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path) ->
         (["model=cyclip_official"], "model.path has no value: set model.path=…"),
         (["model=open_clip", "model.name=RN50"], "model.pretrained has no value"),
         (["model=cyclip_official", "model.path=nowhere.pt"], "model.path=nowhere.pt: there is no"),
-        (["model=open_clip", "model.name=RN50", "model.pretrained=x"], "neither a file nor a tag"),
+        (
+            ["model=open_clip", "model.name=RN50", "model.pretrained=x"],
+            "model.pretrained=x: not a file, and not a tag",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_model_names_its_setting(overrides, message, tmp_path) -> None:

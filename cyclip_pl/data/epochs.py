@@ -61,12 +61,7 @@ class Shards:
 
 @dataclass(frozen=True, kw_only=True)
 class Epochs(ABC):
-    """Which samples an epoch has, and their order.
-
-    Attributes:
-        batch_size: Samples of one rank's batch.
-        shuffle: How an epoch is mixed.
-    """
+    """Which samples an epoch has, and their order; batches are those of one rank."""
 
     batch_size: int
     shuffle: Shuffle

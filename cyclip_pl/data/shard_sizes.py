@@ -7,9 +7,9 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from typing import NamedTuple
 
 from cyclip_pl.files import reason
 from cyclip_pl.member_names import key_and_extension
@@ -19,14 +19,8 @@ from cyclip_pl.tar_members import members
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Size:
-    """How many samples a shard holds.
-
-    Attributes:
-        samples: None where unknown: the shard is not local.
-        problem: Why the shard cannot be read, if so.
-    """
+class Size(NamedTuple):
+    """How many samples a shard holds (None: unknown, it is not local), and why it is unreadable."""
 
     samples: int | None
     problem: str | None = None

@@ -151,7 +151,7 @@ def test_a_checkpoint_can_monitor_a_metric_of_the_same_moment(tmp_path: Path) ->
     assert trainer.callback_metrics["s/probe/score"] == pytest.approx(0.5)
 
 
-def test_every_logger_gets_every_figure(tmp_path: Path) -> None:
+def test_every_logger_gets_every_metric(tmp_path: Path) -> None:
     callback, _ = recorded(Cadence(every_n_epochs=None, every_n_steps=3))
     loggers = [CSVLogger(tmp_path / name, name="", version="") for name in ("a", "b")]
     fit([callback], tmp_path, logger=loggers, log_every_n_steps=100, max_steps=8)

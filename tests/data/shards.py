@@ -1,4 +1,4 @@
-"""Small shards for the tests: sample n is an image of one colour with the caption "picture n"."""
+"""Small shards for the tests: sample n is an image of one colour with the caption "image n"."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def png(n: int, size: tuple[int, int] = (8, 8)) -> bytes:
 
 
 def sample(n: int) -> dict[str, bytes]:
-    return {"png": png(n), "txt": f"picture {n}".encode()}
+    return {"png": png(n), "txt": f"image {n}".encode()}
 
 
 def write_tar(path: Path, samples: Mapping[str, Mapping[str, bytes]], mode: str = "w") -> Path:

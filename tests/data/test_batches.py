@@ -113,7 +113,7 @@ def drawn(folder: Path, **settings: Any) -> dict[int, float]:
     }
 
 
-def test_augmentation_is_of_the_sample_whoever_reads_it(tmp_path: Path) -> None:
+def test_augmentation_depends_on_the_sample_not_on_the_reader(tmp_path: Path) -> None:
     write_shards(tmp_path, [4] * 4)
     alone = drawn(tmp_path)
     assert len(set(alone.values())) == 16
@@ -124,7 +124,7 @@ def test_augmentation_is_of_the_sample_whoever_reads_it(tmp_path: Path) -> None:
         assert changed.keys() == alone.keys() and not set(changed.values()) & set(alone.values())
 
 
-def test_a_sample_drawn_again_is_augmented_anew(tmp_path: Path) -> None:
+def test_a_sample_drawn_again_is_augmented_differently(tmp_path: Path) -> None:
     write_shards(tmp_path, [2])
     batches = epoch_of(tmp_path, views=Pair(), resampled=True, samples_per_epoch=16)
     values = torch.cat([batch.augmentation[0, :, 1] for batch in batches])  # type: ignore[index]
@@ -134,11 +134,11 @@ def test_a_sample_drawn_again_is_augmented_anew(tmp_path: Path) -> None:
 def test_unusable_samples_are_counted_and_replaced(tmp_path: Path) -> None:
     good = {f"{n}": sample(n) for n in range(13)}
     bad = {
-        "100": {"txt": b"picture 100"},
+        "100": {"txt": b"image 100"},
         "101": {"png": png(101)},
-        "102": {"png": b"text", "txt": b"picture 102"},
+        "102": {"png": b"text", "txt": b"image 102"},
         "103": {"png": png(103), "txt": b" "},
-        "104": {"png": png(104)[:30], "txt": b"picture 104"},
+        "104": {"png": png(104)[:30], "txt": b"image 104"},
     }
     write_tar(tmp_path / "00000.tar", good | bad)
     batches = epoch_of(tmp_path, batch_size=3)
@@ -159,7 +159,7 @@ def test_unusable_samples_are_counted_and_replaced(tmp_path: Path) -> None:
 def test_each_usable_sample_comes_once_before_any_comes_twice(tmp_path: Path) -> None:
     write_tar(
         tmp_path / "00000.tar",
-        {f"{n}": sample(n) if n % 2 else {"txt": b"picture 0"} for n in range(16)},
+        {f"{n}": sample(n) if n % 2 else {"txt": b"image 0"} for n in range(16)},
     )
     found = [n for batch in epoch_of(tmp_path) for n in numbers(batch)]
     odd = list(range(1, 16, 2))
@@ -191,7 +191,7 @@ def failure(folder: Path, **settings: Any) -> str:
 
 
 def test_no_image_at_all(tmp_path: Path) -> None:
-    write_tar(tmp_path / "00000.tar", {f"{n}": {"npy": b"", "txt": b"picture"} for n in range(9)})
+    write_tar(tmp_path / "00000.tar", {f"{n}": {"npy": b"", "txt": b"image"} for n in range(9)})
     message = failure(tmp_path)
     assert "missing image 9" in message
     assert "found .npy .txt" in message and "expected an image (.jpg" in message
@@ -214,17 +214,15 @@ def test_all_shards_broken(tmp_path: Path) -> None:
     assert isinstance(item, Failure) and "broken shard 8" in item.message
 
 
-def test_next_to_nothing_usable_is_told_before_the_range_is_read(
-    tmp_path: Path, monkeypatch
-) -> None:
+def test_next_to_nothing_usable_stops_before_the_range_is_read(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(dataset, "_PATIENCE", 20)
-    write_tar(tmp_path / "00000.tar", {f"{n}": {"txt": b"picture"} for n in range(500)})
+    write_tar(tmp_path / "00000.tar", {f"{n}": {"txt": b"image"} for n in range(500)})
     for resampled in (False, True):
         assert "missing image 20;" in failure(tmp_path, resampled=resampled)
 
 
 def test_one_usable_of_hundreds_does_not_make_an_epoch(tmp_path: Path) -> None:
-    samples = {f"{n}": {"txt": b"picture"} for n in range(400)} | {"x": sample(7)}
+    samples = {f"{n}": {"txt": b"image"} for n in range(400)} | {"x": sample(7)}
     write_tar(tmp_path / "00000.tar", samples)
     assert "only 1 usable sample" in failure(tmp_path)
 
@@ -246,7 +244,7 @@ def test_the_module_gives_what_batches_are_made_of(tmp_path: Path) -> None:
 
 
 def test_warnings_name_the_shard_and_the_sample(tmp_path: Path, caplog) -> None:
-    write_tar(tmp_path / "0.tar", {"a": sample(1), "b/c": {"txt": b"picture"}})
+    write_tar(tmp_path / "0.tar", {"a": sample(1), "b/c": {"txt": b"image"}})
     epoch_of(tmp_path, batch_size=1)
     (record,) = caplog.records
     assert record.getMessage() == (

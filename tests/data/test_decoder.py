@@ -37,7 +37,7 @@ def test_json(value: object, expected: list[str]) -> None:
         (raw(caption=None), "missing caption"),
         (raw(caption=b" \n"), "empty caption"),
         (raw(caption=b"\xff\xfe"), "unreadable caption"),
-        (raw(image=b"no picture"), "undecodable image"),
+        (raw(image=b"not an image"), "undecodable image"),
         (raw(image=png(0)[:40]), "undecodable image"),
         (raw(image=bomb(60_000, 60_000)), "image too large"),
     ],

@@ -65,7 +65,7 @@ def test_orders_follow_from_seed_and_epoch(tmp_path: Path) -> None:
     assert exact.read(Reader(5, 0), turn=1) != first
 
 
-def test_shards_are_dealt_anew_each_epoch(tmp_path: Path) -> None:
+def test_each_epoch_orders_the_shards_differently(tmp_path: Path) -> None:
     exact = Exact(tmp_path, [4] * 6, buffer=1)
     orders = {tuple(exact.read(Reader(0, epoch))[::4]) for epoch in range(5)}
     assert len(orders) > 3
@@ -93,7 +93,7 @@ def test_a_shard_that_ends_early_is_counted(tmp_path: Path) -> None:
     assert skipped.take() == {"broken shard": 5}
 
 
-def test_samples_beyond_the_counted_are_told(tmp_path: Path) -> None:
+def test_samples_beyond_the_counted_are_reported(tmp_path: Path) -> None:
     exact = Exact(tmp_path, [6, 6])
     write_tar(tmp_path / "00001.tar", {f"{n}": sample(n) for n in range(6, 15)})
     skipped = SkipCounter()

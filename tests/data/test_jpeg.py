@@ -233,9 +233,9 @@ def test_an_unknown_decoder_is_refused() -> None:
         Decoder(images="x")
 
 
-def test_in_batches_whoever_reads(tmp_path: Path) -> None:
+def test_batches_do_not_depend_on_the_reader(tmp_path: Path) -> None:
     files = {
-        f"{n}": {"jpg": encoded(photo(150, 170, n)), "txt": f"picture {n}".encode()}
+        f"{n}": {"jpg": encoded(photo(150, 170, n)), "txt": f"image {n}".encode()}
         for n in range(16)
     }
     files["3"]["jpg"] = files["3"]["jpg"][:900]

@@ -48,7 +48,7 @@ def set_epoch(batches: BatchLoader, epoch: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_each_epoch_is_its_own_however_it_is_come_to(tmp_path: Path, workers: int) -> None:
+def test_each_epoch_is_its_own_however_it_is_reached(tmp_path: Path, workers: int) -> None:
     write_shards(tmp_path, SIZES)
     # 17 batches on 3 workers: the turns shift with each epoch.
     settings: dict[str, Any] = {"batch_size": 3, "workers": workers}
@@ -132,7 +132,7 @@ def test_closing_ends_the_workers_and_not_the_loader(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_errors_come_as_one_line(tmp_path: Path, workers: int) -> None:
     for shard in "ab":
-        write_tar(tmp_path / f"{shard}.tar", {f"{n}": {"txt": b"picture 1"} for n in range(9)})
+        write_tar(tmp_path / f"{shard}.tar", {f"{n}": {"txt": b"image 1"} for n in range(9)})
     with pytest.raises(ValueError, match="^data.train.shards: no usable sample.*$") as caught:
         epoch_of(tmp_path, workers=workers)
     assert "\n" not in str(caught.value)
@@ -140,7 +140,7 @@ def test_errors_come_as_one_line(tmp_path: Path, workers: int) -> None:
 
 def test_counts_travel(tmp_path: Path) -> None:
     write_shards(tmp_path, [6, 6])
-    write_tar(tmp_path / "00002.tar", {f"{n}": {"txt": b"picture"} for n in range(3)})
+    write_tar(tmp_path / "00002.tar", {f"{n}": {"txt": b"image"} for n in range(3)})
     batches = epoch_of(tmp_path, workers=1)
     assert sum(batch.skipped.get("missing image", 0) for batch in batches) == 3
 
@@ -180,7 +180,7 @@ def test_the_models_random_numbers_are_left_alone(tmp_path: Path) -> None:
         assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_trainer_tells_the_epoch(tmp_path: Path) -> None:
+def test_the_trainer_gives_the_epoch(tmp_path: Path) -> None:
     write_shards(tmp_path, SIZES)
     module = data_module(tmp_path)
     module.setup("fit")

@@ -50,7 +50,7 @@ def test_memory_over_epochs(tmp_path: Path) -> None:
     data = encoded(Image.fromarray(noise))
     for shard in range(2):
         samples = {
-            f"{n}": {"jpg": data, "txt": f"picture {n}".encode()}
+            f"{n}": {"jpg": data, "txt": f"image {n}".encode()}
             for n in range(shard * 96, shard * 96 + 96)
         }
         write_tar(tmp_path / f"{shard}.tar", samples)

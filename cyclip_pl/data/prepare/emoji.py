@@ -99,12 +99,11 @@ def refresh(output: str | Path = "data/emoji") -> None:
         ValueError: A package of the `demo` extra is missing.
     """
     output = Path(output)
+    made = read_meta(output) or {}
     if vacant(output):
         prepare(output)
-    elif made := read_meta(output):
-        settings: dict[str, Any] = {key: made.get(key) for key in ("size", "seed")}
-        if outdated(made, _settings(**settings)):
-            prepare(output, **settings)
+    elif outdated(made, _settings(made.get("size"), made.get("seed"))):
+        prepare(output, made["size"], made["seed"])
 
 
 def _settings(size: Any, seed: Any) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from cyclip_pl.data.prepare.shards import (
 TEMPLATES = ("{c}", "an emoji of {c}", "a picture of {c}", "a drawing of {c}", "an icon of {c}")
 """Captions of the training images and prompts of the zero-shot sets; the first is the name."""
 
-Styles = dict[str, Callable[[int], emoji_images.Draw]]
+Style = Callable[[int], emoji_images.Draw]
 
-VENDORS: Styles = {"openmoji": emoji_images.openmoji, "twemoji": emoji_images.twemoji}
+VENDORS: dict[str, Style] = {"openmoji": emoji_images.openmoji, "twemoji": emoji_images.twemoji}
 """The colour styles, for training."""
 
-SHIFTS: Styles = {"line": emoji_images.openmoji_line, "mono": emoji_images.noto_mono}
+SHIFTS: dict[str, Style] = {"line": emoji_images.openmoji_line, "mono": emoji_images.noto_mono}
 """The styles that are only evaluated."""
 
 TRAINING_SHARDS = 16

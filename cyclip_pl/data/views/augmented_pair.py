@@ -18,8 +18,8 @@ class AugmentedPair:
 
     CyCLIP's code trains on these with `--inmodal`. It augments each image and caption once; here
     they are augmented each time that the sample is drawn. As in that code, AutoAugment comes before
-    resizing and cropping. `parameters.LEGEND` has no entries for its operations, so there is no
-    `augmentation`.
+    resizing and cropping. `parameters.LEGEND` has no entries for its operations, so
+    `augmentation` is None.
 
     Args:
         image_size: Pixels per side.

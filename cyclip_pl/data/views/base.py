@@ -29,19 +29,16 @@ class ViewedSample:
 
 
 class Views(Protocol):
-    """Makes the views of a sample; all randomness comes from the generator that is passed in."""
+    """Makes the views of a sample; all randomness comes from the generator that is passed in.
 
-    @property
-    def image_views(self) -> int:
-        """V."""
+    Attributes:
+        image_views, text_views: V and U.
+        parameters: P; 0 where `ViewedSample.augmentation` is None.
+    """
 
-    @property
-    def text_views(self) -> int:
-        """U."""
-
-    @property
-    def parameters(self) -> int:
-        """P; 0 where `ViewedSample.augmentation` is None."""
+    image_views: int
+    text_views: int
+    parameters: int
 
     def __call__(
         self, image: LazyImage, captions: list[str], rng: np.random.Generator

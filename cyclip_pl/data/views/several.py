@@ -33,10 +33,7 @@ class Several:
         for name in order:
             checks.one_of("views.order", name, views)
         self.views = [views[name] for name in order]
-
-    @property
-    def image_views(self) -> int:
-        return len(self.views)
+        self.image_views = len(self.views)
 
     def __call__(
         self, image: LazyImage, captions: list[str], rng: np.random.Generator
