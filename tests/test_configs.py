@@ -64,3 +64,10 @@ def test_the_papers_recipe() -> None:
     assert config.callbacks.best.monitor == "imagenet/zero_shot/acc1"
     # What is typed wins over the experiment.
     assert composed("experiment=cc3m_rn50_cyclip", "optimizer.lr=1").optimizer.lr == 1
+
+
+@pytest.mark.parametrize("name", choices("optimizer"))
+def test_what_checkpoints_keep_of_an_optimiser_is_plain(name: str) -> None:
+    optimizer = instantiate(composed(f"optimizer={name}").optimizer)
+    kept = optimizer([torch.nn.Parameter(torch.zeros(1))]).state_dict()
+    assert "omegaconf" not in repr({type(v) for v in kept["param_groups"][0].values()})
