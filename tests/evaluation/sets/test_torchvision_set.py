@@ -214,7 +214,7 @@ def test_what_is_not_there_says_what_to_do(tmp_path, monkeypatch) -> None:
 # --- downloads: torchvision's, with its network part replaced ---
 
 
-def downloads(monkeypatch, fetch):
+def downloads(monkeypatch, fetch) -> None:
     """`food101` fetches by `fetch(root)`."""
     monkeypatch.setattr(
         torchvision.datasets.Food101, "_download", lambda self: fetch(Path(self.root))
