@@ -62,7 +62,7 @@ bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader, step or
 test: $(INSTALLED) ## Run the whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
-test-fast: $(INSTALLED) ## Run the tests of a minute: no other processes, no whole trainings
+test-fast: $(INSTALLED) ## Run the fast tests, one to two minutes: no other processes, no whole trainings
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-oldest: ## Run them with the oldest allowed packages, in .venv-oldest (5 GB)
