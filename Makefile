@@ -14,7 +14,7 @@ BENCH ?= losses
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test test-fast test-oldest check docs lock clean
+.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test test-fast soak test-oldest check docs lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -64,6 +64,9 @@ test: $(INSTALLED) ## Run the whole suite
 
 test-fast: $(INSTALLED) ## Run the fast tests, one to two minutes: no other processes, no whole trainings
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+soak: $(INSTALLED) ## Run the long reliability tests: kills, signals, damaged files; at most 20 minutes
+	$(BIN)/python -m pytest --soak $(ARGS)
 
 test-oldest: ## Run them with the oldest allowed packages, in .venv-oldest (5 GB)
 	$(PYTHON) -m venv .venv-oldest

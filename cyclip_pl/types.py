@@ -25,12 +25,14 @@ class Batch:
         texts: (U, N, L), int64 tokens.
         augmentation: (V, N, P), float32, how each image view was made; or None.
         skipped: Number of samples skipped since the reader's previous batch, by reason.
+        keys: N names of samples, `<shard>/<key>`, for messages; empty if the data has no names.
     """
 
     images: Tensor
     texts: Tensor
     augmentation: Tensor | None = None
     skipped: dict[str, int] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.images.shape[1]

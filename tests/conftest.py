@@ -8,6 +8,19 @@ import torch
 from tests.helpers.world import write_world
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the tests marked soak, and no others")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    soaks = bool(config.getoption("--soak"))
+    parts: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        parts[item.get_closest_marker("soak") is not None].append(item)
+    config.hook.pytest_deselected(items=parts[not soaks])
+    items[:] = parts[soaks]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
     torch.set_num_threads(min(2, torch.get_num_threads()))

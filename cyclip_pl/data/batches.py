@@ -104,8 +104,8 @@ class Batches(IterableDataset["Batch | Failure"]):
         for _ in range(quota):
             yield self._batch(list(islice(samples, self.batch_size)))
 
-    def _viewed(self, reader: Reader, wanted: int) -> Iterator[ViewedSample]:
-        """Endless usable samples. If some are unusable, the reader starts its share again."""
+    def _viewed(self, reader: Reader, wanted: int) -> Iterator[tuple[str, ViewedSample]]:
+        """Endless usable samples, by name. If some are unusable, the reader begins again."""
         for turn in count():
             usable = unusable = 0
             found: dict[str, None] = {}
@@ -122,7 +122,7 @@ class Batches(IterableDataset["Batch | Failure"]):
                         raise NothingToRead(self._nothing(usable, found)) from None
                     continue
                 usable += 1
-                yield viewed
+                yield raw.name, viewed
             if usable < max(1, _LEAST_USABLE * wanted):
                 raise NothingToRead(self._nothing(usable, found))
 
@@ -134,7 +134,8 @@ class Batches(IterableDataset["Batch | Failure"]):
             f"{self._skipped.describe()}; found {members}; expected {self.decoder.expects()}"
         )
 
-    def _batch(self, samples: list[ViewedSample]) -> Batch:
+    def _batch(self, named: list[tuple[str, ViewedSample]]) -> Batch:
+        keys, samples = [name for name, _ in named], [sample for _, sample in named]
         views, text_views = self.views.image_views, self.views.text_views
         texts = [sample.texts[view] for view in range(text_views) for sample in samples]
         # Collated in memory that the worker shares with the training process.
@@ -145,4 +146,5 @@ class Batches(IterableDataset["Batch | Failure"]):
             texts=self.tokenizer(texts).view(text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._skipped.take(),
+            keys=keys,
         )

@@ -52,6 +52,14 @@ def test_batches(tmp_path: Path) -> None:
             assert image[:, 0, 0].tolist() == [n // 256, n % 256, 200]
 
 
+def test_keys_name_the_samples_in_their_order(tmp_path: Path) -> None:
+    write_shards(tmp_path, [8])
+    for batch in epoch_of(tmp_path):
+        assert len(batch.keys) == 4
+        for key, n in zip(batch.keys, numbers(batch), strict=True):
+            assert key.endswith(".tar/" + key.rpartition("/")[2]) and int(key[-4:]) == n
+
+
 class Pair:
     """Two views of each kind; the parameters tell the view and the generator's first number."""
 
