@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file
 from cyclip_pl.checkpoints.resume import check_resumable, check_weights
@@ -64,7 +65,7 @@ def train(config: DictConfig) -> dict[str, float]:
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[throughput, evaluation, *_instances(config, "callbacks")],
+        callbacks=[throughput, Resume(), evaluation, *_instances(config, "callbacks")],
         logger=_instances(config, "logger"),
         default_root_dir=folder,
     )

@@ -26,6 +26,7 @@ class Batch:
         augmentation: (V, N, P), float32, how each image view was made; or None.
         skipped: Number of samples skipped since the reader's previous batch, by reason.
         keys: N names of samples, `<shard>/<key>`, for messages; empty if the data has no names.
+        drawn: How far the batch's reader has come, as `cyclip_pl.data.position.Drawn`.
     """
 
     images: Tensor
@@ -33,6 +34,7 @@ class Batch:
     augmentation: Tensor | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    drawn: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return self.images.shape[1]

@@ -42,16 +42,6 @@ class Last(Checkpoint):
             self._save(trainer)
             print(f"interrupted at step {trainer.global_step}; to go on: resume={self.path}")
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        # A run of `max_steps` may end with the last batch of an epoch. Resumed, it begins the next
-        # epoch, but Lightning would begin that one behind as many batches.
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        current = progress["current"]
-        if progress["is_last_batch"] and current["completed"] == current["ready"]:
-            progress["current"] = dict.fromkeys(current, 0)
-
     def _save(self, trainer: L.Trainer) -> None:
         if self._saved_at != trainer.global_step:
             trainer.save_checkpoint(self.path)
