@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -15,7 +15,7 @@ from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import ShardReader
-from cyclip_pl.data.skipped import SkipCounter, SkippedSample
+from cyclip_pl.data.skipped import SkipCounter, SkippedSample, of_unknown_size
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
 from cyclip_pl.data.urls import name_all
 from cyclip_pl.data.views.base import ViewedSample, Views
@@ -47,7 +47,8 @@ class Batches(IterableDataset["Batch | Failure"]):
         views: Image and captions → views.
         tokenizer: Captions → tokens.
         keep: Whether each worker keeps samples and decoded images in memory; for small shards.
-        unreadable: Shards that hold nothing, each with the reason, for the count.
+        broken: Shards that cannot be read to their ends, with the cause and the reason. Counting
+            found out: more samples may be lost than were counted.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Batches(IterableDataset["Batch | Failure"]):
         rank: int = 0,
         ranks: int = 1,
         keep: bool = False,
-        unreadable: tuple[tuple[str, str], ...] = (),
+        broken: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.epochs = epochs
         self.decoder = decoder
@@ -72,7 +73,7 @@ class Batches(IterableDataset["Batch | Failure"]):
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
-        self.unreadable = unreadable
+        self.broken = broken or {}
         # In shared memory: persistent workers keep their copy of everything else.
         self.start = torch.zeros((), dtype=torch.int64).share_memory_()
         self._skipped = SkipCounter()
@@ -97,8 +98,8 @@ class Batches(IterableDataset["Batch | Failure"]):
 
     def _epoch(self, reader: Reader) -> Iterator[Batch]:
         if reader.rank == reader.worker == 0:
-            for url, problem in self.unreadable:
-                self._skipped.add("broken shard", url, problem)
+            for url, (cause, problem) in self.broken.items():
+                self._skipped.add(of_unknown_size(cause), url, problem)
         quota = batches_of_worker(self.per_epoch(), reader.workers, reader.worker)
         samples = self._viewed(reader, quota * self.batch_size)
         for _ in range(quota):
@@ -109,13 +110,17 @@ class Batches(IterableDataset["Batch | Failure"]):
         for turn in count():
             usable = unusable = 0
             found: dict[str, None] = {}
-            for raw in self.epochs.samples(reader, turn, self._read_shard, self._skipped):
+            # What is read again was counted already.
+            skipped = SkipCounter(quiet=True) if turn else self._skipped
+            for raw in self.epochs.samples(reader, turn, self._read_shard, skipped):
                 try:
                     # A function of the sample, not of the reader.
-                    rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
+                    # By its place: two samples may have one key.
+                    rng = generator("sample", reader.seed, reader.epoch, raw.draw, raw.index)
                     viewed = self.views(*self._decode(raw), rng)
                 except (SkippedSample, Undecodable) as error:
-                    self._skipped.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
+                    lost = error.count if isinstance(error, SkippedSample) else 1
+                    skipped.add(error.reason, raw.url, str(error), lost, sample=raw.key)
                     unusable += 1
                     found.update(dict.fromkeys(raw.members))
                     if unusable >= _PATIENCE and usable < _LEAST_USABLE * unusable:
@@ -146,5 +151,6 @@ class Batches(IterableDataset["Batch | Failure"]):
             texts=self.tokenizer(texts).view(text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._skipped.take(),
+            skipped_in=self._skipped.take_shards(),
             keys=keys,
         )
