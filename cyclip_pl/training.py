@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.resume import Resume
+from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file
 from cyclip_pl.checkpoints.resume import check_resumable, check_weights
@@ -61,11 +62,11 @@ def train(config: DictConfig) -> dict[str, float]:
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
     # The first callback, so that its clock stops before evaluations start.
-    throughput = Throughput()
+    throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[throughput, Resume(), evaluation, *_instances(config, "callbacks")],
+        callbacks=[throughput, skipped, Resume(), evaluation, *_instances(config, "callbacks")],
         logger=_instances(config, "logger"),
         default_root_dir=folder,
     )
@@ -79,6 +80,7 @@ def train(config: DictConfig) -> dict[str, float]:
         **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
+        **skipped.metrics,
     }
     if trainer.is_global_zero:
         write_metrics(folder, metrics)

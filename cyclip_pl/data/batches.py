@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -17,7 +17,7 @@ from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.position import Drawn, Position
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import ShardReader
-from cyclip_pl.data.skipped import SkipCounter, SkippedSample
+from cyclip_pl.data.skipped import SkipCounter, SkippedSample, of_unknown_size
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
 from cyclip_pl.data.urls import name_all
 from cyclip_pl.data.views.base import ViewedSample, Views
@@ -51,7 +51,8 @@ class Batches(IterableDataset["Batch | Failure"]):
         views: Image and captions → views.
         tokenizer: Captions → tokens.
         keep: Whether each worker keeps samples and decoded images in memory; for small shards.
-        unreadable: Shards that hold nothing, each with the reason, for the count.
+        broken: Shards that cannot be read to their ends, with the cause and the reason. Counting
+            found out: more samples may be lost than were counted.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Batches(IterableDataset["Batch | Failure"]):
         rank: int = 0,
         ranks: int = 1,
         keep: bool = False,
-        unreadable: tuple[tuple[str, str], ...] = (),
+        broken: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.epochs = epochs
         self.decoder = decoder
@@ -76,7 +77,7 @@ class Batches(IterableDataset["Batch | Failure"]):
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
-        self.unreadable = unreadable
+        self.broken = broken or {}
         # In shared memory: persistent workers keep their copy of everything else.
         self.start = torch.zeros((), dtype=torch.int64).share_memory_()
         self.position = Position()
@@ -104,8 +105,8 @@ class Batches(IterableDataset["Batch | Failure"]):
 
     def _epoch(self, reader: Reader, position: Position) -> Iterator[Batch]:
         if reader.rank == reader.worker == position.batch == 0:
-            for url, problem in self.unreadable:
-                self._skipped.add("broken shard", url, problem)
+            for url, (cause, problem) in self.broken.items():
+                self._skipped.add(of_unknown_size(cause), url, problem)
         quota = batches_of_worker(self.per_epoch(), reader.workers, reader.worker)
         made = batches_of_worker(position.batch, reader.workers, reader.worker)
         samples = self._viewed(reader, quota * self.batch_size, position.of(reader.worker))
@@ -123,17 +124,22 @@ class Batches(IterableDataset["Batch | Failure"]):
             before = drawn.samples if turn == drawn.turn else 0
             usable, unusable = before, 0
             found: dict[str, None] = {}
-            raw_samples = self.epochs.samples(reader, turn, self._read_shard, self._skipped)
+            # What is read again was counted already.
+            skipped = SkipCounter(quiet=True) if turn else self._skipped
+            raw_samples = self.epochs.samples(reader, turn, self._read_shard, skipped)
             if before:
                 deque(islice(raw_samples, before), maxlen=0)
                 self._skipped.take()  # counted before the checkpoint
+                self._skipped.take_shards()
             for number, raw in enumerate(raw_samples, before + 1):
                 try:
                     # A function of the sample, not of the reader.
-                    rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
+                    # By its place: two samples may have one key.
+                    rng = generator("sample", reader.seed, reader.epoch, raw.draw, raw.index)
                     viewed = self.views(*self._decode(raw), rng)
                 except (SkippedSample, Undecodable) as error:
-                    self._skipped.add(error.reason, f"{raw.url}, sample {raw.key}", str(error))
+                    lost = error.count if isinstance(error, SkippedSample) else 1
+                    skipped.add(error.reason, raw.url, str(error), lost, sample=raw.key)
                     unusable += 1
                     found.update(dict.fromkeys(raw.members))
                     if unusable >= _PATIENCE and usable < _LEAST_USABLE * unusable:
@@ -164,6 +170,7 @@ class Batches(IterableDataset["Batch | Failure"]):
             texts=self.tokenizer(texts).view(text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._skipped.take(),
+            skipped_in=self._skipped.take_shards(),
             keys=keys,
             drawn=drawn[-1][2],
         )

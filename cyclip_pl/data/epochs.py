@@ -21,8 +21,10 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.settings import Shuffle
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from cyclip_pl.data.shuffle import shuffled
-from cyclip_pl.data.skipped import SkipCounter
+from cyclip_pl.data.skipped import SkipCounter, of_unknown_size
 
+# What is counted where a shard that reads to its end holds less than was counted.
+MISSING = "missing sample"
 # Shards in a row without a sample, before reading stops with an error.
 _FRUITLESS = 16
 
@@ -141,9 +143,9 @@ class ExactEpochs(Epochs):
         )
         for shard, first, end in pieces(order, sizes, start, stop):
             url, size, read = self.urls[shard], sizes[shard], first
-            problem = f"it holds fewer than the {size} samples counted"
+            cause, problem = MISSING, f"it holds fewer than the {size} samples counted"
             try:
-                with closing(read_shard(url, str(turn))) as whole:
+                with closing(read_shard(url, f"{turn}.{shard}")) as whole:
                     for sample in islice(whole, first, end):
                         yield sample
                         read += 1
@@ -152,9 +154,9 @@ class ExactEpochs(Epochs):
                     detail = f"it holds {size + uncounted} samples, {size} were counted"
                     skipped.add("uncounted sample", url, detail, uncounted)
             except BrokenShard as error:
-                problem = str(error)
+                cause, problem = error.cause, str(error)
             if read < end:
-                skipped.add("broken shard", url, problem, end - read)
+                skipped.add(cause, url, problem, end - read)
 
 
 @dataclass(frozen=True)
@@ -215,18 +217,19 @@ class ResampledEpochs(Epochs):
                 start = sample_index - (bounds[shard - 1] if shard else 0)
             url, size, read = source.urls[shard], source.sizes[shard], start
             name = f"{reader.rank}.{reader.worker}.{index}.{draw}"
-            expected = 1 if size is None else size
+            cause, broken = MISSING, False
             problem = f"it holds fewer than {size} samples" if size else "it holds no sample"
-            broken = False
             try:
                 with closing(read_shard(url, name)) as whole:
                     for sample in islice(whole, start, None):
                         yield sample
                         read += 1
             except BrokenShard as error:
-                problem, broken = str(error), True
-            if broken or read < expected:
-                skipped.add("broken shard", url, problem, max(1, (size or 0) - read))
+                cause, problem, broken = error.cause, str(error), True
+            if size is not None and read < size:
+                skipped.add(cause, url, problem, size - read)
+            elif size is None and (broken or not read):
+                skipped.add(of_unknown_size(cause), url, problem)
             fruitless = 0 if read > start else fruitless + 1
             if fruitless == most:
                 raise NothingToRead(

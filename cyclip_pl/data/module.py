@@ -50,6 +50,8 @@ class DataModule(LightningDataModule):
         decoder: How JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
         pin_memory: Whether batches are in page-locked memory, if there is a GPU.
         prefetch: Batches that each worker makes ahead.
+        max_skipped: The share of samples that may be lost before the run stops, for
+            `callbacks.skipped`; None: all.
         prepare: Makes the shards if they are missing; called first, in one process.
 
     Raises:
@@ -71,21 +73,24 @@ class DataModule(LightningDataModule):
         decoder: str = "fast",
         pin_memory: bool = True,
         prefetch: int = 2,
+        max_skipped: float | None = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
         super().__init__()
         checks.whole("data.batch_size", batch_size)
         checks.whole("data.workers", workers, least=0)
         checks.whole("data.prefetch", prefetch)
+        checks.number("data.max_skipped", max_skipped, least=0, most=1, optional=True)
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
+        self.max_skipped = max_skipped
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
         self.epochs: Epochs | None = None
         self.small = False
-        self.unreadable: tuple[tuple[str, str], ...] = ()
+        self.broken: dict[str, tuple[str, str]] = {}
         self.transfer = Transfer()
         self._batches = partial(
             Batches,
@@ -155,7 +160,8 @@ class DataModule(LightningDataModule):
         )
         for source in shards:
             if source.total == 0:
-                problem = sizes[source.urls[0]].problem or "no member is named KEY.EXTENSION"
+                broken = sizes[source.urls[0]].broken
+                problem = broken[1] if broken else "no member is named KEY.EXTENSION"
                 raise ValueError(
                     f"data.train.shards: no sample in {name_all(source.urls)}: {problem}"
                 )
@@ -178,6 +184,7 @@ class DataModule(LightningDataModule):
                 f"{workers} workers = {ranks * workers} readers; lower data.workers or "
                 "trainer.devices, make more shards, or set data.train.resampled=true"
             )
+        advice = next((size.advice for size in sizes.values() if size.advice), None)
         length = train.samples_per_epoch or sum(source.total or 0 for source in shards)
         batch = ranks * self.batch_size
         if length < batch:
@@ -185,7 +192,7 @@ class DataModule(LightningDataModule):
             raise ValueError(
                 f"data.train.{setting}: {length} samples per epoch are fewer than one batch of all "
                 f"ranks ({ranks} ranks x data.batch_size {self.batch_size} = {batch}); "
-                "lower data.batch_size"
+                f"{advice or 'lower data.batch_size'}"
             )
         if train.resampled:
             weights = tuple(source.weight or 1.0 for source in sources)
@@ -195,7 +202,7 @@ class DataModule(LightningDataModule):
         else:
             self.epochs = ExactEpochs(shards[0], batch_size=self.batch_size, shuffle=self.shuffle)
         self.small = (size_in_bytes(urls) or _SMALL + 1) <= _SMALL
-        self.unreadable = tuple((url, s.problem) for url, s in sizes.items() if s.problem)
+        self.broken = {url: size.broken for url, size in sizes.items() if size.broken}
         if self.rank == 0:
             logger.info(
                 "%d training shards, %d batches of %d x %d samples per epoch",
@@ -213,7 +220,7 @@ class DataModule(LightningDataModule):
             rank=self.rank,
             ranks=self.ranks,
             keep=self.small,
-            unreadable=self.unreadable,
+            broken=self.broken,
         )
         loader = self._load(batches, epoch=self.epoch, used=self.used)
         self._loader = weakref.ref(loader)  # it refers to this module; see its `close` about cycles
