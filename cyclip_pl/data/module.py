@@ -50,6 +50,7 @@ class DataModule(LightningDataModule):
         pin_memory: Whether batches are in page-locked memory, if there is a GPU.
         prefetch: Batches that each worker makes ahead.
         prepare: Makes the shards if they are missing; called first, in one process.
+        allow_pipe: Whether shards may be commands (`pipe:COMMAND`).
 
     Raises:
         ValueError: From `setup`, if the shards are missing or too few; from the loader, if they
@@ -71,6 +72,7 @@ class DataModule(LightningDataModule):
         pin_memory: bool = True,
         prefetch: int = 2,
         prepare: Callable[[], object] | None = None,
+        allow_pipe: bool = False,
     ) -> None:
         super().__init__()
         checks.whole("data.batch_size", batch_size)
@@ -81,6 +83,7 @@ class DataModule(LightningDataModule):
         self.workers = workers
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
+        self.allow_pipe = allow_pipe is True  # not 'false', a text
         self.epochs: Epochs | None = None
         self.small = False
         self.unreadable: tuple[tuple[str, str], ...] = ()
@@ -122,7 +125,7 @@ class DataModule(LightningDataModule):
             self._open()
 
     def _open(self) -> None:
-        train, sources = self.train, self.train.sources()
+        train, sources = self.train, self.train.sources(self.allow_pipe)
         urls = [url for source in sources for url in source.urls]
         if absent := missing(urls):
             raise ValueError(

@@ -80,7 +80,8 @@ class ShardReader:
 def _read(url: str, caption_extension: str) -> Generator[RawSample]:
     with contextlib.ExitStack() as stack:
         try:
-            source = {"url": url, "stream": open_url(url)}
+            # `urls.expand` has asked whether commands may run.
+            source = {"url": url, "stream": open_url(url, allow_pipe=True)}
             stack.callback(_close, source["stream"])
             # A member named twice is taken once.
             for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):
