@@ -80,12 +80,12 @@ def open_url(url: str, allow_pipe: bool = False) -> BinaryIO:
             raise OSError("a command is not run here")
         return cast(BinaryIO, gopen_pipe(rewrite_url(url)))
     url = rewrite_url(url)
-    _check(url)
     if urlparse(url).scheme in ("http", "https"):
         from cyclip_pl.http_file import HttpFile  # slow to import, and only http needs it
 
         return io.BufferedReader(HttpFile(url), _BUFFER)
     try:
+        _check(url)
         files, path = fsspec.url_to_fs(url)
         streamed = {"block_size": 0} if url.startswith("hf:") else {}
         file = _Remote(files.open(path, "rb", **streamed))
