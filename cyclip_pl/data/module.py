@@ -53,6 +53,7 @@ class DataModule(LightningDataModule):
         max_skipped: The share of samples that may be lost before the run stops, for
             `callbacks.skipped`; None: all.
         prepare: Makes the shards if they are missing; called first, in one process.
+        allow_pipe: Whether shards may be commands (`pipe:COMMAND`).
 
     Raises:
         ValueError: From `setup`, if the shards are missing or too few; from the loader, if they
@@ -75,6 +76,7 @@ class DataModule(LightningDataModule):
         prefetch: int = 2,
         max_skipped: float | None = None,
         prepare: Callable[[], object] | None = None,
+        allow_pipe: bool = False,
     ) -> None:
         super().__init__()
         checks.whole("data.batch_size", batch_size)
@@ -88,6 +90,7 @@ class DataModule(LightningDataModule):
         self.max_skipped = max_skipped
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
+        self.allow_pipe = allow_pipe is True  # not 'false', a text
         self.epochs: Epochs | None = None
         self.small = False
         self.broken: dict[str, tuple[str, str]] = {}
@@ -146,7 +149,7 @@ class DataModule(LightningDataModule):
             self._open()
 
     def _open(self) -> None:
-        train, sources = self.train, self.train.sources()
+        train, sources = self.train, self.train.sources(self.allow_pipe)
         urls = [url for source in sources for url in source.urls]
         if absent := missing(urls):
             raise ValueError(
