@@ -29,17 +29,17 @@ class Last(Checkpoint):
 
     def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
         if trainer.global_step % self.every_n_steps == 0:
-            self._save(trainer)
+            self.save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, *unused: Any) -> None:
-        self._save(trainer)
+        self.save(trainer)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         # Saving is a collective: a single interrupted rank would wait for the others forever.
         if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
-            self._save(trainer)
+            self.save(trainer)
             print(f"interrupted at step {trainer.global_step}; to go on: resume={self.path}")
 
     def on_load_checkpoint(
@@ -52,7 +52,8 @@ class Last(Checkpoint):
         if progress["is_last_batch"] and current["completed"] == current["ready"]:
             progress["current"] = dict.fromkeys(current, 0)
 
-    def _save(self, trainer: L.Trainer) -> None:
+    def save(self, trainer: L.Trainer) -> None:
+        """Save at this step, unless that has been done; a collective under DDP."""
         if self._saved_at != trainer.global_step:
             trainer.save_checkpoint(self.path)
             self._saved_at = trainer.global_step
