@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file
+from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.checkpoints.resume import check_resumable, check_weights
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
@@ -66,6 +67,7 @@ def train(config: DictConfig) -> dict[str, float]:
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[throughput, evaluation, *_instances(config, "callbacks")],
         logger=_instances(config, "logger"),
+        plugins=[CheckpointFiles()],
         default_root_dir=folder,
     )
     module.provenance = provenance(trainer.strategy.root_device)

@@ -56,7 +56,7 @@ ALLOWED = {
     "metrics": set(),
     "evaluation": {"metrics"},
     "checkpoints": set(),
-    "callbacks": {"data", "evaluation"},
+    "callbacks": {"data", "evaluation", "checkpoints"},
     "reports": set(),
     "training": {"callbacks", "checkpoints", "compilation", "evaluation", "module"},
     "evaluating": {"models", "evaluation"},
