@@ -17,6 +17,7 @@ from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file
+from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.checkpoints.resume import check_resumable, check_weights
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
@@ -68,6 +69,7 @@ def train(config: DictConfig) -> dict[str, float]:
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[throughput, skipped, Resume(), evaluation, *_instances(config, "callbacks")],
         logger=_instances(config, "logger"),
+        plugins=[CheckpointFiles()],
         default_root_dir=folder,
     )
     module.provenance = provenance(trainer.strategy.root_device)
