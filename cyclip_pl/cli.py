@@ -14,6 +14,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from cyclip_pl.conf_dir import config_dir
+from cyclip_pl.run_folder import register_names
 
 TRACEBACK = "CYCLIP_TRACEBACK"
 
@@ -29,6 +30,7 @@ def evaluate() -> None:
 
 
 def _main(config_name: str, task: str) -> None:
+    register_names()
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 

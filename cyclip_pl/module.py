@@ -19,7 +19,7 @@ from cyclip_pl.guard import StepGuard
 from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
-from cyclip_pl.optimization import decayed_names, parameter_groups
+from cyclip_pl.optimization import decayed_names, keep_settings, parameter_groups
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.types import Batch, Embeddings
 
@@ -130,6 +130,7 @@ class ContrastiveModule(L.LightningModule):
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         total = self.trainer.estimated_stepping_batches
         schedule = {"scheduler": self.make_scheduler(optimizer, total), "interval": "step"}
+        keep_settings(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
