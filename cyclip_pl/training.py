@@ -13,6 +13,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.ranks import Ranks
+from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints.files import checkpoint_file
 from cyclip_pl.checkpoints.resume import check_resumable, check_weights
@@ -62,9 +64,10 @@ def train(config: DictConfig) -> dict[str, float]:
     # The first callback, so that its clock stops before evaluations start.
     throughput = Throughput()
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
+    ranks = Ranks()
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[throughput, evaluation, *_instances(config, "callbacks")],
+        callbacks=[throughput, evaluation, ranks, *_instances(config, "callbacks"), Stop()],
         logger=_instances(config, "logger"),
         default_root_dir=folder,
     )
@@ -72,7 +75,8 @@ def train(config: DictConfig) -> dict[str, float]:
     if trainer.is_global_zero:
         write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
-    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    with ranks.watching(trainer):
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
 
     metrics = {
         **evaluation.metrics,

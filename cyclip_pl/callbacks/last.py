@@ -12,9 +12,9 @@ from cyclip_pl import checks
 
 
 class Last(Checkpoint):
-    """Saves `last.ckpt` every `every_n_steps`, at the end, and when the user interrupts the run.
+    """Saves `last.ckpt` every `every_n_steps`, at the end, and when a signal stops the run (`Stop`).
 
-    Other exceptions save nothing: weights that have diverged must not replace good ones.
+    Exceptions save nothing: weights that have diverged must not replace good ones.
 
     Args:
         dirpath: Folder of the checkpoint.
@@ -29,18 +29,10 @@ class Last(Checkpoint):
 
     def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
         if trainer.global_step % self.every_n_steps == 0:
-            self._save(trainer)
+            self.save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, *unused: Any) -> None:
-        self._save(trainer)
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        # Saving is a collective: a single interrupted rank would wait for the others forever.
-        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
-            self._save(trainer)
-            print(f"interrupted at step {trainer.global_step}; to go on: resume={self.path}")
+        self.save(trainer)
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -52,7 +44,7 @@ class Last(Checkpoint):
         if progress["is_last_batch"] and current["completed"] == current["ready"]:
             progress["current"] = dict.fromkeys(current, 0)
 
-    def _save(self, trainer: L.Trainer) -> None:
+    def save(self, trainer: L.Trainer) -> None:
         if self._saved_at != trainer.global_step:
             trainer.save_checkpoint(self.path)
             self._saved_at = trainer.global_step
