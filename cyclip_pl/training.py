@@ -18,8 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
+from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
@@ -93,9 +95,18 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     # The first callback, so that its clock stops before evaluations start.
     throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
+    ranks = Ranks()
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[throughput, skipped, Resume(), evaluation, *_instances(config, "callbacks")],
+        callbacks=[
+            throughput,
+            skipped,
+            Resume(),
+            evaluation,
+            ranks,
+            *_instances(config, "callbacks"),
+            Stop(),
+        ],
         logger=_instances(config, "logger"),
         plugins=[CheckpointFiles()],
         default_root_dir=folder,
@@ -109,7 +120,8 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
             run_folder.clear(folder)
         write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
-    trainer.fit(module, data, ckpt_path=start and start.path, weights_only=True)
+    with ranks.watching(trainer):
+        trainer.fit(module, data, ckpt_path=start and start.path, weights_only=True)
 
     metrics = {
         **evaluation.metrics,

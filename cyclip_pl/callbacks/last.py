@@ -21,11 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class Last(Checkpoint):
-    """Saves `last.ckpt` at a cadence, at the end, and when the user interrupts the run.
+    """Saves `last.ckpt` at a cadence, at the end, and when a signal stops the run (`Stop`).
 
-    Other exceptions save nothing: weights that have diverged must not replace good ones. The
-    checkpoints before it stay as `step_<N>.ckpt`. A save that fails is told and tried again at the
-    next cadence.
+    Exceptions save nothing: weights that have diverged must not replace good ones. The checkpoints
+    before it stay as `step_<N>.ckpt`. A save that fails is told and tried again at the next cadence.
 
     Args:
         dirpath: Folder of the checkpoints, or a URL that fsspec knows.
@@ -70,14 +69,6 @@ class Last(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, *unused: Any) -> None:
         if (problem := self._save(trainer)) is not None:
             raise ValueError(problem)
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        # Saving is a collective: a single interrupted rank would wait for the others forever.
-        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
-            self.save(trainer)
-            print(f"interrupted at step {trainer.global_step}; to go on: resume={self.path}")
 
     def save(self, trainer: L.Trainer) -> bool:
         """Save at this step, unless that has been done; a collective under DDP.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from cyclip_pl import signals
 from cyclip_pl.data.batches import Batches, Failure
 from cyclip_pl.data.position import Drawn, Position, moved, order
 from cyclip_pl.distributed import objects_of_all
@@ -83,7 +84,8 @@ class BatchLoader:
         self._next, self._loaded = None, False
         for batch in range(self._given, len(self)):
             start = time.perf_counter()
-            item = next(self._items)
+            with signals.interruptible():
+                item = next(self._items)
             self.seconds_waited += time.perf_counter() - start
             if isinstance(item, Failure):
                 self.close()
@@ -135,7 +137,9 @@ class BatchLoader:
                 pin_memory=self._pin_memory,
                 prefetch_factor=self._prefetch if self._workers else None,
                 persistent_workers=self._workers > 0,
+                worker_init_fn=signals.obey_main_process,
                 # Its own, so that seeding the workers does not draw from the model's generator.
                 generator=torch.Generator(),
             )
-        self._items = iter(self._loader)
+        with signals.blocked():
+            self._items = iter(self._loader)
