@@ -25,6 +25,7 @@ GROUND = {
     "metric_kinds",
     "console",
     "provenance",
+    "weights",
 }
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
@@ -39,6 +40,7 @@ ALLOWED = {
     "layout": set(),
     "remote_files": {"files"},
     "provenance": {"__version__", "files"},
+    "weights": set(),
     "metric_kinds": set(),
     "console": set(),
     "errors": set(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
+from cyclip_pl import weights
 
 
 def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
@@ -32,10 +31,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: Not such a file; names it.
     """
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as a checkpoint") from error
+    found = weights.read(str(path), path)
     return found if isinstance(found, dict) else {}
 
 
