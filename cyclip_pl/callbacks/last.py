@@ -24,7 +24,7 @@ class Last(Checkpoint):
     """Saves `last.ckpt` at a cadence, at the end, and when a signal stops the run (`Stop`).
 
     Exceptions save nothing: weights that have diverged must not replace good ones. The checkpoints
-    before it stay as `step_<N>.ckpt`. A save that fails is told and tried again at the next cadence.
+    before it stay as `step_<N>.ckpt`. A failed save is told and tried again at the next cadence.
 
     Args:
         dirpath: Folder of the checkpoints, or a URL that fsspec knows.

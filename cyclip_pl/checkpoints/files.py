@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from cyclip_pl import weights
 from cyclip_pl.checkpoints.places import Folder, fetched, folder, is_file, located, split
 from cyclip_pl.checkpoints.whole import damage
 from cyclip_pl.files import reason
@@ -71,13 +70,11 @@ def read_weights(path: Path | str, mmap: bool = True) -> dict[str, Any]:
         source = fetched(path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or reason(error)}") from error
+    if (problem := weights.other_kind(source)) is not None:
+        raise ValueError(f"{path}: cannot be read as a checkpoint: {problem}")
     if (problem := damage(source)) is not None:
         raise ValueError(f"{path}: damaged: {problem}{_instead(path)}")
-    mmap = mmap and isinstance(source, Path)
-    try:
-        found = torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # the errors of unpickling a stranger's file have no common class
-        raise ValueError(f"{path}: cannot be read as a checkpoint") from error
+    found = weights.read(str(path), source, mmap)
     return found if isinstance(found, dict) else {}
 
 
