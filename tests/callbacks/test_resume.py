@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cyclip_pl.callbacks.last import Last
 from cyclip_pl.callbacks.resume import Resume, random_state, set_random_state
+from cyclip_pl.checkpoints.io import CheckpointFiles, save_on_all
 from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.views.augmented import Augmented
@@ -102,6 +103,7 @@ def fit(
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[CheckpointFiles()],
         callbacks=[Resume(), Last(folder, every), *(callbacks or [])],
         **{"max_steps": steps, "max_epochs": -1, "use_distributed_sampler": False}
         | (trainer_settings or {}),
@@ -232,7 +234,7 @@ class StopAfter(L.Callback):
 
     def _stop(self, trainer: L.Trainer, *unused: Any) -> None:
         if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
+            save_on_all(trainer, self.path)
             raise Killed
 
 
