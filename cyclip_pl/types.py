@@ -27,6 +27,7 @@ class Batch:
         skipped: Number of samples skipped since the reader's previous batch, by cause.
         skipped_in: A few of their shards, by cause.
         keys: N names of samples, `<shard>/<key>`, for messages; empty if the data has no names.
+        drawn: How far the batch's reader has come, as `cyclip_pl.data.position.Drawn`.
     """
 
     images: Tensor
@@ -35,6 +36,7 @@ class Batch:
     skipped: dict[str, int] = field(default_factory=dict)
     skipped_in: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    drawn: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return self.images.shape[1]

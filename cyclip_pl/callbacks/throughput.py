@@ -22,17 +22,25 @@ class Throughput(L.Callback):
     Attributes:
         samples: Image-text pairs of this run so far, over all ranks.
         seconds: Wall time of the steps and of waiting for their batches.
+            Both count from the run's first step: checkpoints keep them.
     """
 
     def __init__(self) -> None:
         self.samples = 0
-        self._steps = self._waited = 0.0
+        self._earlier = self._steps = self._waited = 0.0
         self._start = 0.0
         self._logged = (0.0, 0.0, 0)
 
     @property
     def seconds(self) -> float:
-        return self._steps + self._waited
+        return self._earlier + self._steps + self._waited
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"samples": self.samples, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.samples, self._earlier = state_dict["samples"], state_dict["seconds"]
+        self._logged = (self.seconds, 0.0, self.samples)
 
     def on_train_batch_start(self, *unused: Any) -> None:
         self._start = time.perf_counter()

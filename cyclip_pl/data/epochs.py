@@ -5,12 +5,14 @@ A reader is one worker of one rank. The order depends on (seed, epoch, rank, wor
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +62,11 @@ class Shards:
         known = [size for size in self.sizes if size is not None]
         return sum(known) if len(known) == len(self.sizes) else None
 
+    @property
+    def contents(self) -> tuple[Any, ...]:
+        """Names and sizes: the same wherever the shards are kept."""
+        return tuple(map(os.path.basename, self.urls)), self.sizes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epochs(ABC):
@@ -71,6 +78,10 @@ class Epochs(ABC):
     @property
     @abstractmethod
     def urls(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def contents(self) -> tuple[Any, ...]:
+        """What the order depends on besides the reader, the batch size and the shuffle."""
 
     @abstractmethod
     def length(self) -> int:
@@ -106,6 +117,9 @@ class ExactEpochs(Epochs):
     @property
     def urls(self) -> Sequence[str]:
         return self.shards.urls
+
+    def contents(self) -> tuple[Any, ...]:
+        return self.shards.contents
 
     def length(self) -> int:
         assert self.shards.total is not None
@@ -166,6 +180,10 @@ class ResampledEpochs(Epochs):
     @property
     def urls(self) -> Sequence[str]:
         return [url for source in self.sources for url in source.urls]
+
+    def contents(self) -> tuple[Any, ...]:
+        sources = tuple(source.contents for source in self.sources)
+        return sources, self.weights, self.samples_per_epoch
 
     def length(self) -> int:
         return self.samples_per_epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from cyclip_pl.data.batches import Batches
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.loader import BatchLoader
+from cyclip_pl.data.position import moved, order
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.tokens import Tokenizer
@@ -52,6 +53,7 @@ class DataModule(LightningDataModule):
         max_skipped: The share of samples that may be lost before the run stops, for
             `callbacks.skipped`; None: all.
         prepare: Makes the shards if they are missing; called first, in one process.
+        allow_pipe: Whether shards may be commands (`pipe:COMMAND`).
 
     Raises:
         ValueError: From `setup`, if the shards are missing or too few; from the loader, if they
@@ -74,6 +76,7 @@ class DataModule(LightningDataModule):
         prefetch: int = 2,
         max_skipped: float | None = None,
         prepare: Callable[[], object] | None = None,
+        allow_pipe: bool = False,
     ) -> None:
         super().__init__()
         checks.whole("data.batch_size", batch_size)
@@ -83,9 +86,11 @@ class DataModule(LightningDataModule):
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
+        self.seed = seed
         self.max_skipped = max_skipped
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
+        self.allow_pipe = allow_pipe is True  # not 'false', a text
         self.epochs: Epochs | None = None
         self.small = False
         self.broken: dict[str, tuple[str, str]] = {}
@@ -118,6 +123,23 @@ class DataModule(LightningDataModule):
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         return progress.processed
 
+    def used(self) -> int:
+        """Batches of this epoch that the training has used."""
+        assert self.trainer is not None
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return progress.processed
+
+    def place(self, position: Mapping[str, Any]) -> tuple[int, int]:
+        """The epoch in which a saved loader's position lies here, and the batches before it."""
+        assert self.epochs is not None and self.trainer is not None, "setup('fit') comes first"
+        here = order(self.epochs, self.seed, self.ranks, max(1, self.workers))
+        state, _ = moved(position, here)
+        length, limit = self.epochs.batches(self.ranks), self.trainer.limit_train_batches
+        length = min(length, limit) if isinstance(limit, int) else int(length * limit)
+        if state["batch"] >= length:
+            return state["epoch"] + 1, 0
+        return state["epoch"], state["batch"]
+
     def prepare_data(self) -> None:
         if self.prepare is not None:
             self.prepare()
@@ -127,7 +149,7 @@ class DataModule(LightningDataModule):
             self._open()
 
     def _open(self) -> None:
-        train, sources = self.train, self.train.sources()
+        train, sources = self.train, self.train.sources(self.allow_pipe)
         urls = [url for source in sources for url in source.urls]
         if absent := missing(urls):
             raise ValueError(
@@ -203,7 +225,7 @@ class DataModule(LightningDataModule):
             keep=self.small,
             broken=self.broken,
         )
-        loader = self._load(batches, epoch=self.epoch)
+        loader = self._load(batches, epoch=self.epoch, used=self.used)
         self._loader = weakref.ref(loader)  # it refers to this module; see its `close` about cycles
         return loader
 

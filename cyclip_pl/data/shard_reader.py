@@ -104,7 +104,8 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
     given, check = 0, NameCheck()
     with contextlib.ExitStack() as stack:
         try:
-            stream = open_url(url)
+            # `urls.expand` has asked whether commands may run.
+            stream = open_url(url, allow_pipe=True)
             stack.callback(_close, stream)
             # Not the pipe's own `read`, which may raise before the last bytes.
             source = unpacked(stream.stream if isinstance(stream, Pipe) else stream)
