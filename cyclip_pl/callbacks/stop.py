@@ -72,7 +72,7 @@ class Stop(Checkpoint):
         last.save(trainer)
         exception.tell(f" at step {step}{requeued(trainer)}; to go on: resume={_place(last.path)}")
 
-    def teardown(self, *unused: Any) -> None:
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         signals.undefer()
 
 

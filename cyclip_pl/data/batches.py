@@ -134,8 +134,7 @@ class Batches(IterableDataset["Batch | Failure"]):
             for number, raw in enumerate(raw_samples, before + 1):
                 try:
                     # A function of the sample, not of the reader.
-                    # By its place: two samples may have one key.
-                    rng = generator("sample", reader.seed, reader.epoch, raw.draw, raw.index)
+                    rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
                     viewed = self.views(*self._decode(raw), rng)
                 except (SkippedSample, Undecodable) as error:
                     lost = error.count if isinstance(error, SkippedSample) else 1

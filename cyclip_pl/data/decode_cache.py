@@ -24,7 +24,7 @@ class DecodeCache:
 
     def __call__(self, sample: RawSample) -> tuple[LazyImage, list[str]]:
         """As `Decoder.__call__`."""
-        place = sample.url, sample.index  # two samples may have one key
+        place = sample.url, sample.place  # two samples may have one key
         held = self._held.get(place)
         if held is not None:
             return held

@@ -145,7 +145,7 @@ class ExactEpochs(Epochs):
             url, size, read = self.urls[shard], sizes[shard], first
             cause, problem = MISSING, f"it holds fewer than the {size} samples counted"
             try:
-                with closing(read_shard(url, f"{turn}.{shard}")) as whole:
+                with closing(read_shard(url, str(turn))) as whole:
                     for sample in islice(whole, first, end):
                         yield sample
                         read += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Generator
 from subprocess import TimeoutExpired
 from typing import Any, NamedTuple
@@ -32,8 +33,9 @@ class RawSample(NamedTuple):
         url: The shard.
         image, caption: The members' bytes; None where there is none.
         members: The extensions of all its members.
-        draw: Distinguishes shards, and repeated reads of one, within an epoch.
-        index: Its place in the shard.
+        draw: Distinguishes repeated reads of one sample within an epoch.
+        place: How many samples of the shard come before it.
+        twin: How many of these have the same key.
         fault: Why there are none, if the shard tells: the cause, what to do, and the number of
             images that this hides.
     """
@@ -44,13 +46,15 @@ class RawSample(NamedTuple):
     caption: bytes | None
     members: tuple[str, ...]
     draw: str = ""
-    index: int = 0
+    place: int = 0
+    twin: int = 0
     fault: tuple[str, str, int] | None = None
 
     @property
     def name(self) -> str:
-        """The sample's name in messages, without the folder of its shard."""
-        return f"{os.path.basename(self.url)}/{self.key}"
+        """The sample's name, which does not depend on where its shards are kept."""
+        twin = f"#{self.twin}" if self.twin else ""
+        return f"{os.path.basename(self.url)}/{self.key}{twin}"
 
 
 class BrokenShard(Exception):
@@ -101,7 +105,7 @@ class ShardReader:
 
 def _read(url: str, caption_extension: str) -> Generator[RawSample]:
     suffixes = tuple(f".{extension}" for extension in (*EXTENSIONS, caption_extension))
-    given, check = 0, NameCheck()
+    given, check, keys = 0, NameCheck(), Counter[str]()
     with contextlib.ExitStack() as stack:
         try:
             # `urls.expand` has asked whether commands may run.
@@ -110,8 +114,10 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
             # Not the pipe's own `read`, which may raise before the last bytes.
             source = unpacked(stream.stream if isinstance(stream, Pipe) else stream)
             tar = members(source, lambda name: name.lower().endswith(suffixes))
-            for index, sample in enumerate(samples(tar)):
-                raw = _raw(sample, url, caption_extension, index)
+            for place, sample in enumerate(samples(tar)):
+                raw = _raw(sample, url, caption_extension)
+                raw = raw._replace(place=place, twin=keys[sample.key])
+                keys[sample.key] += 1
                 if raw.image is None or raw.caption is None:
                     if sample.last:
                         continue  # what it lacks may be in the part that is lost
@@ -124,11 +130,11 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
             raise BrokenShard(UNREADABLE, error.strerror or reason(error)) from error
 
 
-def _raw(sample: TarSample, url: str, caption_extension: str, index: int) -> RawSample:
+def _raw(sample: TarSample, url: str, caption_extension: str) -> RawSample:
     found = sample.members
     image = next((found[extension].data for extension in EXTENSIONS if extension in found), None)
     caption = found[caption_extension].data if caption_extension in found else None
-    return RawSample(sample.key, url, image, caption, tuple(found), index=index)
+    return RawSample(sample.key, url, image, caption, tuple(found))
 
 
 def _fault(sample: TarSample) -> tuple[str, str, int] | None:
