@@ -125,7 +125,7 @@ def test_samples_of_one_key_are_told_apart_by_their_place(tmp_path: Path) -> Non
     (tmp_path / "x.tar").write_bytes(tar(pairs))
     found = read(tmp_path / "x.tar")
     assert [s.image for s in found] == [png(1), png(2)]
-    assert [(s.key, s.index) for s in found] == [("a", 0), ("a", 1)]
+    assert [(s.name, s.place) for s in found] == [("x.tar/a", 0), ("x.tar/a#1", 1)]
 
 
 def test_a_cut_behind_a_samples_members_keeps_it(tmp_path: Path) -> None:
