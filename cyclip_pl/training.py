@@ -141,8 +141,8 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
 
 def _nonfinite(trainer: L.Trainer) -> dict[str, float]:
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    finite = (c for c in callbacks if isinstance(c, StopWhenNotFinite) and c.skip)
-    return {NONFINITE: float(c.steps) for c in finite}
+    finite = next((c for c in callbacks if isinstance(c, StopWhenNotFinite)), None)
+    return {NONFINITE: float(finite.steps)} if finite is not None and finite.skip else {}
 
 
 def _ended(start: resume.Start, trainer: DictConfig) -> dict[str, float] | None:
