@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
@@ -46,7 +47,7 @@ def train(config: DictConfig) -> dict[str, float]:
     # The other processes of a run belong to the first, which holds the folder.
     with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
         path = resume.find(config.resume, folder)
-        goes_on_here = path is not None and folder.resolve() in path.resolve().parents
+        goes_on_here = isinstance(path, Path) and folder.resolve() in path.resolve().parents
         if config.overwrite and goes_on_here:
             raise ValueError(
                 f"overwrite=true: would remove {path}, from which resume={config.resume} goes on;"
@@ -128,6 +129,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
         **skipped.metrics,
+        **_nonfinite(trainer),
         STEPS: float(trainer.global_step),
     }
     if trainer.is_global_zero:
@@ -137,12 +139,18 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     return metrics
 
 
+def _nonfinite(trainer: L.Trainer) -> dict[str, float]:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finite = next((c for c in callbacks if isinstance(c, StopWhenNotFinite)), None)
+    return {NONFINITE: float(finite.steps)} if finite is not None and finite.skip else {}
+
+
 def _ended(start: resume.Start, trainer: DictConfig) -> dict[str, float] | None:
     """What the run of a checkpoint ended with, if no step and no evaluation is left; says so."""
     by_steps = 0 <= trainer.max_steps <= start.step
     by_epochs = 0 <= (trainer.max_epochs or -1) <= start.epochs
     # A run may be killed behind its last checkpoint, and its evaluations are then left.
-    file = start.path.parent.parent / "metrics.json"
+    file = Path(start.path).parent.parent / "metrics.json"
     metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     if not (by_steps or by_epochs) or metrics.get(STEPS) != start.step:
         return None

@@ -70,7 +70,7 @@ ALLOWED = {
     },
     "metrics": set(),
     "evaluation": {"metrics"},
-    "checkpoints": {"run_folder"},
+    "checkpoints": {"run_folder", "signals"},
     "callbacks": {"data", "evaluation", "checkpoints"},
     "reports": set(),
     "training": {

@@ -69,15 +69,18 @@ class Stop(Checkpoint):
         if last is None:
             exception.tell(f" at step {step}; nothing saved, as there is no callbacks.last")
             return
-        last.save(trainer)
-        exception.tell(f" at step {step}{requeued(trainer)}; to go on: resume={_place(last.path)}")
+        lost = "" if last.save(trainer) else ", which is not saved"
+        place = _place(last.path)
+        exception.tell(f" at step {step}{lost}{requeued(trainer)}; to go on: resume={place}")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         signals.undefer()
 
 
-def _place(checkpoint: Path) -> Path:
+def _place(checkpoint: Path | str) -> Path | str:
     """The run folder, where the checkpoint is in one."""
+    if isinstance(checkpoint, str):
+        return checkpoint
     inside = checkpoint.parent.name == "checkpoints"
     return checkpoint.parent.parent if inside else checkpoint
 

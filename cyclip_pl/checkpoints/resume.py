@@ -32,7 +32,7 @@ class Start(NamedTuple):
     """Where a resumed run goes on.
 
     Attributes:
-        path: The checkpoint.
+        path: The checkpoint, a file or a URL.
         step: Optimiser steps that it has made.
         epochs: Whole epochs that it has made.
         run_id: What names the run to loggers; None if the checkpoint has none.
@@ -40,7 +40,7 @@ class Start(NamedTuple):
         provenance: What made it.
     """
 
-    path: Path
+    path: Path | str
     step: int
     epochs: int
     run_id: str | None
@@ -48,14 +48,14 @@ class Start(NamedTuple):
     provenance: dict[str, Any]
 
 
-def find(resume: str | None, folder: Path) -> Path | None:
+def find(resume: str | None, folder: Path) -> Path | str | None:
     """The checkpoint that `resume` names; of `auto`, that of the run folder `folder`, if any."""
     if resume == "auto":
         return checkpoint_file(folder, "resume") if run_folder.held(folder) else None
     return None if resume is None else checkpoint_file(resume, "resume")
 
 
-def read_start(path: Path) -> Start:
+def read_start(path: Path | str) -> Start:
     """Read where the run of a checkpoint goes on.
 
     Raises:
@@ -114,7 +114,7 @@ def changes_line(start: Start, found: dict[str, tuple[Any, Any]]) -> str:
     return f"resume={start.path}: settings that are not those of the checkpoint: {listed}"
 
 
-def check_weights(path: Path, module: nn.Module) -> None:
+def check_weights(path: Path | str, module: nn.Module) -> None:
     """Raise ValueError, one line, unless the weights in `path` fit the module."""
     trained, wanted = read_checkpoint(path)["state_dict"], module.state_dict()
     for name in sorted(trained.keys() | wanted.keys()):
