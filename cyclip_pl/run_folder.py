@@ -136,11 +136,10 @@ def check_free(folder: Path) -> None:
 
 def check_no_training(folder: Path) -> None:
     """Raise ValueError, one line, if `folder` is that of a training run."""
-    if (found := held(folder)) or (folder / "config.yaml").exists():
+    if found := held(folder):
         raise ValueError(
-            f"hydra.run.dir={shown(folder)}: is the folder of a training run"
-            f" ({found or 'config.yaml'}), whose metrics.json an evaluation would replace; name"
-            " another folder"
+            f"hydra.run.dir={shown(folder)}: is the folder of a training run ({found}), whose"
+            " metrics.json an evaluation would replace; name another folder"
         )
 
 

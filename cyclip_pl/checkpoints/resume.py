@@ -64,19 +64,25 @@ def read_start(path: Path) -> Start:
     checkpoint = read_checkpoint(path)
     if "optimizer_states" not in checkpoint:
         raise ValueError(f"resume={path}: has weights only, like best.ckpt; take last.ckpt")
-    fit = checkpoint["loops"]["fit_loop"]
-    epochs = fit["epoch_progress"]["current"]
-    # A checkpoint behind the last batch of an epoch may precede the end of the epoch.
-    ended = fit["epoch_loop.batch_progress"]["is_last_batch"]
     config, made_by = checkpoint["config"], checkpoint.get("provenance")
     run_id = config.get("run_id")
+    try:
+        fit = checkpoint["loops"]["fit_loop"]
+        epochs = fit["epoch_progress"]["current"]
+        # A checkpoint behind the last batch of an epoch may precede the end of the epoch.
+        ended = fit["epoch_loop.batch_progress"]["is_last_batch"]
+        step, epoch = int(checkpoint["global_step"]), int(epochs["ready" if ended else "processed"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"resume={path}: does not say where its run stopped; take last.ckpt of a run folder"
+        ) from error
     return Start(
         path,
-        step=checkpoint["global_step"],
-        epochs=epochs["ready" if ended else "processed"],
-        run_id=run_id if isinstance(run_id, str) and re.fullmatch(r"\w{1,64}", run_id) else None,
-        config=config,
-        provenance=made_by if isinstance(made_by, dict) else {},
+        step,
+        epoch,
+        run_id if isinstance(run_id, str) and re.fullmatch(r"\w{1,64}", run_id) else None,
+        config,
+        made_by if isinstance(made_by, dict) else {},
     )
 
 
@@ -95,12 +101,13 @@ def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     for name, (before, value) in found.items():
         if any(name == fixed or name.startswith(f"{fixed}.") for fixed in FIXED):
             raise ValueError(
-                f"resume={start.path}: was trained with {name}={before}, this run has {value}"
+                f"resume={start.path}: was trained with {name}={_short(before)}, this run has"
+                f" {_short(value)}"
             )
         if _BEGINNING.fullmatch(name) and "unset" not in (before, value):
             raise ValueError(
-                f"{name}={value}: is where a run begins, and this one goes on from {start.path};"
-                f" set {name}={before}, which it began with"
+                f"{name}={_short(value)}: is where a run begins, and this one goes on from"
+                f" {start.path}; set {name}={_short(before)}, which it began with"
             )
     return found
 
