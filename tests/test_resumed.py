@@ -26,6 +26,8 @@ BATCH = 24
 
 def _train(world: Path, folder: Path, steps: int, *overrides: str) -> dict[str, float]:
     typed = [*shrunk(world), f"trainer.max_steps={steps}", *overrides]
+    if "evaluation=[]" in overrides:
+        typed = [override for override in typed if not override.startswith("evaluation.")]
     return train(composed(*typed, run_dir=folder))
 
 

@@ -72,7 +72,7 @@ def read_start(path: Path) -> Start:
         # A checkpoint behind the last batch of an epoch may precede the end of the epoch.
         ended = fit["epoch_loop.batch_progress"]["is_last_batch"]
         step, epoch = int(checkpoint["global_step"]), int(epochs["ready" if ended else "processed"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"resume={path}: does not say where its run stopped; take last.ckpt of a run folder"
         ) from error
