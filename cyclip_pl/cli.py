@@ -13,6 +13,7 @@ import hydra
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from cyclip_pl import signals
 from cyclip_pl.conf_dir import config_dir
 from cyclip_pl.run_folder import register_names
 
@@ -51,6 +52,7 @@ def _main(config_name: str, task: str) -> None:
 
     main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
     try:
-        main(guarded)()
+        with signals.handled():
+            main(guarded)()
     except Exception as error:
         stop(error)

@@ -18,8 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.ranks import Ranks
+from cyclip_pl.callbacks.resume import Resume
+from cyclip_pl.callbacks.skipped import Skipped
+from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
+from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
@@ -88,12 +93,22 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
     # The first callback, so that its clock stops before evaluations start.
-    throughput = Throughput()
+    throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
+    ranks = Ranks()
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[throughput, evaluation, *_instances(config, "callbacks")],
+        callbacks=[
+            throughput,
+            skipped,
+            Resume(),
+            evaluation,
+            ranks,
+            *_instances(config, "callbacks"),
+            Stop(),
+        ],
         logger=_instances(config, "logger"),
+        plugins=[CheckpointFiles()],
         default_root_dir=folder,
     )
     module.provenance = provenance(trainer.strategy.root_device)
@@ -105,12 +120,14 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
             run_folder.clear(folder)
         write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
-    trainer.fit(module, data, ckpt_path=start and start.path, weights_only=True)
+    with ranks.watching(trainer):
+        trainer.fit(module, data, ckpt_path=start and start.path, weights_only=True)
 
     metrics = {
         **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
+        **skipped.metrics,
         STEPS: float(trainer.global_step),
     }
     if trainer.is_global_zero:

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from cyclip_pl import checks
+from cyclip_pl import checks, signals
 from cyclip_pl.distributed import overwrite_with_first
 from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
@@ -116,13 +116,21 @@ class EvaluationCallback(Callback):
         names = [name for name in names if self._step_of_last[name] != steps]
         if not names:
             return
+        stopped: signals.Stopped | None = None
+        # Left before it is raised on: Lightning restores the random state where nothing is raised.
         with isolate_rng(), evaluation_mode(pl_module):
             # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so
             # has every rank from DDP's next step on.
             for buffer in pl_module.buffers():
                 overwrite_with_first(buffer)
             evaluations = [self.evaluations[name] for name in names]
-            metrics = run(evaluations, self._store(pl_module)).metrics
+            try:
+                with signals.interruptible():
+                    metrics = run(evaluations, self._store(pl_module)).metrics
+            except signals.Stopped as error:
+                stopped = error
+        if stopped:
+            raise stopped
         self._step_of_last.update(dict.fromkeys(names, steps))
         self.metrics.update(metrics)
         # Not through `log_dict`: between the steps that Lightning logs it would lose metrics, and

@@ -1,9 +1,8 @@
-"""Images per second, the share of time that waits for data, and skipped samples."""
+"""Images per second, and the share of time that waits for data."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 import lightning as L
@@ -14,7 +13,7 @@ from cyclip_pl.types import Batch
 
 
 class Throughput(L.Callback):
-    """Logs `train/images_per_second` (all ranks), `train/data_wait` (0…1) and `data/skipped`.
+    """Logs `train/images_per_second` (all ranks) and `train/data_wait` (0…1).
 
     Rates are means over the steps since they were last logged. Time is that of the steps and of
     waiting for batches. Evaluations and checkpoints do not count, so this callback comes first.
@@ -24,12 +23,10 @@ class Throughput(L.Callback):
         samples: Image-text pairs of this run so far, over all ranks.
         seconds: Wall time of the steps and of waiting for their batches.
             Both count from the run's first step: checkpoints keep them.
-        skipped: Number of samples that this rank skipped, by reason.
     """
 
     def __init__(self) -> None:
         self.samples = 0
-        self.skipped: Counter[str] = Counter()
         self._earlier = self._steps = self._waited = 0.0
         self._start = 0.0
         self._logged = (0.0, 0.0, 0)
@@ -55,7 +52,6 @@ class Throughput(L.Callback):
         loader = trainer.train_dataloader
         self._waited = loader.seconds_waited if isinstance(loader, BatchLoader) else 0.0
         self.samples += len(batch) * trainer.world_size
-        self.skipped.update(batch.skipped)
         if is_logged(trainer):
             now = (self.seconds, self._waited, self.samples)
             seconds, waited, samples = (
@@ -64,4 +60,3 @@ class Throughput(L.Callback):
             self._logged = now
             pl_module.log("train/images_per_second", samples / seconds, batch_size=1)
             pl_module.log("train/data_wait", waited / seconds, batch_size=1)
-            pl_module.log("data/skipped", float(self.skipped.total()), batch_size=1)
