@@ -158,7 +158,7 @@ def test_a_run_that_was_killed_before_its_metrics_gets_them(world: Path, again: 
 
 def test_metrics_of_other_weights_are_not_written(world: Path, run: Path, tmp_path: Path) -> None:
     metrics = _train(world, tmp_path / "b", 3, f"resume={run}", "evaluation=[]")
-    assert set(metrics) == {"train/samples", "train/seconds", "train/steps"}
+    assert {name.split("/")[0] for name in metrics} == {"train"}
     assert metrics["train/samples"] == 3 * BATCH
     assert _csv(tmp_path / "b", "train/total") == [2]
     assert "resumed_at" in _json(tmp_path / "b/provenance.json")

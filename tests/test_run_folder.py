@@ -146,37 +146,35 @@ def _write(folder: Path, *names: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["last.ckpt", "step_9.ckpt", "best.ckpt"])
-def test_a_folder_with_a_run_is_not_free(tmp_path: Path, name: str) -> None:
-    folder = _write(tmp_path / "run", f"checkpoints/{name}", "metrics.json", "config.yaml")
+def test_a_folder_with_a_run_is_not_free(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "run", "metrics.json", "config.yaml")
     message = (
-        rf"^hydra\.run\.dir=run: holds a run \(checkpoints/{name}\); add resume=auto to go on,"
+        r"^hydra\.run\.dir=run: holds a run \(best\.ckpt, last\.ckpt\); add resume=auto to go on,"
         " overwrite=true to begin anew, or name another folder$"
     )
     with pytest.raises(ValueError, match=message):
-        run_folder.check_free(folder)
+        run_folder.check_free(folder, ["best.ckpt", "last.ckpt"])
 
 
 def test_a_folder_with_results_is_not_free(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds results \(metrics\.json\); add overwrite=true"):
-        run_folder.check_free(_write(tmp_path, "metrics.json", "details/x.json"))
+        run_folder.check_free(_write(tmp_path, "metrics.json", "details/x.json"), [])
 
 
 def test_a_failed_start_is_not_a_run(tmp_path: Path) -> None:
-    run_folder.check_free(_write(tmp_path, "config.yaml", "provenance.json", "csv/metrics.csv"))
-    run_folder.check_free(tmp_path / "nowhere")
+    run_folder.check_free(_write(tmp_path, "config.yaml", "provenance.json", "csv/metrics.csv"), [])
+    run_folder.check_free(tmp_path / "nowhere", [])
 
 
 def test_clear_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
     mine = ["notes.md", "checkpoints/mine.ckpt", "details/x.json", "csv/plot.png"]
-    _write(tmp_path, *mine, "config.yaml", "metrics.json", "checkpoints/step_1.ckpt")
-    _write(tmp_path, "checkpoints/last.ckpt/shard", "tensorboard/events.out.tfevents.1")
+    _write(tmp_path, *mine, "config.yaml", "metrics.json", "tensorboard/events.out.tfevents.1")
     run_folder.clear(tmp_path)
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(tmp_path)) for path in left) == sorted(mine)
 
 
 def test_an_evaluation_is_not_for_the_folder_of_a_training(tmp_path: Path) -> None:
-    run_folder.check_no_training(_write(tmp_path, "metrics.json", "config.yaml", "details/x.json"))
-    with pytest.raises(ValueError, match=r"of a training run \(checkpoints/last\.ckpt\), whose"):
-        run_folder.check_no_training(_write(tmp_path, "checkpoints/last.ckpt"))
+    run_folder.check_no_training(tmp_path, [])
+    with pytest.raises(ValueError, match=r"of a training run \(last\.ckpt\), whose metrics\.json"):
+        run_folder.check_no_training(tmp_path, ["last.ckpt"])

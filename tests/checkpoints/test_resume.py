@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cyclip_pl.checkpoints import resume
+from cyclip_pl.checkpoints import places, resume
 
 CONFIG = {
     "seed": 0,
@@ -148,3 +148,20 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, state: dict, message:
     resume.check_weights(_saved(tmp_path, state_dict=module.state_dict()), module)
     with pytest.raises(ValueError, match=f"another head: its head.weight {message}"):
         resume.check_weights(_saved(tmp_path, state_dict=state), module)
+
+
+@pytest.mark.parametrize("place", ["{tmp_path}/run/checkpoints", "memory://resume/{name}"])
+def test_the_checkpoints_of_a_run_are_found_and_removed(tmp_path: Path, place: str) -> None:
+    dirpath = place.format(tmp_path=tmp_path, name=tmp_path.name)
+    other = places.folder(f"{dirpath}/other").at("last.ckpt")
+    assert resume.held(dirpath) == [] and resume.find("auto", dirpath) is None
+    whole = _saved(tmp_path).read_bytes()
+    for name in ("last.ckpt", "step_3.ckpt", "best.ckpt", "mine.ckpt"):
+        places.folder(dirpath).write(name, lambda file: file.write(whole) and None)
+    assert resume.held(dirpath) == ["best.ckpt", "last.ckpt", "step_3.ckpt"]
+    found = resume.find("auto", dirpath)
+    assert found == places.folder(dirpath).at("last.ckpt") == resume.find(str(found), "elsewhere")
+    assert resume.lies_in(found, f"{dirpath}") and not resume.lies_in(other, dirpath)
+    assert resume.read_start(found).step == 7
+    resume.clear(dirpath)
+    assert places.folder(dirpath).names() == ["mine.ckpt"]
