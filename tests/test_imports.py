@@ -81,7 +81,7 @@ ALLOWED = {
         "module",
         "run_folder",
     },
-    "evaluating": {"models", "evaluation", "run_folder"},
+    "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
     "__init__": {"models"},
 }
 # Rooms of `evaluation/`, in the same way.
