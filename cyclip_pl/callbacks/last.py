@@ -12,7 +12,7 @@ from cyclip_pl import checks
 
 
 class Last(Checkpoint):
-    """Saves `last.ckpt` every `every_n_steps`, at the end, and when a signal stops the run (`Stop`).
+    """Saves `last.ckpt` every `every_n_steps`, at the end, and when a signal ends the run (`Stop`).
 
     Exceptions save nothing: weights that have diverged must not replace good ones.
 
