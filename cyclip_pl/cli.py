@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from cyclip_pl import signals
 from cyclip_pl.conf_dir import config_dir
+from cyclip_pl.run_folder import register_names
 
 TRACEBACK = "CYCLIP_TRACEBACK"
 
@@ -30,6 +31,7 @@ def evaluate() -> None:
 
 
 def _main(config_name: str, task: str) -> None:
+    register_names()
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 

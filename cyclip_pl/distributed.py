@@ -8,6 +8,7 @@ that one process would have, learnable scalars included.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -139,6 +140,19 @@ def objects_of_all(x: Any) -> list[Any]:
     if len(found) > 1:
         dist.all_gather_object(found, x)
     return found
+
+
+def word_of_torchruns_first(key: str, word: str | None) -> str:
+    """What rank 0 says by `key`, to all processes of torchrun, before they are a group.
+
+    Rank 0 gives the word, the others None.
+    """
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    # A restart of the processes begins anew, with the same store.
+    key = f"cyclip_pl/{os.environ['TORCHELASTIC_RESTART_COUNT']}/{key}"
+    if word is not None:
+        store.set(key, word)
+    return store.get(key).decode()
 
 
 def from_next_rank(x: Tensor) -> Tensor:

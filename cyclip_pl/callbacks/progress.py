@@ -74,7 +74,7 @@ class StepProgress(ProgressBar):
     def on_exception(self, *unused: Any) -> None:
         self._close()
 
-    def teardown(self, *unused: Any) -> None:
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._close()
 
     def _close(self) -> None:

@@ -22,7 +22,7 @@ class Process:
 
     def __init__(self, *command: str, cwd: str | Path = ROOT, **environment: str) -> None:
         self.mark = uuid.uuid4().hex
-        self._file = tempfile.TemporaryFile("w+")
+        self._file = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the object
         self._process = subprocess.Popen(
             command,
             cwd=cwd,
