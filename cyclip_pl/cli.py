@@ -14,9 +14,11 @@ from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from cyclip_pl import signals
 from cyclip_pl.command_line import as_typed
 from cyclip_pl.conf_dir import config_dir
 from cyclip_pl.config_types import check_types
+from cyclip_pl.run_folder import register_names
 
 TRACEBACK = "CYCLIP_TRACEBACK"
 
@@ -36,6 +38,7 @@ def evaluate() -> None:
 
 
 def _main(config_name: str, task: str) -> None:
+    register_names()
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failed: list[str] = []  # jobs of a sweep, with the reasons
@@ -59,7 +62,8 @@ def _main(config_name: str, task: str) -> None:
     try:
         sys.argv[1:] = map(as_typed, sys.argv[1:])
         main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
-        main(guarded)()
+        with signals.handled():
+            main(guarded)()
     except JobFailed:
         for job in failed:
             print(f"error: {job}", file=sys.stderr)

@@ -8,6 +8,7 @@ import lightning as L
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from cyclip_pl import run_folder
 from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -22,6 +23,8 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     Raises:
         ValueError: No usable model or data set.
     """
+    folder = Path(config.run_dir)
+    run_folder.check_no_training(folder)
     if config.predictions:
         output.check_predictions()
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
@@ -33,7 +36,6 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     store = FeatureStore(model, **config.features)
     results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:
-        folder = Path(config.run_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_provenance(folder, made_by)
         output.write_metrics(folder, results.metrics)

@@ -36,10 +36,24 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
+def of_resumed(
+    made_by: dict[str, Any], step: int, changes: dict[str, tuple[Any, Any]], before: dict[str, Any]
+) -> dict[str, Any]:
+    """`made_by` of a run that goes on: where, with which changes, and what made it `before`.
+
+    `earlier` lists the starts before this one, the first of them first.
+    """
+    earlier = [*before.get("earlier", ()), {k: v for k, v in before.items() if k != "earlier"}]
+    changed = {name: list(pair) for name, pair in changes.items()}
+    return {**made_by, "resumed_at": step, "changed": changed, "earlier": earlier}
+
+
 def write_provenance(folder: Path, made_by: dict[str, Any]) -> None:
     """Write `provenance.json`, which stands beside `metrics.json`."""
     with files.atomic(folder / "provenance.json") as partial:
-        partial.write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        partial.write_text(
+            json.dumps(made_by, indent=2, ensure_ascii=False, default=str) + "\n", "utf-8"
+        )
 
 
 def git_revision(checkout: Path) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from cyclip_pl.checks import did_you_mean
 from cyclip_pl.files import reason
 from cyclip_pl.types import Batch, Features
+from cyclip_pl.weights import check_file, check_finite
 
 
 class DualEncoder(nn.Module):
@@ -73,6 +74,7 @@ class DualEncoder(nn.Module):
                 self.model = open_clip.create_model(
                     name,
                     pretrained=pretrained,
+                    device=torch.get_default_device(),
                     force_image_size=image_size,
                     force_context_length=context_length,
                     force_patch_dropout=patch_dropout or None,
@@ -83,6 +85,8 @@ class DualEncoder(nn.Module):
             if pretrained is None:
                 problem = f"architecture={name}: cannot be built"
             raise ValueError(f"encoder.{problem}: {reason(error)}") from error
+        if pretrained is not None:
+            check_finite(f"encoder.pretrained={pretrained}", self.model.state_dict())
         del self.model.logit_scale
         if getattr(self.model, "logit_bias", None) is not None:
             del self.model.logit_bias
@@ -160,10 +164,14 @@ def check_architecture(setting: str, name: str) -> None:
 
 
 def check_pretrained(setting: str, name: str, pretrained: str) -> None:
-    """Raise ValueError unless `pretrained` is a file or a tag of the architecture `name`."""
+    """Raise ValueError unless `pretrained` is a tag of `name`, or a file that is safe to load."""
     import open_clip
 
-    if not (open_clip.get_pretrained_cfg(name, pretrained) or Path(pretrained).is_file()):
+    if open_clip.get_pretrained_cfg(name, pretrained):
+        return
+    if Path(pretrained).is_file():
+        check_file(f"{setting}={pretrained}", Path(pretrained))
+    else:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise ValueError(
             f"{setting}={pretrained}: not a file, and not a tag of {name} (tags: {tags})"

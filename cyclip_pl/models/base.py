@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def filled(
+    build: Callable[[], Network], weights: Mapping[str, Tensor], sketch: bool = True
+) -> Network:
+    """Build a network and fill it with weights, which must be exactly its own.
+
+    Args:
+        sketch: Build it without memory first, so that settings of a stranger cannot ask for more
+            than the weights hold.
+
+    Raises:
+        RuntimeError: A weight is missing, has another shape, or is left over.
+    """
+    if sketch:
+        with torch.device("meta"):
+            build().load_state_dict(weights, assign=True)
+    network = build()
+    network.load_state_dict(weights)
+    return network
 
 
 class ImageTextModel(nn.Module, ABC):

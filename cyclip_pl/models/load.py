@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.files import reason
+from cyclip_pl.models.allowed import check_settings, shown
+from cyclip_pl.models.base import filled
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.projectors.base import Projector
+from cyclip_pl.weights import check_finite
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel:
+def load(
+    path: str | Path, device: torch.device | str = "cpu", trust: bool = False
+) -> EmbeddingModel:
     """Load the encoder and projector of a run, in evaluation mode.
 
         model = cyclip_pl.load("runs/demo")
@@ -28,42 +36,74 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> EmbeddingModel
 
     Args:
         path: A run folder (its `checkpoints/last.ckpt`) or a checkpoint file. It may come from a
-            stranger: only modules of this package are built from it, and nothing is unpickled.
+            stranger: only modules of this package are built from it, with settings of an
+            allow-list, no larger than the file; nothing is unpickled or fetched.
         device: Where to put the model.
+        trust: Build whatever the config names, such as a text tower of Hugging Face, which is
+            fetched and whose tokenizer can run code. For your own checkpoints.
 
     Raises:
-        ValueError: The checkpoint is missing, or does not fit its own config.
+        ValueError: The checkpoint is missing, asks for what may not be built, does not fit its own
+            config, or holds weights that are not finite.
     """
     file = checkpoint_file(path)
     checkpoint = read_checkpoint(file)
-    config, state = checkpoint["config"], checkpoint["state_dict"]
-    make_encoder = _class(config, "encoder", DualEncoder, file)
-    make_projector = _class(config, "projector", Projector, file)
-    try:
+    weights = _weights(checkpoint["state_dict"], file)
+    config = checkpoint["config"]
+    make_encoder = _class(config, "encoder", DualEncoder, file, trust)
+    make_projector = _class(config, "projector", Projector, file, trust)
+    scale = checkpoint["scale"]
+
+    def build() -> EmbeddingModel:
         # The weights are in the checkpoint; the pretrained file they started from may be gone.
         encoder = make_encoder(pretrained=None)
         projector = make_projector(features=encoder.embed_dim)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}: {error}") from error
-    model = EmbeddingModel(encoder, projector, checkpoint["scale"])
-    weights = {k: v for k, v in state.items() if k.startswith(("encoder.", "projector."))}
+        return EmbeddingModel(encoder, projector, scale)
+
     try:
-        model.load_state_dict(weights)
+        model = filled(build, weights, sketch=not trust)
     except RuntimeError as error:
         raise ValueError(f"{file}: weights do not fit its config: {reason(error)}") from error
+    except Exception as error:  # what its settings make open_clip and timm raise
+        raise ValueError(f"{file}: {reason(error)}") from error
+    step = checkpoint.get("global_step")
+    check_finite(str(file), weights, step if type(step) is int else None)
+    if not 0 < scale < math.inf:
+        raise ValueError(f"{file}: its scale is {scale}, not a number above 0")
     return model.to(device).eval()
 
 
-def _class(config: dict[str, Any], part: str, base: type, file: Path) -> Callable[..., Any]:
+def _weights(state: Any, file: Path) -> dict[str, Tensor]:
+    """The tensors of the encoder and the projector."""
+    found = {}
+    for name, weight in state.items() if isinstance(state, dict) else ():
+        if str(name).startswith(("encoder.", "projector.")):
+            if not isinstance(weight, Tensor):
+                raise ValueError(f"{file}: {shown(name)} is not a tensor")
+            found[str(name)] = weight
+    return found
+
+
+def _class(config: Any, part: str, base: type, file: Path, trust: bool) -> Callable[..., Any]:
     """The class that the config names, with its settings; nothing nested is built."""
-    settings = config.get(part)
-    target = str(settings.get("_target_")) if isinstance(settings, dict) else "missing"
-    module, _, name = target.rpartition(".")
+    settings = config.get(part) if isinstance(config, dict) else None
+    target = settings.get("_target_") if isinstance(settings, dict) else "missing"
+    module, _, name = str(target)[:200].rpartition(".")
     found = None
     if module.startswith(f"cyclip_pl.{part}s."):
-        with suppress(ImportError, AttributeError):
+        with suppress(ImportError, AttributeError, ValueError):
             found = getattr(import_module(module), name)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(f"{file}: its {part} ({target}) is not a class of cyclip_pl.{part}s")
+        raise ValueError(
+            f"{file}: its {part} ({shown(target)}) is not a class of cyclip_pl.{part}s"
+        )
     assert isinstance(settings, dict)
-    return partial(found, **{k: v for k, v in settings.items() if not str(k).startswith("_")})
+    settings = {k: v for k, v in settings.items() if not str(k).startswith("_")}
+    if not trust:
+        try:
+            check_settings(settings, set(signature(found).parameters) - {"features"}, part)
+        except ValueError as error:
+            raise ValueError(
+                f"{file}: {error}; if the checkpoint is your own, set model.trust=true"
+            ) from error
+    return partial(found, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from torch import Tensor
 from cyclip_pl.checkpoints.files import read_weights
 from cyclip_pl.encoders.dual import quiet_open_clip
 from cyclip_pl.files import reason
+from cyclip_pl.models.allowed import check_config
+from cyclip_pl.models.base import filled
 from cyclip_pl.models.open_clip import OpenCLIPModel
+from cyclip_pl.weights import check_finite
 
 _HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it
 
@@ -41,12 +45,13 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
     state = _weights(file)
     try:
         config = architecture(state)
+        check_config("shapes", config)
         with quiet_open_clip():
-            network = open_clip.CLIP(**config, quick_gelu=True)
-        network.load_state_dict(state)
+            network = filled(partial(open_clip.CLIP, **config, quick_gelu=True), state)
     except (LookupError, ArithmeticError, RuntimeError, ValueError, TypeError, AssertionError) as e:
         why = f"no {e}" if isinstance(e, KeyError) else reason(e)
         raise ValueError(f"{file}: not the weights of an OpenAI CLIP: {why}") from e
+    check_finite(str(file), state)
     # OpenAI's: the shorter side resized bicubically, centre crop, OpenAI's mean and deviation.
     preprocess = open_clip.transform.PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.set_model_preprocess_cfg(network, asdict(preprocess))

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from cyclip_pl.encoders.dual import check_architecture, check_pretrained, quiet_open_clip
 from cyclip_pl.files import reason
 from cyclip_pl.models.base import ImageTextModel
+from cyclip_pl.weights import check_finite
 
 
 class OpenCLIPModel(ImageTextModel):
@@ -84,4 +85,5 @@ def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # timm, open_clip and unpicklers raise many types
             raise ValueError(f"{setting}: does not fit {name}: {reason(error)}") from error
+    check_finite(setting, network.state_dict())
     return OpenCLIPModel(network, tokenizer).to(device).eval()

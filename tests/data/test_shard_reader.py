@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from webdataset.tariterators import tarfile_samples
 
-from cyclip_pl import remote_files
+from cyclip_pl import http_file
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from tests.data.shards import png, sample, write_shards, write_tar
 from tests.helpers.http_server import serving
@@ -55,7 +55,7 @@ def test_http(tmp_path: Path) -> None:
     write_shards(tmp_path, [3])
     with serving(tmp_path) as server:
         assert len(read(f"{server.url}/00000.tar")) == 3
-        with pytest.raises(BrokenShard, match="^not found$"):
+        with pytest.raises(BrokenShard, match="^the server answered 404"):
             read(f"{server.url}/00009.tar")
         server.status["/00000.tar"] = [403]
         with pytest.raises(BrokenShard, match="^the server answered 403 Forbidden$"):
@@ -63,7 +63,7 @@ def test_http(tmp_path: Path) -> None:
 
 
 def test_a_stalled_server_is_a_broken_shard(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(remote_files, "TIMEOUT", 0.2)
+    monkeypatch.setattr(http_file, "TIMEOUT", 0.2)
     with serving(tmp_path) as server:
         server.stalled.append("/0.tar")
         with pytest.raises(BrokenShard, match="^timed out: no data for"):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cyclip_pl.member_names import key_and_extension
+from cyclip_pl.tar_samples import key_and_extension
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,10 @@ from cyclip_pl.member_names import key_and_extension
         ("x.y/a.b", ("x.y/a", "b")),
         ("a", None),
         (".hidden", None),
+        ("x/._a.png", None),
+        ("x.y/._a.png", None),
+        ("a\nb.png", ("a\nb", "png")),
+        ("a.", ("a", "")),
         ("__meta__", None),
         ("__meta__/a.png", None),
         ("__meta__.png", ("__meta__", "png")),
