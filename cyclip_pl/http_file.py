@@ -77,14 +77,15 @@ class HttpFile(io.RawIOBase):
                 return data
             except Exception as error:
                 self._hang_up()
+                why, at = self._why(error), f" at byte {self._position}" if self._position else ""
                 delay = next(self._delays, None)
                 if delay is None or not self._may_pass(error):
                     _failed.add(self._url)
                     gone = getattr(error, "status", None) in (404, 410)
-                    raise (FileNotFoundError if gone else OSError)(self._why(error)) from error
+                    raise (FileNotFoundError if gone else OSError)(why) from error
                 self._safe = self._position
                 delay = max(delay, min(_told(error), LONGEST_WAIT))
-                logger.warning("%s: %s; asking again in %d s", self._url, self._why(error), delay)
+                logger.warning("%s: %s%s; asking again in %d s", self._url, why, at, delay)
                 time.sleep(delay)
 
     def _ask(self) -> aiohttp.ClientResponse:
@@ -143,7 +144,6 @@ class HttpFile(io.RawIOBase):
         return isinstance(error, aiohttp.ClientPayloadError)
 
     def _why(self, error: Exception) -> str:
-        at = f" at byte {self._position}" if self._position else ""
         match error:
             case aiohttp.TooManyRedirects():
                 return "the server redirects in a circle"
@@ -152,16 +152,16 @@ class HttpFile(io.RawIOBase):
             case aiohttp.ClientResponseError():
                 return reason(ValueError(f"the server answered {error.status} {error.message}"))
             case aiohttp.ServerDisconnectedError():
-                return f"the server closed the connection{at}"
+                return "the server closed the connection"
             case FSTimeoutError():
                 if self._portion:
-                    return f"timed out{at}: {self._portion} bytes in {TIMEOUT:g} s"
-                return f"timed out{at}: no data for {TIMEOUT:g} s"
+                    return f"timed out: {self._portion} bytes in {TIMEOUT:g} s"
+                return f"timed out: no data for {TIMEOUT:g} s"
             case aiohttp.ClientPayloadError():
-                return f"it broke off{at}, before its end"
+                return "it broke off before its end"
         if type(error).__name__.endswith("RedirectClientError"):  # from aiohttp 3.10 on
             return f"the server redirects to {reason(error)}"
-        return (getattr(error, "strerror", None) or reason(error)) + at
+        return getattr(error, "strerror", None) or reason(error)
 
 
 async def _read(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -90,14 +90,14 @@ def test_it_goes_on_several_times(server: Server) -> None:
 
 def test_a_file_that_always_breaks_off_ends(server: Server) -> None:
     server.answers["/a.bin"], server.ranges = [part() for _ in range(9)], False
-    refused(server, f"^it broke off at byte {HALF}, before its end$", asked=4)
+    refused(server, "^it broke off before its end$", asked=4)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_what_changed_meanwhile_is_not_put_together(server: Server, ranges: bool) -> None:
     other = answer(DATA[:HALF], size=len(DATA), Last_Modified="Sun, 02 Jan 2000 00:00:00 GMT")
     server.ranges, server.answers["/a.bin"] = ranges, [other]
-    refused(server, f"^it is another file since it broke off at byte {HALF}$")
+    refused(server, "^it is another file since it broke off$")
 
 
 def test_a_compressed_answer_is_unpacked_and_never_put_together(server: Server) -> None:
@@ -165,12 +165,12 @@ def test_a_server_that_does_not_answer(server: Server, broken) -> None:
 
 def test_a_body_that_comes_byte_by_byte_is_a_stall(server: Server) -> None:
     server.answers["/a.bin"] = [answer(*[b"x"] * 30, size=99, wait=0.05)] * 9
-    refused(server, r"^timed out at byte \d+: \d+ bytes in 0\.3 s$", asked=1)
+    refused(server, r"^timed out: \d+ bytes in 0\.3 s$", asked=1)
 
 
 def test_a_stall_at_the_same_byte_is_not_waited_for_again(server: Server) -> None:
     server.answers["/a.bin"], server.ranges = [stall] * 9, False
-    refused(server, f"^timed out at byte {HALF}: ", asked=2)
+    refused(server, "^timed out: ", asked=2)
 
 
 def test_a_file_that_failed_is_asked_once_until_it_comes_whole(server: Server) -> None:

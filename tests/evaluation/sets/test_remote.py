@@ -157,7 +157,9 @@ def test_an_interrupted_download_goes_on(server, tmp_path) -> None:
 def test_what_breaks_off_leaves_no_file(server, tmp_path) -> None:
     server.cut.append("/wds_digits/test/1.tar")
     server.ranges = False
-    with pytest.raises(ValueError, match=r"test/1\.tar cannot be downloaded: it broke off at byte"):
+    with pytest.raises(
+        ValueError, match=r"test/1\.tar cannot be downloaded: it broke off before its end$"
+    ):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
     files = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert "0.tar" in files and "nshards.txt" not in files
