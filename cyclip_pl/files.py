@@ -53,4 +53,5 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def reason(error: BaseException) -> str:
     """What an error says, on one line of at most 200 characters; its type's name if nothing."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    text = "".join(c if c.isprintable() else " " for c in str(error))  # it may quote a stranger
+    return " ".join(text.split())[:200] or type(error).__name__
