@@ -8,6 +8,7 @@ that one process would have, learnable scalars included.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -141,6 +142,19 @@ def objects_of_all(x: Any) -> list[Any]:
     return found
 
 
+def word_of_torchruns_first(key: str, word: str | None) -> str:
+    """What rank 0 says by `key`, to all processes of torchrun, before they are a group.
+
+    Rank 0 gives the word, the others None.
+    """
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    # A restart of the processes begins anew, with the same store.
+    key = f"cyclip_pl/{os.environ['TORCHELASTIC_RESTART_COUNT']}/{key}"
+    if word is not None:
+        store.set(key, word)
+    return store.get(key).decode()
+
+
 def from_next_rank(x: Tensor) -> Tensor:
     """The next rank's `x` (the first rank follows the last), differentiable."""
     return _FromNextRank.apply(x) if world_size() > 1 else x
@@ -189,3 +203,32 @@ def onward(x: Tensor, step: int, steps: int) -> Tensor:
     Call it after each of the steps 0, …, `steps`; between the calls `x` may be written.
     """
     return from_ahead(x, 1 if step < steps else -steps)()
+
+
+class Votes:
+    """The largest of all ranks' numbers; of its own group, so that no other collective meets it.
+
+    All ranks make the same calls in the same order.
+    """
+
+    def __init__(self) -> None:
+        self._group = dist.new_group(backend="gloo")
+        self._cast = torch.zeros(1, dtype=torch.int64)
+        self._work: Any = None
+
+    def of_last_call(self, number: int) -> int:
+        """Vote, and return the result of the call before: by now it is there without waiting."""
+        before = self._wait()
+        self._cast = torch.tensor([number])
+        self._work = dist.all_reduce(self._cast, dist.ReduceOp.MAX, self._group, async_op=True)
+        return before
+
+    def now(self, number: int) -> int:
+        """The result of this call, or of the one before if that is larger."""
+        return max(self._wait(), self.of_last_call(number), self._wait())
+
+    def _wait(self) -> int:
+        if self._work is not None:
+            self._work.wait()
+            self._work = None
+        return int(self._cast)

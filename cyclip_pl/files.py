@@ -31,8 +31,8 @@ def locked(path: Path) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[Path]:
     """Write `path` whole or not at all: yields a new file beside it, renamed at the end.
 
-    The file reaches the disk before its name does. If the block raises, the new file is removed
-    and what stood at `path` stays. Missing folders are made.
+    The file reaches the disk before its name does, and both before this returns. If the block
+    raises, the new file is removed and what stood at `path` stays. Missing folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
@@ -47,11 +47,26 @@ def atomic(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_names(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _sync_names(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems do not offer it for folders, and keep names by themselves.
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def reason(error: BaseException) -> str:
     """What an error says, on one line of at most 200 characters; its type's name if nothing."""
-    text = "".join(c if c.isprintable() else " " for c in str(error))  # it may quote a stranger
-    return " ".join(text.split())[:200] or type(error).__name__
+    # It may quote a stranger: nothing that moves the cursor.
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    # The advice of these is to run the code in the file, or is a byte: KeyError(101).
+    if "weights_only" in text or (isinstance(error, KeyError) and isinstance(error.args[0], int)):
+        return "not a file of tensors and plain containers, and no other is read"
+    return text[:200] or type(error).__name__

@@ -15,10 +15,11 @@ from torch.optim import Optimizer
 
 from cyclip_pl import checks
 from cyclip_pl.encoders.dual import DualEncoder
+from cyclip_pl.guard import StepGuard
 from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
-from cyclip_pl.optimization import decayed_names, parameter_groups
+from cyclip_pl.optimization import decayed_names, keep_settings, parameter_groups
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.types import Batch, Embeddings
 
@@ -55,6 +56,9 @@ class ContrastiveModule(L.LightningModule):
         # What makes this run, in plain containers; travels in checkpoints.
         self.provenance: dict[str, Any] | None = None
         self.microbatch = microbatch
+        # Of the last step: names and values of the loss terms and of the gradient norm.
+        self.observed: tuple[list[str], Tensor]
+        self._terms: dict[str, Tensor]
         # Decided now, because FSDP flattens the parameters later.
         self.decayed = decayed_names(self)
 
@@ -87,8 +91,12 @@ class ContrastiveModule(L.LightningModule):
     def _embed(self, batch: Batch) -> Embeddings:
         return self.projector(self.encoder(batch), batch.augmentation)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.guard.before()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.objective(self.embed(batch))
+        self._terms = {name: value.detach() for name, value in terms.items()}
         for name, value in {**terms, **self.objective.scalars()}.items():
             self.log(f"train/{name}", value.detach(), batch_size=len(batch))
         return terms["total"]
@@ -99,13 +107,17 @@ class ContrastiveModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by global norm, and log that norm whether it clips or not."""
+        """Clip by global norm, log that norm, and let a step that is not finite change nothing."""
         max_norm = gradient_clip_val or math.inf
         # Under FSDP a rank holds a part of the gradients; only the wrapper knows their norm.
         clip = getattr(self.trainer.model, "clip_grad_norm_", None)
         if clip is None:
             clip = partial(torch.nn.utils.clip_grad_norm_, self.parameters())
-        self.log("train/gradient_norm", clip(max_norm))
+        norm = clip(max_norm)
+        self.log("train/gradient_norm", norm)
+        values = {**self._terms, "gradient_norm": norm}
+        self.observed = list(values), torch.stack([value.float() for value in values.values()])
+        self.guard.judge(self.observed[1])
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -113,10 +125,12 @@ class ContrastiveModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(parameter_groups(self, self.decayed))
+        self.guard = StepGuard(self, optimizer)
         # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         total = self.trainer.estimated_stepping_batches
         schedule = {"scheduler": self.make_scheduler(optimizer, total), "interval": "step"}
+        keep_settings(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

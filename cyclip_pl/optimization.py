@@ -37,9 +37,39 @@ def _clean(name: str) -> str:
     return name
 
 
+def keep_settings(optimizer: Optimizer) -> None:
+    """Let the optimiser take a checkpoint's state, but not its learning rate, betas and the like.
+
+    Call it when the settings of the parameter groups are complete.
+    """
+    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+
+    def restore(optimizer: Optimizer) -> None:
+        for group, settings in zip(optimizer.param_groups, own, strict=True):
+            # Where nothing else is typed, the rate is where the schedule left it.
+            moved = settings.get("initial_lr") == group.get("initial_lr")
+            group.update({**settings, "lr": group["lr"]} if moved else settings)
+
+    optimizer.register_load_state_dict_post_hook(restore)
+
+
+class Schedule(LambdaLR):
+    """A `LambdaLR` that takes the step of a checkpoint, but not its learning rates."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.last_epoch = state_dict["last_epoch"]
+        self._step_count = state_dict["_step_count"]
+        self._last_lr = [
+            lr * of_step(self.last_epoch)
+            for lr, of_step in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = lr
+
+
 def cosine(
     optimizer: Optimizer, total_steps: float, warmup_steps: int, final_fraction: float = 0.0
-) -> LambdaLR:
+) -> Schedule:
     """Linear warm-up, then half a cosine down to `final_fraction` of the learning rate.
 
     Step k of the warm-up runs at (k + 1) / warmup_steps of the rate, so that the first step learns.
@@ -60,4 +90,4 @@ def cosine(
         done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
         return final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * done))
 
-    return LambdaLR(optimizer, fraction)
+    return Schedule(optimizer, fraction)

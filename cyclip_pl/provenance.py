@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from cyclip_pl import __version__, files
 
@@ -30,16 +32,31 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "command": shlex.join(sys.argv),
+        "choices": _choices(),
         "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
         "cpu": _cpu_name(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
 
+def of_resumed(
+    made_by: dict[str, Any], step: int, changes: dict[str, tuple[Any, Any]], before: dict[str, Any]
+) -> dict[str, Any]:
+    """`made_by` of a run that goes on: where, with which changes, and what made it `before`.
+
+    `earlier` lists the starts before this one, the first of them first.
+    """
+    earlier = [*before.get("earlier", ()), {k: v for k, v in before.items() if k != "earlier"}]
+    changed = {name: list(pair) for name, pair in changes.items()}
+    return {**made_by, "resumed_at": step, "changed": changed, "earlier": earlier}
+
+
 def write_provenance(folder: Path, made_by: dict[str, Any]) -> None:
     """Write `provenance.json`, which stands beside `metrics.json`."""
     with files.atomic(folder / "provenance.json") as partial:
-        partial.write_text(json.dumps(made_by, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        partial.write_text(
+            json.dumps(made_by, indent=2, ensure_ascii=False, default=str) + "\n", "utf-8"
+        )
 
 
 def git_revision(checkout: Path) -> dict[str, Any] | None:
@@ -65,6 +82,14 @@ def git_revision(checkout: Path) -> dict[str, Any] | None:
         return {"revision": revision, "dirty": bool(git("status", "--porcelain", "-unormal"))}
     except (OSError, subprocess.SubprocessError):  # no git here, or it refuses the folder
         return None
+
+
+def _choices() -> dict[str, Any]:
+    """The choice of each config group; of a sweep, those of this job."""
+    if not HydraConfig.initialized():
+        return {}
+    choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
+    return {group: choice for group, choice in choices.items() if not group.startswith("hydra/")}
 
 
 def _version(package: str) -> str | None:

@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import uuid
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from cyclip_pl import run_folder
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
+from cyclip_pl.callbacks.ranks import Ranks
+from cyclip_pl.callbacks.resume import Resume
+from cyclip_pl.callbacks.skipped import Skipped
+from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.throughput import Throughput
-from cyclip_pl.checkpoints.files import checkpoint_file
-from cyclip_pl.checkpoints.resume import check_resumable, check_weights
+from cyclip_pl.checkpoints import resume
+from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
-from cyclip_pl.provenance import provenance, write_provenance
+from cyclip_pl.provenance import of_resumed, provenance, write_provenance
+
+STEPS = "train/steps"  # of metrics.json: the steps that its weights have made
 
 
 def train(config: DictConfig) -> dict[str, float]:
     """Run what `conf/train.yaml` describes; returns the metrics of `metrics.json`.
 
     Raises:
-        ValueError: Settings that do not work together, or files that cannot be used.
+        ValueError: Settings that do not work together, files that cannot be used, or a run folder
+            that another run has.
     """
     folder = Path(config.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     _quiet()
+    # The other processes of a run belong to the first, which holds the folder.
+    with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
+        checkpoints = _checkpoints(config)
+        path = resume.find(config.resume, checkpoints)
+        goes_on_here = path is not None and resume.lies_in(path, checkpoints)
+        if config.overwrite and goes_on_here:
+            raise ValueError(
+                f"overwrite=true: would remove {path}, from which resume={config.resume} goes on;"
+                " leave one of the two out"
+            )
+        if not (config.overwrite or goes_on_here):
+            run_folder.check_free(folder, resume.held(checkpoints))
+        start = None if path is None else resume.read_start(path)
+        home = folder if goes_on_here else Path(path or "").parent.parent
+        if start and (ended := _ended(start, config.trainer, home)):
+            return ended
+        return _train(config, folder, start)
+
+
+def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict[str, float]:
+    if config.first_step:
+        raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
+    config.first_step = start.step if start else 0
+    config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    resume = None if config.resume is None else checkpoint_file(config.resume, "resume")
-    if resume is not None:
-        check_resumable(resume, plain["encoder"])
+    changes = resume.changes(start, plain) if start else {}
+    if start and changes and rank_zero_only.rank == 0:
+        print(resume.changes_line(start, changes), flush=True)
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
@@ -54,35 +90,85 @@ def train(config: DictConfig) -> dict[str, float]:
         microbatch=config.microbatch,
     )
     compile_parts([encoder, projector], plain["compile"])
-    if resume is not None:
-        check_weights(resume, module)
+    if start:
+        resume.check_weights(start.path, module)
     make_data = instantiate(config.data, _partial_=True)
     data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
 
     # The first callback, so that its clock stops before evaluations start.
-    throughput = Throughput()
+    throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
+    ranks = Ranks()
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
-        callbacks=[throughput, evaluation, *_instances(config, "callbacks")],
+        callbacks=[
+            throughput,
+            skipped,
+            Resume(),
+            evaluation,
+            ranks,
+            *_instances(config, "callbacks"),
+            Stop(),
+        ],
         logger=_instances(config, "logger"),
+        plugins=[CheckpointFiles()],
         default_root_dir=folder,
     )
     module.provenance = provenance(trainer.strategy.root_device)
+    if start:
+        before = start.provenance
+        module.provenance = of_resumed(module.provenance, start.step, changes, before)
     if trainer.is_global_zero:
+        if config.overwrite:
+            run_folder.clear(folder)
+            resume.clear(_checkpoints(config))
         write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
-    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    with ranks.watching(trainer):
+        trainer.fit(module, data, ckpt_path=start and start.path, weights_only=True)
 
     metrics = {
         **evaluation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
+        **skipped.metrics,
+        **_nonfinite(trainer),
+        STEPS: float(trainer.global_step),
     }
     if trainer.is_global_zero:
         write_metrics(folder, metrics)
         print_table(evaluation.metrics)
         print(f"run folder: {folder}")
+    return metrics
+
+
+def _nonfinite(trainer: L.Trainer) -> dict[str, float]:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finite = next((c for c in callbacks if isinstance(c, StopWhenNotFinite)), None)
+    return {NONFINITE: float(finite.steps)} if finite is not None and finite.skip else {}
+
+
+def _checkpoints(config: DictConfig) -> str:
+    """The folder of the run's checkpoints, or its URL."""
+    default = f"{config.run_dir}/checkpoints"
+    return OmegaConf.select(config, "callbacks.last.dirpath") or default
+
+
+def _ended(start: resume.Start, trainer: DictConfig, home: Path) -> dict[str, float] | None:
+    """What the run in the folder `home` ended with, if nothing is left to do; says so."""
+    by_steps = 0 <= trainer.max_steps <= start.step
+    by_epochs = 0 <= (trainer.max_epochs or -1) <= start.epochs
+    # A run may be killed behind its last checkpoint, and its evaluations are then left.
+    file = home / "metrics.json"
+    metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    if not (by_steps or by_epochs) or metrics.get(STEPS) != start.step:
+        return None
+    more = f"max_steps above {start.step}" if by_steps else f"max_epochs above {start.epochs}"
+    if rank_zero_only.rank == 0:
+        print(
+            f"resume={start.path}: the run has ended at step {start.step} and nothing is left to"
+            f" do; to go on, set trainer.{more}"
+        )
     return metrics
 
 

@@ -24,15 +24,19 @@ class Batch:
         images: (V, N, 3, H, W), uint8; the encoder normalises them on the device.
         texts: (U, N, L), int64 tokens.
         augmentation: (V, N, P), float32, how each image view was made; or None.
-        skipped: Number of samples skipped since the reader's previous batch, by reason.
+        skipped: Number of samples skipped since the reader's previous batch, by cause.
+        skipped_in: A few of their shards, by cause.
         keys: N names of samples, `<shard>/<key>`, for messages; empty if the data has no names.
+        drawn: How far the batch's reader has come, as `cyclip_pl.data.position.Drawn`.
     """
 
     images: Tensor
     texts: Tensor
     augmentation: Tensor | None = None
     skipped: dict[str, int] = field(default_factory=dict)
+    skipped_in: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    drawn: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return self.images.shape[1]

@@ -6,11 +6,12 @@ bounded by the length of the file, and each refusal is one line.
 
 from __future__ import annotations
 
+import os
 import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -38,20 +39,28 @@ def check_file(named: str, path: Path) -> None:
         read(named, path)
 
 
-def read(named: str, path: Path) -> Any:
-    """Read a file of `torch.save`: tensors and plain containers, the tensors mapped from the disk.
+def read(named: str, file: Path | BinaryIO, mmap: bool = True) -> Any:
+    """Read a file of `torch.save`: tensors and plain containers.
+
+    Args:
+        mmap: Read the tensors of a path when they are first used, from the file as it is then.
 
     Raises:
         ValueError: Not such a file, or it would take more memory than its length; one line that
             begins with `named`.
     """
+    length = file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_records(named, archive, path.stat().st_size)
+        with zipfile.ZipFile(file) as archive:
+            _check_records(named, archive, length)
     except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
-        raise ValueError(f"{named}: cannot be read as a checkpoint: {_kind(path)}") from error
+        kind = other_kind(file) or "cut short, damaged, or not a file of torch.save"
+        raise ValueError(f"{named}: cannot be read as a checkpoint: {kind}") from error
+    mmap = mmap and isinstance(file, Path)
+    if not isinstance(file, Path):
+        file.seek(0)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a broken pickle raises nearly anything
         raise ValueError(
             f"{named}: cannot be read as a checkpoint: damaged, or it holds more than tensors and"
@@ -62,7 +71,7 @@ def read(named: str, path: Path) -> Any:
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
             raise ValueError(f"{named}: holds a tensor that is sparse, quantized or without values")
         values += tensor.numel()
-    if values > path.stat().st_size:
+    if values > length:
         raise ValueError(f"{named}: claims {values:,} values, more than the file can hold")
     return content
 
@@ -118,10 +127,14 @@ def _foreign(pickle: bytes) -> str | None:
     return None
 
 
-def _kind(path: Path) -> str:
-    """What a file is that is not a zip file."""
+def other_kind(file: Path | BinaryIO) -> str | None:
+    """What a file is that is certainly not of `torch.save`; None if it may be."""
     try:
-        with path.open("rb") as file:
+        if isinstance(file, Path):
+            with file.open("rb") as opened:
+                start = opened.read(1024)
+        else:
+            file.seek(0)
             start = file.read(1024)
     except OSError as error:
         return error.strerror or "the disk failed"
@@ -129,11 +142,9 @@ def _kind(path: Path) -> str:
         return "looks like safetensors; give it a name that ends in .safetensors"
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS; fetch the file itself with `git lfs pull`"
-    if start.startswith(b"PK"):
-        return "cut short or damaged"
     if start.startswith(b"\x80"):
         return "a bare pickle, or torch's format before 1.6; save it again with torch.save"
-    return "not a file of torch.save"
+    return None
 
 
 def _check_safetensors(named: str, path: Path) -> None:

@@ -12,6 +12,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from cyclip_pl import checks
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.checkpoints.io import save_on_all
+from cyclip_pl.checkpoints.places import folder
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,10 @@ class Best(Checkpoint):
         checks.one_of("callbacks.best.mode", mode, ("max", "min"))
         if monitor is not None and monitor.count("/") not in (1, 2):
             raise ValueError(f"{SETTING}={monitor}: must be null or [<set>/]<evaluation>/<metric>")
-        self.path = Path(dirpath) / "best.ckpt"
+        try:
+            self.path = folder(dirpath).at("best.ckpt")
+        except ValueError as error:
+            raise ValueError(f"callbacks.best.dirpath={error}") from error
         self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
         self.best: dict[str, float] = {}  # by metric: a resumed run may monitor another one
@@ -85,9 +90,12 @@ class Best(Checkpoint):
         value = trainer.callback_metrics[name].item()
         # NaN compares false: a metric that is not a number is never the best.
         if self.sign * value > self.sign * self.best.get(name, -self.sign * math.inf):
-            self.best[name] = value
             # For evaluation only: without the optimiser's state it is a third of the size.
-            trainer.save_checkpoint(self.path, weights_only=True)
+            problem = save_on_all(trainer, self.path, weights_only=True)
+            if problem is None:
+                self.best[name] = value
+            elif trainer.is_global_zero:
+                logger.warning("%s (%s=%.4g)", problem, name, value)
 
     def _check(self, trainer: L.Trainer) -> None:
         if self.monitor is None or self._metric(trainer):

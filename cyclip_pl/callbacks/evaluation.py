@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from cyclip_pl import checks
+from cyclip_pl import checks, signals
 from cyclip_pl.distributed import overwrite_with_first
 from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
@@ -44,8 +44,8 @@ class EvaluationCallback(Callback):
         features: Settings of the `FeatureStore` that the evaluations of a step share.
 
     Attributes:
-        metrics: The last metrics of each evaluation, `<dataset>/<evaluation>/<metric>`; kept in
-            checkpoints, so that a finished run that is resumed still has them.
+        metrics: The last metrics of each evaluation, `<dataset>/<evaluation>/<metric>`: at the end
+            those of the final weights, all computed by this process.
 
     Raises:
         ValueError: When the training begins: a missing or broken data set, or a wrong setting.
@@ -104,37 +104,45 @@ class EvaluationCallback(Callback):
         # For what the above cannot foresee: an EarlyStopping of this very epoch.
         self._run(trainer, pl_module, self.evaluations)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that was killed between its last checkpoint and its end has no step left to train,
+        # so Lightning calls none of the above, and has taken the weights from the device.
+        if any(step != trainer.global_step for step in self._step_of_last.values()):
+            trainer.strategy.model_to_device()
+            self._run(trainer, pl_module, self.evaluations)
+
     def _run(self, trainer: Trainer, pl_module: LightningModule, names: Iterable[str]) -> None:
         steps = trainer.global_step
         names = [name for name in names if self._step_of_last[name] != steps]
         if not names:
             return
+        stopped: signals.Stopped | None = None
+        # Left before it is raised on: Lightning restores the random state where nothing is raised.
         with isolate_rng(), evaluation_mode(pl_module):
             # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so
             # has every rank from DDP's next step on.
             for buffer in pl_module.buffers():
                 overwrite_with_first(buffer)
             evaluations = [self.evaluations[name] for name in names]
-            metrics = run(evaluations, self._store(pl_module)).metrics
+            try:
+                with signals.interruptible():
+                    metrics = run(evaluations, self._store(pl_module)).metrics
+            except signals.Stopped as error:
+                stopped = error
+        if stopped:
+            raise stopped
         self._step_of_last.update(dict.fromkeys(names, steps))
         self.metrics.update(metrics)
         # Not through `log_dict`: between the steps that Lightning logs it would lose metrics, and
-        # at the end of the training it is not allowed.
+        # at the end of the training it is not allowed. Under the last step's number, from 0, as
+        # that step's loss: what a checkpoint of N steps has seen are the rows below N.
         trainer.callback_metrics.update({k: torch.tensor(float(v)) for k, v in metrics.items()})
         for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=steps)
+            logger.log_metrics(metrics, step=max(0, steps - 1))
             logger.save()
 
     def _store(self, pl_module: LightningModule) -> FeatureStore:
         return FeatureStore(cast(Any, pl_module).as_model(), **self.features)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"metrics": self.metrics, "step_of_last": self._step_of_last}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.metrics = dict(state_dict["metrics"])
-        known = {n: s for n, s in state_dict["step_of_last"].items() if n in self.evaluations}
-        self._step_of_last.update(known)
 
 
 def _divides(every: int | None, count: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,50 +11,119 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from cyclip_pl import checks
+from cyclip_pl.callbacks.cadence import is_logged
+from cyclip_pl.checkpoints.files import LAST, earlier_name, earlier_steps, step_of
+from cyclip_pl.checkpoints.io import save_on_all
+from cyclip_pl.checkpoints.places import folder
+from cyclip_pl.files import reason
+
+logger = logging.getLogger(__name__)
 
 
 class Last(Checkpoint):
-    """Saves `last.ckpt` every `every_n_steps`, at the end, and when the user interrupts the run.
+    """Saves `last.ckpt` at a cadence, at the end, and when a signal stops the run (`Stop`).
 
-    Other exceptions save nothing: weights that have diverged must not replace good ones.
+    Exceptions save nothing: weights that have diverged must not replace good ones. The checkpoints
+    before it stay as `step_<N>.ckpt`. A failed save is told and tried again at the next cadence.
 
     Args:
-        dirpath: Folder of the checkpoint.
-        every_n_steps: Optimiser steps between saves.
+        dirpath: Folder of the checkpoints, or a URL that fsspec knows.
+        every_n_steps: Optimiser steps between saves; None for no such cadence.
+        every_n_minutes: Minutes of the first rank's clock since the last save, after which a save
+            is due; with several ranks at the next step that is logged. None for no such cadence.
+        keep: Number of checkpoints that stay, `last.ckpt` among them.
+
+    Raises:
+        ValueError: The last save of the training failed.
     """
 
-    def __init__(self, dirpath: str | Path, every_n_steps: int) -> None:
-        checks.whole("callbacks.last.every_n_steps", every_n_steps)
-        self.path = Path(dirpath) / "last.ckpt"
+    def __init__(
+        self,
+        dirpath: str | Path,
+        every_n_steps: int | None,
+        every_n_minutes: float | None = None,
+        keep: int = 2,
+    ) -> None:
+        checks.whole("callbacks.last.every_n_steps", every_n_steps, optional=True)
+        checks.number("callbacks.last.every_n_minutes", every_n_minutes, above=0, optional=True)
+        checks.whole("callbacks.last.keep", keep)
+        try:
+            self.folder = folder(dirpath)
+        except ValueError as error:
+            raise ValueError(f"callbacks.last.dirpath={error}") from error
+        self.path = self.folder.at(LAST)
         self.every_n_steps = every_n_steps
+        self.every_n_minutes = every_n_minutes
+        self.keep = keep
         self._saved_at: int | None = None
+        self._tried = time.monotonic()
+
+    def on_train_start(self, *unused: Any) -> None:
+        self._tried = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
-        if trainer.global_step % self.every_n_steps == 0:
-            self._save(trainer)
+        at_step = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
+        if at_step or self._time_is_up(trainer):
+            self.save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, *unused: Any) -> None:
-        self._save(trainer)
+        if (problem := self._save(trainer)) is not None:
+            raise ValueError(problem)
 
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        # Saving is a collective: a single interrupted rank would wait for the others forever.
-        if isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1:
-            self._save(trainer)
-            print(f"interrupted at step {trainer.global_step}; to go on: resume={self.path}")
+    def save(self, trainer: L.Trainer) -> bool:
+        """Save at this step, unless that has been done; a collective under DDP.
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        # A run of `max_steps` may end with the last batch of an epoch. Resumed, it begins the next
-        # epoch, but Lightning would begin that one behind as many batches.
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        current = progress["current"]
-        if progress["is_last_batch"] and current["completed"] == current["ready"]:
-            progress["current"] = dict.fromkeys(current, 0)
+        Returns:
+            Whether `last.ckpt` is of this step; if not, a line has said why.
+        """
+        problem = self._save(trainer)
+        if problem is not None and trainer.is_global_zero:
+            logger.warning("%s", problem)
+        return problem is None
 
-    def _save(self, trainer: L.Trainer) -> None:
-        if self._saved_at != trainer.global_step:
-            trainer.save_checkpoint(self.path)
-            self._saved_at = trainer.global_step
+    def _save(self, trainer: L.Trainer) -> str | None:
+        step = trainer.global_step
+        if self._saved_at == step:
+            return None
+        if trainer.is_global_zero:
+            self._keep_previous(step)
+        problem = save_on_all(trainer, self.path)
+        self._tried = time.monotonic()
+        if problem is not None:
+            stands = "" if self._saved_at is None else f"; that of step {self._saved_at} stands"
+            return f"{problem} (step {step}{stands})"
+        self._saved_at = step
+        if trainer.is_global_zero:
+            self._remove_earlier(step)
+        return None
+
+    def _time_is_up(self, trainer: L.Trainer) -> bool:
+        if self.every_n_minutes is None:
+            return False
+        if trainer.world_size > 1 and not is_logged(trainer):
+            return False  # to agree costs the ranks a little time
+        up = time.monotonic() - self._tried >= 60 * self.every_n_minutes
+        return trainer.strategy.broadcast(up)
+
+    def _keep_previous(self, step: int) -> None:
+        """Give `last.ckpt` a second name, unless this step or a later one of another run is there.
+
+        It keeps its own name until the new one replaces it.
+        """
+        previous = step_of(self.path) if self._saved_at is None else self._saved_at
+        if self.keep == 1 or previous is None or previous >= step:
+            return
+        try:
+            self.folder.keep(LAST, earlier_name(previous))
+        except OSError as error:
+            logger.warning("%s: cannot be kept: %s", self.path, reason(error))
+
+    def _remove_earlier(self, step: int) -> None:
+        try:
+            steps = earlier_steps(self.folder)
+            kept = [s for s in steps if s < step][-(self.keep - 1) :] if self.keep > 1 else []
+            for other in steps:
+                if other not in kept:
+                    self.folder.remove(earlier_name(other))
+        except OSError as error:
+            logger.warning("%s: older checkpoints stay: %s", self.path, reason(error))

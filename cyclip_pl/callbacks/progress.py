@@ -71,7 +71,13 @@ class StepProgress(ProgressBar):
         if self._logged % self.lines_every == 0:
             self._console.print(f"step {step}  {_shown(trainer)}", highlight=False)
 
+    def on_exception(self, *unused: Any) -> None:
+        self._close()
+
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

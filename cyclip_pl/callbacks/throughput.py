@@ -1,9 +1,8 @@
-"""Images per second, the share of time that waits for data, and skipped samples."""
+"""Images per second, and the share of time that waits for data."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
 import lightning as L
@@ -14,7 +13,7 @@ from cyclip_pl.types import Batch
 
 
 class Throughput(L.Callback):
-    """Logs `train/images_per_second` (all ranks), `train/data_wait` (0…1) and `data/skipped`.
+    """Logs `train/images_per_second` (all ranks) and `train/data_wait` (0…1).
 
     Rates are means over the steps since they were last logged. Time is that of the steps and of
     waiting for batches. Evaluations and checkpoints do not count, so this callback comes first.
@@ -23,19 +22,25 @@ class Throughput(L.Callback):
     Attributes:
         samples: Image-text pairs of this run so far, over all ranks.
         seconds: Wall time of the steps and of waiting for their batches.
-        skipped: Number of samples that this rank skipped, by reason.
+            Both count from the run's first step: checkpoints keep them.
     """
 
     def __init__(self) -> None:
         self.samples = 0
-        self.skipped: Counter[str] = Counter()
-        self._steps = self._waited = 0.0
+        self._earlier = self._steps = self._waited = 0.0
         self._start = 0.0
         self._logged = (0.0, 0.0, 0)
 
     @property
     def seconds(self) -> float:
-        return self._steps + self._waited
+        return self._earlier + self._steps + self._waited
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"samples": self.samples, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.samples, self._earlier = state_dict["samples"], state_dict["seconds"]
+        self._logged = (self.seconds, 0.0, self.samples)
 
     def on_train_batch_start(self, *unused: Any) -> None:
         self._start = time.perf_counter()
@@ -47,7 +52,6 @@ class Throughput(L.Callback):
         loader = trainer.train_dataloader
         self._waited = loader.seconds_waited if isinstance(loader, BatchLoader) else 0.0
         self.samples += len(batch) * trainer.world_size
-        self.skipped.update(batch.skipped)
         if is_logged(trainer):
             now = (self.seconds, self._waited, self.samples)
             seconds, waited, samples = (
@@ -56,4 +60,3 @@ class Throughput(L.Callback):
             self._logged = now
             pl_module.log("train/images_per_second", samples / seconds, batch_size=1)
             pl_module.log("train/data_wait", waited / seconds, batch_size=1)
-            pl_module.log("data/skipped", float(self.skipped.total()), batch_size=1)

@@ -1,41 +1,86 @@
-"""Find and read checkpoints, without executing any code in them."""
+"""Find and read checkpoints: only whole files, and without executing any code in them."""
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
 from cyclip_pl import weights
+from cyclip_pl.checkpoints.places import Folder, fetched, folder, is_file, located, split
+from cyclip_pl.checkpoints.whole import damage
+from cyclip_pl.files import reason
+from cyclip_pl.signals import is_first_rank
+
+logger = logging.getLogger(__name__)
+
+LAST = "last.ckpt"
+_DEEPEST, _MOST_SETTINGS = 30, 100_000  # of a config that may come from a stranger
+_EARLIER = re.compile(r"step_(\d+)\.ckpt")
 
 
-def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path:
-    """The checkpoint at `path`: a file, or `checkpoints/last.ckpt` of a run folder.
+def earlier_name(step: int) -> str:
+    """The name of the checkpoint of a step that is not the last one."""
+    return f"step_{step}.ckpt"
+
+
+def earlier_steps(place: Folder) -> list[int]:
+    """The steps of the earlier checkpoints in a folder, in their order."""
+    return sorted(int(m[1]) for name in place.names() if (m := _EARLIER.fullmatch(name)))
+
+
+def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str:
+    """The checkpoint at a path or URL: a file, or the newest whole one of a run folder.
+
+    That is `checkpoints/last.ckpt`; if it is damaged, a warning says so, and it is the one before.
 
     Raises:
         ValueError: There is none; names the setting and the path.
     """
-    path = Path(path).expanduser()
-    if path.is_file():
-        return path
-    for candidate in (path / "checkpoints" / "last.ckpt", path / "last.ckpt"):
-        if candidate.is_file():
-            return candidate
-    if path.is_dir():
-        raise ValueError(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
-    raise ValueError(f"{setting}={path}: not a file or a run folder")
+    where = located(path)
+    if is_file(where):
+        return where
+    for place in (folder(f"{where}/checkpoints"), folder(where)):
+        names = _newest_first(place)
+        broken = []
+        for name in names:
+            if (problem := _damage(place.at(name))) is None:
+                for line in broken if is_first_rank() else ():
+                    logger.warning("%s: damaged, so %s is used", line, place.at(name))
+                return place.at(name)
+            broken.append(f"{place.at(name)}: {problem}")
+        if broken:
+            raise ValueError(f"{setting}={path}: no checkpoint is whole ({'; '.join(broken)})")
+    if isinstance(where, Path) and not where.is_dir():
+        raise ValueError(f"{setting}={path}: not a file or a run folder")
+    raise ValueError(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
 
 
-def read_weights(path: Path) -> dict[str, Any]:
+def read_weights(path: Path | str, mmap: bool = True) -> dict[str, Any]:
     """Read a file of `torch.save`: tensors and plain containers, nothing else is unpickled.
 
+    Args:
+        path: A local file, or a URL.
+        mmap: Read the tensors of a local file when they are first used, from the file as it is
+            then.
+
     Raises:
-        ValueError: Not such a file; names it.
+        ValueError: Not such a file, or a damaged one; names it, and a whole one beside it.
     """
-    found = weights.read(str(path), path)
+    try:
+        source = fetched(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or reason(error)}") from error
+    if (problem := weights.other_kind(source)) is not None:
+        raise ValueError(f"{path}: cannot be read as a checkpoint: {problem}")
+    if (problem := damage(source)) is not None:
+        raise ValueError(f"{path}: damaged: {problem}{_instead(path)}")
+    found = weights.read(str(path), source, mmap)
     return found if isinstance(found, dict) else {}
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Read a checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale`.
 
     Raises:
@@ -46,4 +91,55 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a checkpoint of this project (no state_dict and config)")
     if not isinstance(checkpoint.get("scale"), float):
         raise ValueError(f"{path}: not a checkpoint of this project (no scale)")
+    for part in ("config", "state_dict"):
+        if not isinstance(checkpoint[part], dict):
+            raise ValueError(f"{path}: not a checkpoint of this project ({part} is not a dict)")
+    if not _is_plain(checkpoint["config"]):
+        raise ValueError(f"{path}: its config holds more than nested settings")
     return checkpoint
+
+
+def _is_plain(config: Any) -> bool:
+    """Whether these are settings as YAML has them, of a size that can be walked and shown."""
+    left, seen = [(config, 0)], 0
+    while left:
+        node, depth = left.pop()
+        seen += 1
+        if depth > _DEEPEST or seen > _MOST_SETTINGS:
+            return False
+        if isinstance(node, dict):
+            left += [(part, depth + 1) for pair in node.items() for part in pair]
+        elif isinstance(node, list):
+            left += [(part, depth + 1) for part in node]
+        elif not isinstance(node, str | bool | int | float | None):
+            return False
+    return True
+
+
+def step_of(path: Path | str) -> int | None:
+    """The step at which a checkpoint was saved; None if there is none, or it is damaged."""
+    try:
+        step = read_weights(path).get("global_step") if is_file(path) else None
+    except ValueError:
+        return None
+    return step if isinstance(step, int) else None
+
+
+def _newest_first(place: Folder) -> list[str]:
+    earlier = [earlier_name(step) for step in reversed(earlier_steps(place))]
+    return [LAST, *earlier] if LAST in place.names() else earlier
+
+
+def _damage(path: Path | str) -> str | None:
+    try:
+        return damage(fetched(path))
+    except OSError as error:
+        return reason(error)
+
+
+def _instead(path: Path | str) -> str:
+    """The end of an error about a damaged file: which one to use in its place."""
+    place, own = split(path)
+    others = (place.at(name) for name in _newest_first(place) if name != own)
+    whole = next((other for other in others if _damage(other) is None), None)
+    return "" if whole is None else f"; use {whole}"

@@ -1,35 +1,148 @@
-"""Whether a run can be resumed from a checkpoint."""
+"""Where a run goes on, and what it may change there."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from cyclip_pl.checkpoints.files import read_checkpoint
+from cyclip_pl.checkpoints import places
+from cyclip_pl.checkpoints.files import LAST, checkpoint_file, read_checkpoint
 
-# The settings of an encoder that its weights depend on.
-_SHAPES = ("image_size", "context_length", "architecture")
+# Settings that a checkpoint's state depends on: shapes, parameters that learn, random numbers.
+FIXED = (
+    "seed",
+    "encoder.image_size",
+    "encoder.context_length",
+    "encoder.architecture",
+    "encoder.lock_image",
+    "encoder.lock_text",
+    "optimizer._target_",
+)
+# Settings of values that a run begins with and learns.
+_BEGINNING = re.compile(r"encoder\.pretrained|objective\.(.+\.)?init_\w+")
+# These say where and how a run starts, not what it is.
+_OF_A_START = ("resume", "overwrite", "run_dir", "run_id", "first_step", "logger")
+_MOST_CHANGES = 20
+_OURS = re.compile(r"(best|last|step_\d+)\.ckpt")
 
 
-def check_resumable(path: Path, encoder: dict[str, Any]) -> None:
-    """Raise ValueError, one line, unless a run with this encoder can be resumed from `path`."""
+class Start(NamedTuple):
+    """Where a resumed run goes on.
+
+    Attributes:
+        path: The checkpoint, a file or a URL.
+        step: Optimiser steps that it has made.
+        epochs: Whole epochs that it has made.
+        run_id: What names the run to loggers; None if the checkpoint has none.
+        config: The settings that it was made with.
+        provenance: What made it.
+    """
+
+    path: Path | str
+    step: int
+    epochs: int
+    run_id: str | None
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def held(dirpath: str | Path) -> list[str]:
+    """The checkpoints that a run has left in a folder of checkpoints: best, last, steps."""
+    return sorted(name for name in places.folder(dirpath).names() if _OURS.fullmatch(name))
+
+
+def clear(dirpath: str | Path) -> None:
+    """Remove those; other files stay."""
+    place = places.folder(dirpath)
+    for name in held(dirpath):
+        place.remove(name)
+
+
+def find(resume: str | None, dirpath: str | Path) -> Path | str | None:
+    """The checkpoint that `resume` names; of `auto`, that of the run's own folder, if any."""
+    if resume == "auto":
+        return checkpoint_file(dirpath, "resume") if held(dirpath) else None
+    return None if resume is None else checkpoint_file(resume, "resume")
+
+
+def lies_in(path: Path | str, dirpath: str | Path) -> bool:
+    """Whether a checkpoint is one of a folder of checkpoints."""
+    there, here = places.split(path)[0].at(LAST), places.folder(dirpath).at(LAST)
+    if isinstance(there, Path) and isinstance(here, Path):
+        return there.parent.resolve() == here.parent.resolve()
+    return there == here
+
+
+def read_start(path: Path | str) -> Start:
+    """Read where the run of a checkpoint goes on.
+
+    Raises:
+        ValueError: It is not a checkpoint that a run can be resumed from.
+    """
     checkpoint = read_checkpoint(path)
     if "optimizer_states" not in checkpoint:
         raise ValueError(f"resume={path}: has weights only, like best.ckpt; take last.ckpt")
-    for setting in _SHAPES:
-        trained = _leaves(checkpoint["config"]["encoder"].get(setting), setting)
-        wanted = _leaves(encoder[setting], setting)
-        for key in sorted(trained.keys() | wanted.keys()):
-            was, now = trained.get(key, "unset"), wanted.get(key, "unset")
-            if was != now:
-                raise ValueError(
-                    f"resume={path}: was trained with encoder.{key}={was}, this run has {now}"
-                )
+    config, made_by = checkpoint["config"], checkpoint.get("provenance")
+    run_id = config.get("run_id")
+    try:
+        fit = checkpoint["loops"]["fit_loop"]
+        epochs = fit["epoch_progress"]["current"]
+        # A checkpoint behind the last batch of an epoch may precede the end of the epoch.
+        ended = fit["epoch_loop.batch_progress"]["is_last_batch"]
+        step, epoch = int(checkpoint["global_step"]), int(epochs["ready" if ended else "processed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"resume={path}: does not say where its run stopped; take last.ckpt of a run folder"
+        ) from error
+    return Start(
+        path,
+        step,
+        epoch,
+        run_id if isinstance(run_id, str) and re.fullmatch(r"\w{1,64}", run_id) else None,
+        config,
+        made_by if isinstance(made_by, dict) else {},
+    )
 
 
-def check_weights(path: Path, module: nn.Module) -> None:
+def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ from the checkpoint's: (the checkpoint's, this run's) by dotted name.
+
+    Raises:
+        ValueError: One of them cannot change when a run is resumed; names it.
+    """
+    was, now = _settings(start.config), _settings(config)
+    found = {
+        name: (was.get(name, "unset"), now.get(name, "unset"))
+        for name in sorted(was.keys() | now.keys())
+    }
+    found = {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+    for name, (before, value) in found.items():
+        if any(name == fixed or name.startswith(f"{fixed}.") for fixed in FIXED):
+            raise ValueError(
+                f"resume={start.path}: was trained with {name}={_short(before)}, this run has"
+                f" {_short(value)}"
+            )
+        if _BEGINNING.fullmatch(name) and "unset" not in (before, value):
+            raise ValueError(
+                f"{name}={_short(value)}: is where a run begins, and this one goes on from"
+                f" {start.path}; set {name}={_short(before)}, which it began with"
+            )
+    return found
+
+
+def changes_line(start: Start, found: dict[str, tuple[Any, Any]]) -> str:
+    """One line that lists `changes`."""
+    shown = [f"{name} {_short(was)} → {_short(now)}" for name, (was, now) in found.items()]
+    more = len(shown) - _MOST_CHANGES
+    rest = f", and {more} more (see provenance.json)" if more > 0 else ""
+    listed = ", ".join(shown[:_MOST_CHANGES]) + rest
+    return f"resume={start.path}: settings that are not those of the checkpoint: {listed}"
+
+
+def check_weights(path: Path | str, module: nn.Module) -> None:
     """Raise ValueError, one line, unless the weights in `path` fit the module."""
     trained, wanted = read_checkpoint(path)["state_dict"], module.state_dict()
     for name in sorted(trained.keys() | wanted.keys()):
@@ -41,11 +154,28 @@ def check_weights(path: Path, module: nn.Module) -> None:
             )
 
 
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name, the run folder as `run_dir` wherever it stands."""
+    folder = str(config.get("run_dir"))
+    of_run = {key: value for key, value in config.items() if key not in _OF_A_START}
+    return {
+        name: value.replace(folder, "run_dir") if isinstance(value, str) else value
+        for name, value in _leaves(of_run, "").items()
+    }
+
+
 def _leaves(node: Any, name: str) -> dict[str, Any]:
     """Nested settings by dotted name."""
     if not isinstance(node, dict):
         return {name: node}
     leaves: dict[str, Any] = {}
     for key, value in node.items():
-        leaves |= _leaves(value, f"{name}.{key}")
+        leaves |= _leaves(value, f"{name}.{key}" if name else str(key))
     return leaves
+
+
+def _short(value: Any) -> str:
+    """As one types it; a checkpoint may be anybody's, so without what moves the cursor."""
+    text = "null" if value is None else str(value)
+    text = "".join(c for c in text if c.isprintable())
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -48,7 +48,10 @@ class Decoder:
         caption = f"data.caption_key={self.caption_key} of .json"
         if self.caption_key is None:
             caption = ".txt; data.caption_key names a key of .json"
-        return f"an image ({images}) and a caption ({caption})"
+        return (
+            f"an image ({images}) and a caption ({caption}), side by side in the tar (tar "
+            "--sort=name), with one name up to its first dot"
+        )
 
     def __call__(self, sample: RawSample) -> tuple[LazyImage, list[str]]:
         """The image and its captions.
@@ -57,6 +60,8 @@ class Decoder:
             SkippedSample: The image or the caption is missing or unreadable.
             Undecodable: The image cannot be decoded; a JPEG may raise it only when it is viewed.
         """
+        if sample.fault is not None:
+            raise SkippedSample(*sample.fault)
         if sample.image is None:
             raise SkippedSample("missing image")
         if sample.caption is None:

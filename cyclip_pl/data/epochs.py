@@ -5,12 +5,14 @@ A reader is one worker of one rank. The order depends on (seed, epoch, rank, wor
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +21,10 @@ from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.settings import Shuffle
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from cyclip_pl.data.shuffle import shuffled
-from cyclip_pl.data.skipped import SkipCounter
+from cyclip_pl.data.skipped import SkipCounter, of_unknown_size
 
+# What is counted where a shard that reads to its end holds less than was counted.
+MISSING = "missing sample"
 # Shards in a row without a sample, before reading stops with an error.
 _FRUITLESS = 16
 
@@ -58,6 +62,11 @@ class Shards:
         known = [size for size in self.sizes if size is not None]
         return sum(known) if len(known) == len(self.sizes) else None
 
+    @property
+    def contents(self) -> tuple[Any, ...]:
+        """Names and sizes: the same wherever the shards are kept."""
+        return tuple(map(os.path.basename, self.urls)), self.sizes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epochs(ABC):
@@ -69,6 +78,10 @@ class Epochs(ABC):
     @property
     @abstractmethod
     def urls(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def contents(self) -> tuple[Any, ...]:
+        """What the order depends on besides the reader, the batch size and the shuffle."""
 
     @abstractmethod
     def length(self) -> int:
@@ -105,6 +118,9 @@ class ExactEpochs(Epochs):
     def urls(self) -> Sequence[str]:
         return self.shards.urls
 
+    def contents(self) -> tuple[Any, ...]:
+        return self.shards.contents
+
     def length(self) -> int:
         assert self.shards.total is not None
         return self.shards.total
@@ -127,7 +143,7 @@ class ExactEpochs(Epochs):
         )
         for shard, first, end in pieces(order, sizes, start, stop):
             url, size, read = self.urls[shard], sizes[shard], first
-            problem = f"it holds fewer than the {size} samples counted"
+            cause, problem = MISSING, f"it holds fewer than the {size} samples counted"
             try:
                 with closing(read_shard(url, str(turn))) as whole:
                     for sample in islice(whole, first, end):
@@ -138,9 +154,9 @@ class ExactEpochs(Epochs):
                     detail = f"it holds {size + uncounted} samples, {size} were counted"
                     skipped.add("uncounted sample", url, detail, uncounted)
             except BrokenShard as error:
-                problem = str(error)
+                cause, problem = error.cause, str(error)
             if read < end:
-                skipped.add("broken shard", url, problem, end - read)
+                skipped.add(cause, url, problem, end - read)
 
 
 @dataclass(frozen=True)
@@ -164,6 +180,10 @@ class ResampledEpochs(Epochs):
     @property
     def urls(self) -> Sequence[str]:
         return [url for source in self.sources for url in source.urls]
+
+    def contents(self) -> tuple[Any, ...]:
+        sources = tuple(source.contents for source in self.sources)
+        return sources, self.weights, self.samples_per_epoch
 
     def length(self) -> int:
         return self.samples_per_epoch
@@ -197,18 +217,19 @@ class ResampledEpochs(Epochs):
                 start = sample_index - (bounds[shard - 1] if shard else 0)
             url, size, read = source.urls[shard], source.sizes[shard], start
             name = f"{reader.rank}.{reader.worker}.{index}.{draw}"
-            expected = 1 if size is None else size
+            cause, broken = MISSING, False
             problem = f"it holds fewer than {size} samples" if size else "it holds no sample"
-            broken = False
             try:
                 with closing(read_shard(url, name)) as whole:
                     for sample in islice(whole, start, None):
                         yield sample
                         read += 1
             except BrokenShard as error:
-                problem, broken = str(error), True
-            if broken or read < expected:
-                skipped.add("broken shard", url, problem, max(1, (size or 0) - read))
+                cause, problem, broken = error.cause, str(error), True
+            if size is not None and read < size:
+                skipped.add(cause, url, problem, size - read)
+            elif size is None and (broken or not read):
+                skipped.add(of_unknown_size(cause), url, problem)
             fruitless = 0 if read > start else fruitless + 1
             if fruitless == most:
                 raise NothingToRead(

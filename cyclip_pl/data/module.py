@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from cyclip_pl.data.batches import Batches
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.loader import BatchLoader
+from cyclip_pl.data.position import moved, order
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.tokens import Tokenizer
@@ -49,7 +50,10 @@ class DataModule(LightningDataModule):
         decoder: How JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
         pin_memory: Whether batches are in page-locked memory, if there is a GPU.
         prefetch: Batches that each worker makes ahead.
+        max_skipped: The share of samples that may be lost before the run stops, for
+            `callbacks.skipped`; None: all.
         prepare: Makes the shards if they are missing; called first, in one process.
+        allow_pipe: Whether shards may be commands (`pipe:COMMAND`).
 
     Raises:
         ValueError: From `setup`, if the shards are missing or too few; from the loader, if they
@@ -70,20 +74,26 @@ class DataModule(LightningDataModule):
         decoder: str = "fast",
         pin_memory: bool = True,
         prefetch: int = 2,
+        max_skipped: float | None = None,
         prepare: Callable[[], object] | None = None,
+        allow_pipe: bool = False,
     ) -> None:
         super().__init__()
         checks.whole("data.batch_size", batch_size)
         checks.whole("data.workers", workers, least=0)
         checks.whole("data.prefetch", prefetch)
+        checks.number("data.max_skipped", max_skipped, least=0, most=1, optional=True)
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
+        self.seed = seed
+        self.max_skipped = max_skipped
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
+        self.allow_pipe = allow_pipe is True  # not 'false', a text
         self.epochs: Epochs | None = None
         self.small = False
-        self.unreadable: tuple[tuple[str, str], ...] = ()
+        self.broken: dict[str, tuple[str, str]] = {}
         self.transfer = Transfer()
         self._batches = partial(
             Batches,
@@ -113,6 +123,23 @@ class DataModule(LightningDataModule):
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         return progress.processed
 
+    def used(self) -> int:
+        """Batches of this epoch that the training has used."""
+        assert self.trainer is not None
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return progress.processed
+
+    def place(self, position: Mapping[str, Any]) -> tuple[int, int]:
+        """The epoch in which a saved loader's position lies here, and the batches before it."""
+        assert self.epochs is not None and self.trainer is not None, "setup('fit') comes first"
+        here = order(self.epochs, self.seed, self.ranks, max(1, self.workers))
+        state, _ = moved(position, here)
+        length, limit = self.epochs.batches(self.ranks), self.trainer.limit_train_batches
+        length = min(length, limit) if isinstance(limit, int) else int(length * limit)
+        if state["batch"] >= length:
+            return state["epoch"] + 1, 0
+        return state["epoch"], state["batch"]
+
     def prepare_data(self) -> None:
         if self.prepare is not None:
             self.prepare()
@@ -122,7 +149,7 @@ class DataModule(LightningDataModule):
             self._open()
 
     def _open(self) -> None:
-        train, sources = self.train, self.train.sources()
+        train, sources = self.train, self.train.sources(self.allow_pipe)
         urls = [url for source in sources for url in source.urls]
         if absent := missing(urls):
             raise ValueError(
@@ -136,7 +163,8 @@ class DataModule(LightningDataModule):
         )
         for source in shards:
             if source.total == 0:
-                problem = sizes[source.urls[0]].problem or "no member is named KEY.EXTENSION"
+                broken = sizes[source.urls[0]].broken
+                problem = broken[1] if broken else "no member is named KEY.EXTENSION"
                 raise ValueError(
                     f"data.train.shards: no sample in {name_all(source.urls)}: {problem}"
                 )
@@ -159,6 +187,7 @@ class DataModule(LightningDataModule):
                 f"{workers} workers = {ranks * workers} readers; lower data.workers or "
                 "trainer.devices, make more shards, or set data.train.resampled=true"
             )
+        advice = next((size.advice for size in sizes.values() if size.advice), None)
         length = train.samples_per_epoch or sum(source.total or 0 for source in shards)
         batch = ranks * self.batch_size
         if length < batch:
@@ -166,7 +195,7 @@ class DataModule(LightningDataModule):
             raise ValueError(
                 f"data.train.{setting}: {length} samples per epoch are fewer than one batch of all "
                 f"ranks ({ranks} ranks x data.batch_size {self.batch_size} = {batch}); "
-                "lower data.batch_size"
+                f"{advice or 'lower data.batch_size'}"
             )
         if train.resampled:
             weights = tuple(source.weight or 1.0 for source in sources)
@@ -176,7 +205,7 @@ class DataModule(LightningDataModule):
         else:
             self.epochs = ExactEpochs(shards[0], batch_size=self.batch_size, shuffle=self.shuffle)
         self.small = (size_in_bytes(urls) or _SMALL + 1) <= _SMALL
-        self.unreadable = tuple((url, s.problem) for url, s in sizes.items() if s.problem)
+        self.broken = {url: size.broken for url, size in sizes.items() if size.broken}
         if self.rank == 0:
             logger.info(
                 "%d training shards, %d batches of %d x %d samples per epoch",
@@ -194,9 +223,9 @@ class DataModule(LightningDataModule):
             rank=self.rank,
             ranks=self.ranks,
             keep=self.small,
-            unreadable=self.unreadable,
+            broken=self.broken,
         )
-        loader = self._load(batches, epoch=self.epoch)
+        loader = self._load(batches, epoch=self.epoch, used=self.used)
         self._loader = weakref.ref(loader)  # it refers to this module; see its `close` about cycles
         return loader
 

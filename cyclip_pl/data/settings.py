@@ -25,8 +25,9 @@ class TrainSource:
     """Where the training samples are and what an epoch of them is (`data.train`).
 
     Attributes:
-        shards: What WebDataset accepts (a path or URL with a brace list), a folder (all its
-            `*.tar`, sorted), a list of these, or a list of `{shards: ..., weight: ...}`.
+        shards: What WebDataset accepts (a path or URL with a brace list), a path with wildcards,
+            a folder (all its `*.tar`, sorted), a list of these, or a list of
+            `{shards: ..., weight: ...}`.
         resampled: Whether shards are drawn with replacement; otherwise an epoch is every sample
             once.
         samples_per_epoch: Over all ranks, for `resampled`; None: as many as there are.
@@ -44,14 +45,17 @@ class TrainSource:
                 "sample once; set data.train.resampled=true"
             )
 
-    def sources(self) -> list[Source]:
+    def sources(self, allow_pipe: bool = False) -> list[Source]:
         """The shards' URLs, expanded; shards without weights are one source.
+
+        Args:
+            allow_pipe: Whether commands (`pipe:COMMAND`) are permitted.
 
         Raises:
             ValueError: An entry is malformed, or the weights cannot be used.
         """
         entries = [self.shards] if isinstance(self.shards, str | Mapping) else list(self.shards)
-        sources = [_source(entry) for entry in entries]
+        sources = [_source(entry, allow_pipe) for entry in entries]
         if any(source.weight is not None for source in sources):
             if not self.resampled:
                 raise ValueError(
@@ -72,9 +76,9 @@ class TrainSource:
         return [Source(urls)]
 
 
-def _source(entry: Any) -> Source:
+def _source(entry: Any, allow_pipe: bool) -> Source:
     if isinstance(entry, str | os.PathLike):
-        return Source(tuple(expand(os.fspath(entry))))
+        return Source(tuple(expand(os.fspath(entry), allow_pipe)))
     if not isinstance(entry, Mapping) or not {"shards"} <= set(entry) <= {"shards", "weight"}:
         raise ValueError(
             f"data.train.shards: {entry!r} is not a path, a URL, a list of them, or a list of "
@@ -88,7 +92,7 @@ def _source(entry: Any) -> Source:
     parts = [nested] if isinstance(nested, str) else list(nested)
     if not all(isinstance(part, str) for part in parts):
         raise ValueError(f"data.train.shards: {entry!r} holds more than paths and URLs")
-    return Source(tuple(url for part in parts for url in expand(part)), weight)
+    return Source(tuple(url for part in parts for url in expand(part, allow_pipe)), weight)
 
 
 @dataclass(frozen=True)

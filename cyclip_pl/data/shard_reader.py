@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
+from collections import Counter
 from collections.abc import Generator
+from subprocess import TimeoutExpired
 from typing import Any, NamedTuple
 
 from webdataset.gopen import Pipe
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
+from cyclip_pl.data.sample_names import NameCheck
+from cyclip_pl.files import reason
 from cyclip_pl.images import EXTENSIONS
 from cyclip_pl.remote_files import open_url
+from cyclip_pl.tar_members import UNREADABLE, BrokenTar, members, unpacked
+from cyclip_pl.tar_samples import TarSample, samples
+
+# What stands in a tar in place of a file, and how to have the file.
+_ADVICE = {
+    "link": "make the tar with --dereference --hard-dereference",
+    "sparse file": "make the tar without --sparse",
+}
 
 
 class RawSample(NamedTuple):
     """An undecoded sample.
 
     Attributes:
-        key: The members' common name.
+        key: The members' common name; another sample may have it too.
         url: The shard.
         image, caption: The members' bytes; None where there is none.
         members: The extensions of all its members.
         draw: Distinguishes repeated reads of one sample within an epoch.
+        place: How many samples of the shard come before it.
+        twin: How many of these have the same key.
+        fault: Why there are none, if the shard tells: the cause, what to do, and the number of
+            images that this hides.
     """
 
     key: str
@@ -32,15 +46,27 @@ class RawSample(NamedTuple):
     caption: bytes | None
     members: tuple[str, ...]
     draw: str = ""
+    place: int = 0
+    twin: int = 0
+    fault: tuple[str, str, int] | None = None
 
     @property
     def name(self) -> str:
         """The sample's name, which does not depend on where its shards are kept."""
-        return f"{os.path.basename(self.url)}/{self.key}"
+        twin = f"#{self.twin}" if self.twin else ""
+        return f"{os.path.basename(self.url)}/{self.key}{twin}"
 
 
 class BrokenShard(Exception):
-    """A shard that cannot be opened, or cannot be read to its end; the text says why."""
+    """A shard that cannot be opened, or cannot be read to its end; the text says why.
+
+    Args:
+        cause: As of `BrokenTar`.
+    """
+
+    def __init__(self, cause: str, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class ShardReader:
@@ -78,26 +104,52 @@ class ShardReader:
 
 
 def _read(url: str, caption_extension: str) -> Generator[RawSample]:
+    suffixes = tuple(f".{extension}" for extension in (*EXTENSIONS, caption_extension))
+    given, check, keys = 0, NameCheck(), Counter[str]()
     with contextlib.ExitStack() as stack:
         try:
-            source = {"url": url, "stream": open_url(url)}
-            stack.callback(_close, source["stream"])
-            # A member named twice is taken once.
-            for sample in group_by_keys(tar_file_expander([source]), handler=lambda error: True):
-                members = tuple(name for name in sample if not name.startswith("__"))
-                image = next((sample[ext] for ext in EXTENSIONS if ext in sample), None)
-                caption = sample.get(caption_extension)
-                yield RawSample(sample["__key__"], url, image, caption, members)
-        except Exception as error:  # tarfile and the decompressors raise many kinds
-            raise BrokenShard(_reason(error)) from error
+            # `urls.expand` has asked whether commands may run.
+            stream = open_url(url, allow_pipe=True)
+            stack.callback(_close, stream)
+            # Not the pipe's own `read`, which may raise before the last bytes.
+            source = unpacked(stream.stream if isinstance(stream, Pipe) else stream)
+            tar = members(source, lambda name: name.lower().endswith(suffixes))
+            for place, sample in enumerate(samples(tar)):
+                raw = _raw(sample, url, caption_extension)
+                raw = raw._replace(place=place, twin=keys[sample.key])
+                keys[sample.key] += 1
+                if raw.image is None or raw.caption is None:
+                    if sample.last:
+                        continue  # what it lacks may be in the part that is lost
+                    raw = raw._replace(fault=_fault(sample) or check(sample))
+                yield raw
+                given += 1
+        except BrokenTar as error:
+            raise BrokenShard(error.cause, error.after(given) + _status(stream)) from error
+        except OSError as error:
+            raise BrokenShard(UNREADABLE, error.strerror or reason(error)) from error
 
 
-def _reason(error: Exception) -> str:
-    # WebDataset appends the open file to the arguments; the first is the message, if it is text.
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error.args[0]) if error.args else ""
-    return re.sub(r" @ <.*", "", text) or type(error).__name__
+def _raw(sample: TarSample, url: str, caption_extension: str) -> RawSample:
+    found = sample.members
+    image = next((found[extension].data for extension in EXTENSIONS if extension in found), None)
+    caption = found[caption_extension].data if caption_extension in found else None
+    return RawSample(sample.key, url, image, caption, tuple(found))
+
+
+def _fault(sample: TarSample) -> tuple[str, str, int] | None:
+    member = next((member for member in sample.members.values() if member.lacks), None)
+    if member is None:
+        return None
+    return member.lacks, f"{member.name}: {_ADVICE.get(member.lacks, 'it is not read')}", 1
+
+
+def _status(stream: Any) -> str:
+    if isinstance(stream, Pipe):
+        with contextlib.suppress(TimeoutExpired):
+            if status := stream.proc.wait(1):
+                return f" (the command ended with status {status})"
+    return ""
 
 
 def _close(stream: Any) -> None:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import groupby
 from typing import NamedTuple
 
+from cyclip_pl.data.sample_names import NameCheck, has_image
 from cyclip_pl.files import reason
-from cyclip_pl.member_names import key_and_extension
 from cyclip_pl.remote_files import local_path
-from cyclip_pl.tar_members import members
+from cyclip_pl.tar_members import UNREADABLE, BrokenTar, members, unpacked
+from cyclip_pl.tar_samples import samples
 
 logger = logging.getLogger(__name__)
 
 
 class Size(NamedTuple):
-    """How many samples a shard holds (None: unknown, it is not local), and why it is unreadable."""
+    """How many samples a shard holds; None: unknown, it is not local.
+
+    Attributes:
+        broken: If it cannot be read to its end: the cause and the reason; more samples may be lost.
+        advice: What to do about names that tear its samples apart; only if it was counted here.
+    """
 
     samples: int | None
-    problem: str | None = None
+    broken: tuple[str, str] | None = None
+    advice: str | None = None
 
 
 def shard_sizes(urls: Sequence[str]) -> list[Size]:
@@ -86,18 +92,16 @@ def _is_count(value: object) -> bool:
 
 
 def _scanned(path: str) -> Size:
-    names: list[str] = []
+    read, check, advice = 0, NameCheck(), None
+    broken = None
     try:
-        for member in members(path):
-            names.append(member.name)
-    except Exception as error:  # tarfile and the decompressors raise many kinds
-        # A shard cut short still gives the samples before the cut.
-        if count_samples(names) == 0:
-            return Size(0, reason(error).rstrip(":"))
-    return Size(count_samples(names))
-
-
-def count_samples(names: Iterable[str]) -> int:
-    """Samples of a shard with these members."""
-    keys = [parts[0] for name in names if (parts := key_and_extension(name))]
-    return sum(1 for _ in groupby(keys))
+        with open(path, "rb") as file:
+            for sample in samples(members(unpacked(file))):
+                read += 1
+                if not has_image(sample) or len(sample.members) == 1:
+                    advice = advice or check(sample)
+    except BrokenTar as error:
+        broken = error.cause, error.after(read)
+    except OSError as error:
+        broken = UNREADABLE, error.strerror or reason(error)
+    return Size(read, broken, advice and advice[1])

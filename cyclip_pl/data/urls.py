@@ -4,42 +4,79 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from webdataset.shardlists import expand_urls
 
-from cyclip_pl.remote_files import check_url, local_path
+from cyclip_pl.remote_files import check_url, is_command, local_path, matching
+
+# What a wildcard takes: files of other kinds may lie beside the shards.
+_TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
-def expand(shards: str) -> list[str]:
-    """Expand brace lists, `::` and `${NAME}` as WebDataset does; a folder stands for its `*.tar`.
+def expand(shards: str, allow_pipe: bool = False) -> list[str]:
+    """Expand brace lists, `::` and `${NAME}` as WebDataset does, then wildcards in local paths.
+
+    A folder stands for its `*.tar`, sorted.
 
     Raises:
-        ValueError: Nothing to read, or a kind of URL that nothing here opens.
+        ValueError: Nothing to read, a kind of URL that nothing here opens, or a command that
+            `allow_pipe` does not permit.
     """
     try:
         expanded = expand_urls(shards)
     except (AssertionError, ValueError) as error:
         # An unset ${NAME}, or unbalanced braces.
         raise ValueError(f"data.train.shards: cannot expand {shards!r}: {error}") from error
-    urls: list[str] = []
-    for url in expanded:
-        path = local_path(url)
-        if path is not None and os.path.isdir(path):
-            tars = sorted(str(tar) for tar in Path(path).glob("*.tar"))
-            if not tars:
-                raise ValueError(f"data.train.shards: the folder {url!r} holds no .tar file")
-            urls.extend(tars)
-        else:
-            urls.append(url)
-    try:
-        for url in urls:
+    urls = [file for url in expanded for file in _files(url)]
+    for url in urls:
+        if is_command(url) and not allow_pipe:
+            raise ValueError(
+                f"data.train.shards={url}: 'pipe:' runs a command; set data.allow_pipe=true "
+                "if you trust it"
+            )
+        try:
             check_url(url)
-    except ValueError as error:
-        raise ValueError(f"data.train.shards: {error}") from error
-    if "" in urls:
-        raise ValueError("data.train.shards is empty")
+        except ValueError as error:
+            raise ValueError(
+                f"data.train.shards: {error}; what a command writes can be read as "
+                "'pipe:COMMAND', with data.allow_pipe=true"
+            ) from error
     return urls
+
+
+def _files(url: str) -> list[str]:
+    """The shards that a path or URL means."""
+    if not url:
+        raise ValueError("data.train.shards is empty")
+    found = matching(url)
+    if not found:
+        raise ValueError(f"data.train.shards: no file matches {url!r}")
+    if found == [url] and (path := local_path(url)) is not None and os.path.isdir(path):
+        shards = _in_folder(path)
+        there = [entry.name + "/" * entry.is_dir() for entry in os.scandir(path)]
+    elif found == [url]:
+        return found
+    else:
+        shards, there = [shard for entry in found for shard in _matched(entry)], found
+    if not shards:
+        raise ValueError(f"data.train.shards: {url!r} holds no .tar file, but {_some(there)}")
+    return shards
+
+
+def _in_folder(path: str) -> list[str]:
+    # With its folder, a file called `pipe:COMMAND` stays a file.
+    return [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.endswith(".tar")]
+
+
+def _matched(entry: str) -> list[str]:
+    if os.path.isdir(entry):
+        return _in_folder(entry)
+    return [entry] if entry.endswith(_TARS) else []
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return (", ".join(sorted(names)[:4]) or "nothing") + more
 
 
 def missing(urls: Iterable[str]) -> list[str]:

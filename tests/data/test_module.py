@@ -59,11 +59,26 @@ def test_less_than_one_batch_of_all_ranks(tmp_path: Path) -> None:
 def test_unknown_counts(tmp_path: Path) -> None:
     write_shards(tmp_path, [8])
     pipe = f"pipe:cat {tmp_path}/00000.tar"
-    refused(pipe, "number of samples in 'pipe:.*' is unknown.*resampled=true.*samples_per_epoch=N")
-    refused(pipe, "data.train.samples_per_epoch=null: the number", resampled=True)
-    module = data_module(pipe, resampled=True, samples_per_epoch=16)
+    allowed = {"allow_pipe": True}
+    unknown = "number of samples in 'pipe:.*' is unknown.*resampled=true.*samples_per_epoch=N"
+    refused(pipe, unknown, **allowed)
+    refused(pipe, "data.train.samples_per_epoch=null: the number", resampled=True, **allowed)
+    module = data_module(pipe, resampled=True, samples_per_epoch=16, **allowed)
     module.setup("fit")
     assert len(list(module.train_dataloader())) == 4
+
+
+@pytest.mark.parametrize("allowed", [False, "false", "true", None])
+def test_a_command_needs_a_permission_before_it_runs(tmp_path: Path, allowed: object) -> None:
+    module = data_module(
+        ["/d/0.tar", f"pipe:touch {tmp_path}/ran"],
+        resampled=True,
+        samples_per_epoch=16,
+        allow_pipe=allowed,
+    )
+    with pytest.raises(ValueError, match=r"^data\.train\.shards=pipe:.*set data\.allow_pipe=true"):
+        module.setup("fit")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_shards_without_a_sample(tmp_path: Path) -> None:

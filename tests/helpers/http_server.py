@@ -7,9 +7,36 @@ import hashlib
 import http.server
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+Answer = Callable[[http.server.SimpleHTTPRequestHandler], None]
+
+
+def answer(
+    *pieces: bytes, status: int = 200, size: int | None = None, wait: float = 0.0, **headers: str
+) -> Answer:
+    """An answer of `pieces`, `wait` seconds apart; `size` is the length that the header states.
+
+    The connection is closed at its end. Underscores in the names of headers stand for hyphens.
+    """
+
+    def send(handler: http.server.SimpleHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        length = sum(map(len, pieces)) if size is None else size
+        handler.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        with suppress(OSError):  # the client has gone
+            for piece in pieces:
+                handler.wfile.write(piece)
+                handler.wfile.flush()
+                time.sleep(wait)
+
+    return send
 
 
 class Server:
@@ -21,6 +48,9 @@ class Server:
         cut: Paths that break off half-way.
         stalled: Paths that are never answered.
         status: Statuses by path, each answered once before the file is served.
+        answers: Functions by path, each of which answers one request in place of the file.
+        ranges: Whether parts of a file can be asked for.
+        parts: The `Range` headers of the requests, in order.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,6 +59,9 @@ class Server:
         self.cut: list[str] = []
         self.stalled: list[str] = []
         self.status: dict[str, list[int]] = {}
+        self.answers: dict[str, list[Answer]] = {}
+        self.ranges = True
+        self.parts: list[str | None] = []
         self.end = threading.Event()
         server = self
 
@@ -39,12 +72,28 @@ class Server:
 
             def do_GET(self) -> None:
                 server.asked.append(self.path)
+                server.parts.append(part := self.headers.get("Range"))
                 if self.path in server.stalled:
                     server.end.wait()
                 elif server.status.get(self.path):
                     self.send_error(server.status[self.path].pop(0))
+                elif server.answers.get(self.path):
+                    server.answers[self.path].pop(0)(self)
+                elif part and server.ranges:
+                    self.send_part(int(part.removeprefix("bytes=").removesuffix("-")))
                 else:
                     super().do_GET()
+
+            def send_part(self, start: int) -> None:
+                path = Path(self.translate_path(self.path))
+                data = path.read_bytes()
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                self.send_header("Content-Length", str(len(data) - start))
+                changed = self.date_time_string(int(path.stat().st_mtime))
+                self.send_header("Last-Modified", changed)
+                self.end_headers()
+                self.wfile.write(data[start:])
 
             def copyfile(self, source, outputfile) -> None:
                 data = source.read()

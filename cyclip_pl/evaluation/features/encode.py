@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cyclip_pl import signals
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.evaluation.features.blocks import Rows, blocks_of_rank
 from cyclip_pl.evaluation.sets.interface import ImageSet
@@ -66,27 +67,31 @@ def encode_images(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # its worker seeds must not be drawn from the training's
+        worker_init_fn=signals.obey_main_process,
     )
     share = sum(len(batch) for batch, real in dealt if real)
     tables: list[Tensor] = []
     indices: list[int] = []
     sizes: dict[int, int] = {}
     broken = 0
-    for (batch, real), (images, _, reasons) in zip(dealt, loader, strict=True):
-        parts = encode_batch(model, images.to(device, non_blocking=True), features)
-        if not tables:
-            tables = [torch.empty(share, part.shape[1]) for part in parts]
-        if not real:
-            continue
-        good = [n for n, reason in enumerate(reasons) if not reason]
-        for table, part in zip(tables, parts, strict=True):
-            table[len(indices) : len(indices) + len(good)] = part.float().cpu()[good]
-        indices += [batch[n] for n in good]
-        sizes[batch.start] = len(good)
-        for index, reason in zip(batch, reasons, strict=True):
-            if reason and broken < _NAMED_AT_MOST:
-                logger.warning("%s: skipped, %s", dataset.where(index), reason)
-            broken += bool(reason)
+    with signals.blocked():
+        batches = iter(loader)
+    with signals.interruptible_together():
+        for (batch, real), (images, _, reasons) in zip(dealt, batches, strict=True):
+            parts = encode_batch(model, images.to(device, non_blocking=True), features)
+            if not tables:
+                tables = [torch.empty(share, part.shape[1]) for part in parts]
+            if not real:
+                continue
+            good = [n for n, reason in enumerate(reasons) if not reason]
+            for table, part in zip(tables, parts, strict=True):
+                table[len(indices) : len(indices) + len(good)] = part.float().cpu()[good]
+            indices += [batch[n] for n in good]
+            sizes[batch.start] = len(good)
+            for index, reason in zip(batch, reasons, strict=True):
+                if reason and broken < _NAMED_AT_MOST:
+                    logger.warning("%s: skipped, %s", dataset.where(index), reason)
+                broken += bool(reason)
     embedding_nD, *feature = (table[: len(indices)] for table in tables)
     index_n = torch.tensor(indices, dtype=torch.int64)
     label_N = getattr(dataset, "label_N", None)
@@ -104,12 +109,13 @@ def encode_batch(model: Model, images: Tensor, features: bool) -> Sequence[Tenso
 def encode_texts(model: Model, texts: Sequence[str], batch_size: int) -> Tensor:
     """(N, D), float32 on the CPU, all rows on every rank."""
     text_ND = None
-    for block, real in blocks_of_rank(len(texts), batch_size):
-        part = model.encode_text([texts[n] for n in block])
-        if text_ND is None:
-            text_ND = torch.zeros(len(texts), part.shape[1])
-        if real:
-            text_ND[block.start : block.stop] = part.float().cpu()
+    with signals.interruptible_together():
+        for block, real in blocks_of_rank(len(texts), batch_size):
+            part = model.encode_text([texts[n] for n in block])
+            if text_ND is None:
+                text_ND = torch.zeros(len(texts), part.shape[1])
+            if real:
+                text_ND[block.start : block.stop] = part.float().cpu()
     assert text_ND is not None
     if world_size() > 1:
         # Each row is one rank's and zero elsewhere: the sum is exact.

@@ -9,9 +9,11 @@ A URL is the base of a set, on Hugging Face or elsewhere,
 or a list of the shards of one split, with the class names where the layout has them:
 
     https://host/wds_cifar10/test/{0..3}.tar
+    /data/wds_cifar10/test/*.tar
 
-huggingface_hub downloads from Hugging Face: it knows tokens, resumes and works offline. All else
-that fsspec opens is copied. Shards are downloaded whole, because any image must be readable alone.
+No command is run for a set, whatever `data.allow_pipe` says. huggingface_hub downloads from Hugging
+Face: it knows tokens, resumes and works offline. All else that fsspec opens is copied. Shards are
+downloaded whole, because any image must be readable alone.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from cyclip_pl.evaluation.sets.interface import NoSplit
 from cyclip_pl.files import locked, reason
 from cyclip_pl.layout import CLASSNAMES, NSHARDS, SIDE_FILES
 from cyclip_pl.remote_files import download as fetch
-from cyclip_pl.remote_files import local_path
+from cyclip_pl.remote_files import is_command, local_path, matching
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +82,14 @@ def local_copy(spec: str, split: str, downloads: str | Path, download: bool = Tr
     if not download:
         kind = NoSplit if any(_complete(path) for path in folder.glob("*/")) else ValueError
         raise kind(f"{spec} is not in {folder}, {_SWITCHED_OFF}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock"):
-        if not _complete(folder / split):  # another process may have downloaded it meanwhile
-            logger.info("downloading %s/%s into %s", base, split, folder)
-            _download(base, shards, folder, split)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock"):
+            if not _complete(folder / split):  # another process may have downloaded it meanwhile
+                logger.info("downloading %s/%s into %s", base, split, folder)
+                _download(base, shards, folder, split)
+    except OSError as error:
+        raise ValueError(f"{spec} cannot be kept in {folder}: {reason(error)}") from error
     return folder
 
 
@@ -106,7 +111,7 @@ def _from_hub(
         if not download:
             raise ValueError(f"{spec} is not in {downloads}, {_SWITCHED_OFF}") from error
         why = reason(error.__cause__ or error)
-        raise ValueError(f"{spec} cannot be downloaded: {why}") from error
+        raise ValueError(f"{spec} cannot be downloaded to {downloads}: {why}") from error
     if not Path(folder, split, NSHARDS).is_file():
         raise _without_split(spec, split, Path(folder))
     return Path(folder)
@@ -122,18 +127,27 @@ def _base_and_shards(spec: str) -> tuple[str, list[str] | None]:
     """The set's base, and the shards if `spec` lists them."""
     from webdataset.shardlists import expand_urls
 
-    if spec.startswith("pipe:"):
-        raise ValueError(f"{spec!r}: a set is several files, and a command gives one")
     if not spec.endswith(".tar"):
+        _refuse_command(spec)
         return spec.rstrip("/"), None
     try:
-        shards = list(expand_urls(spec))
+        expanded = list(expand_urls(spec))
     except (AssertionError, ValueError) as error:
         raise ValueError(f"cannot expand {spec!r}: {error}") from error
+    shards = [shard for url in expanded for shard in matching(url)]
+    if not shards:
+        raise ValueError(f"no file matches {spec!r}")
+    for shard in shards:
+        _refuse_command(shard)
     folders = {shard.rsplit("/", 1)[0] for shard in shards}
     if len(folders) > 1 or shards[0].count("/") < 2:
         raise ValueError(f"{spec!r}: the shards must lie in one folder, <set>/<split>/")
     return folders.pop().rsplit("/", 1)[0], shards
+
+
+def _refuse_command(url: str) -> None:
+    if is_command(url):
+        raise ValueError(f"{url!r}: evaluation sets run no commands; name a folder or a URL")
 
 
 def _complete(split: Path) -> bool:
@@ -171,5 +185,6 @@ def _fetch(url: str, path: Path) -> bool:
     except FileNotFoundError:
         return False
     except Exception as error:  # of the network, of an unknown kind of URL, of the disk
-        raise ValueError(f"{url} cannot be downloaded: {reason(error)}") from error
+        to = f" to {path}" if getattr(error, "errno", None) else ""  # not the network's
+        raise ValueError(f"{url} cannot be downloaded{to}: {reason(error)}") from error
     return True

@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from cyclip_pl import remote_files
+from cyclip_pl import http_file
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from cyclip_pl.evaluation.sets.interface import NoSplit
 from cyclip_pl.evaluation.sets.library import open_captioned
@@ -23,7 +23,7 @@ LABELS = [2, 0, 1, 2, 0]
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(remote_files, "RETRY_AFTER", ())
+    monkeypatch.setattr(http_file, "RETRY_AFTER", ())
     coded_set(tmp_path / "served/wds_digits", LABELS, ["zero", "one", "two"], shards=3)
     with serving(tmp_path / "served") as served:
         yield served
@@ -118,6 +118,26 @@ def test_local_urls_and_lists_are_not_copied(server, tmp_path) -> None:
         assert all(shard.is_symlink() for shard in folder.glob("test/*.tar"))
 
 
+def test_wildcards_in_a_list_of_shards(server, tmp_path, monkeypatch) -> None:
+    source = server.folder / "wds_digits"
+    monkeypatch.setenv("HOME", str(server.folder))
+    for spec in (f"{source}/test/*.tar", "~/wds_digits/test/?.tar", "~/wds_digits/test/{0..2}.tar"):
+        assert name_of(spec) == "wds_digits"
+        assert_same(local_copy(spec, "test", tmp_path / "cache"), source)
+    with pytest.raises(ValueError, match=r"^no file matches '.*/9\*\.tar'$"):
+        local_copy(f"{source}/test/9*.tar", "test", tmp_path)
+
+
+def test_no_set_runs_a_command(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WDS_X", f"pipe:touch {tmp_path}/ran;")
+    monkeypatch.setenv("GOPEN_REWRITE", f"https://h/=pipe:touch {tmp_path}/ran #")
+    for spec in ("${X}/wds_x/test/0.tar", "{pipe:a,pipe:a}/x/test/0.tar", "https://h/wds_x",
+                 "https://h/wds_x/test/{0..1}.tar"):  # fmt: skip
+        with pytest.raises(ValueError, match=r"evaluation sets run no commands"):
+            local_copy(spec, "test", tmp_path / "cache")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_an_interrupted_download_goes_on(server, tmp_path) -> None:
     shard = server.folder / "wds_digits/test/2.tar"
     whole = shard.read_bytes()
@@ -136,7 +156,8 @@ def test_an_interrupted_download_goes_on(server, tmp_path) -> None:
 
 def test_what_breaks_off_leaves_no_file(server, tmp_path) -> None:
     server.cut.append("/wds_digits/test/1.tar")
-    with pytest.raises(ValueError, match=r"test/1\.tar cannot be downloaded: it broke off before"):
+    server.ranges = False
+    with pytest.raises(ValueError, match=r"test/1\.tar cannot be downloaded: it broke off at byte"):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
     files = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert "0.tar" in files and "nshards.txt" not in files
@@ -147,7 +168,7 @@ def test_what_breaks_off_leaves_no_file(server, tmp_path) -> None:
 
 
 def test_a_stalled_server_is_one_line(server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(remote_files, "TIMEOUT", 0.2)
+    monkeypatch.setattr(http_file, "TIMEOUT", 0.2)
     server.stalled.append("/wds_digits/test/1.tar")
     with pytest.raises(ValueError, match=r"test/1\.tar cannot be downloaded: timed out: no data"):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path)
@@ -158,7 +179,10 @@ def test_a_full_disk_is_one_line_and_ends_the_command(server, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(ValueError, match=r"classnames\.txt cannot be downloaded: .*No space left"):
+    with pytest.raises(
+        ValueError,
+        match=r"classnames\.txt cannot be downloaded to .*/classnames\.txt: .*No space left",
+    ):
         local_copy(f"{server.url}/wds_digits", "test", tmp_path / "cache")
 
 
@@ -189,7 +213,7 @@ def test_a_wrong_number_of_shards(server, tmp_path, text) -> None:
             r"test/0\.tar cannot be downloaded: not found$",
         ),
         ("nobody://h/wds_x", r"cannot be downloaded: Protocol not known: nobody$"),
-        ("pipe:cat 0.tar", r"a set is several files"),
+        ("pipe:cat 0.tar", r"evaluation sets run no commands"),
         ("https://h/a/test/0.tar::https://h/b/test/0.tar", r"must lie in one folder"),
         ("0.tar", r"must lie in one folder"),
     ],
@@ -246,7 +270,7 @@ def test_a_private_set_needs_the_users_token(
     digits_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digits_hub.token = "secret"
-    with pytest.raises(ValueError, match="wds_digits cannot be downloaded: .*401") as caught:
+    with pytest.raises(ValueError, match="wds_digits cannot be downloaded to .*: .*401") as caught:
         local_copy("hf://datasets/somebody/wds_digits", "test", tmp_path / "cache")
     assert "\n" not in str(caught.value)
     monkeypatch.setenv("HF_TOKEN", "secret")
@@ -255,7 +279,7 @@ def test_a_private_set_needs_the_users_token(
 
 
 def test_a_set_that_hugging_face_does_not_have(digits_hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="wds_other cannot be downloaded: ") as caught:
+    with pytest.raises(ValueError, match="wds_other cannot be downloaded to ") as caught:
         local_copy("hf://datasets/somebody/wds_other", "test", tmp_path)
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"is not in .*, and evaluation\.library\.download is"):

@@ -33,7 +33,7 @@ def test_a_set_is_called_by_its_last_part_or_as_it_is_said() -> None:
         ([{"a/b": "c"}], "'a/b' cannot name a set"),
         (["/"], "'' cannot name a set"),
         ({"a": None}, "a must be a folder, a URL or a name, not None$"),
-        (["pipe:cat 0.tar"], "a set is several files"),
+        (["pipe:cat 0.tar"], "evaluation sets run no commands"),
     ],
 )
 def test_errors_are_one_line_that_names_the_setting(sets: Any, message: str) -> None:

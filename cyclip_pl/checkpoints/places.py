@@ -1,0 +1,170 @@
+"""Folders of checkpoints: on a local disk, or behind a URL that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from fsspec.core import url_to_fs
+
+from cyclip_pl.files import atomic, reason
+
+
+class LocalFolder:
+    """Files appear whole under their names, and reach the disk before that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def at(self, name: str) -> Path:
+        return self.path / name
+
+    def names(self) -> list[str]:
+        return [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+
+    def free(self) -> int | None:
+        """Bytes left on the disk."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.path).free
+
+    def write(self, name: str, dump: Callable[[IO[bytes]], None]) -> None:
+        for left_by_a_kill in self.path.glob(".*.ckpt.*.partial"):
+            left_by_a_kill.unlink(missing_ok=True)
+        with atomic(self.path / name) as partial, partial.open("wb") as file:
+            dump(file)
+
+    def keep(self, name: str, copy: str) -> None:
+        """A second name for a file, at no space; where there are no links, its only name."""
+        try:
+            os.link(self.path / name, self.path / copy)
+        except FileExistsError:
+            pass
+        except OSError:
+            os.rename(self.path / name, self.path / copy)
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+
+class RemoteFolder:
+    """An object store or a server: a file is sent whole under a hidden name, then renamed.
+
+    Raises:
+        ValueError: No installed package opens such a URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self.files, self.root = url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"{url}: cannot be opened: {reason(error)}") from error
+
+    def at(self, name: str) -> str:
+        inner, chain = _cut(self.url)
+        return f"{inner.rstrip('/')}/{name}{chain}"
+
+    def names(self) -> list[str]:
+        self.files.invalidate_cache()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = self.files.ls(self.root, detail=False)
+            return [str(path).rstrip("/").rpartition("/")[2] for path in found]
+        return []
+
+    def free(self) -> int | None:
+        return None
+
+    def write(self, name: str, dump: Callable[[IO[bytes]], None]) -> None:
+        partial = f"{self.root}/.{name}.partial"
+        try:
+            self.files.makedirs(self.root, exist_ok=True)
+            with self.files.open(partial, "wb") as file:
+                dump(file)
+            self.files.mv(partial, f"{self.root}/{name}")
+        except Exception as error:  # of whatever library speaks to the server
+            with suppress(Exception):
+                self.files.rm(partial)
+            raise OSError(reason(error)) from error
+
+    def keep(self, name: str, copy: str) -> None:
+        try:
+            if not self.files.exists(f"{self.root}/{copy}"):
+                self.files.cp_file(f"{self.root}/{name}", f"{self.root}/{copy}")
+        except Exception as error:
+            raise OSError(reason(error)) from error
+
+    def remove(self, name: str) -> None:
+        try:
+            self.files.rm(f"{self.root}/{name}")
+        except Exception as error:
+            raise OSError(reason(error)) from error
+
+
+Folder = LocalFolder | RemoteFolder
+
+
+def located(path: str | Path) -> Path | str:
+    """A path with `~` expanded, or the URL; `file:` URLs are paths."""
+    text = str(path)
+    if text.startswith("file:") and "::" not in text:
+        text = url_to_fs(text)[1]
+    return text if "://" in text else Path(text).expanduser()
+
+
+def _cut(url: str) -> tuple[str, str]:
+    """Where a path goes on in a URL: `dir://a::s3://b` at a, `simplecache::s3://b` at its end."""
+    inner, chain, outer = url.partition("::")
+    return (inner, chain + outer) if "://" in inner else (url, "")
+
+
+def folder(path: str | Path) -> Folder:
+    """The folder at a path or URL; it need not exist."""
+    place = located(path)
+    return LocalFolder(place) if isinstance(place, Path) else RemoteFolder(place)
+
+
+def split(path: str | Path) -> tuple[Folder, str]:
+    """The folder of a file, and the file's name there."""
+    place = located(path)
+    if isinstance(place, Path):
+        return LocalFolder(place.parent), place.name
+    inner, chain = _cut(place)
+    parent, _, name = inner.rpartition("/")
+    return RemoteFolder(parent + chain), name
+
+
+def fetched(path: str | Path) -> Path | BytesIO:
+    """What `torch.load` can read: a local file itself, or the bytes behind a URL.
+
+    Raises:
+        OSError: The URL cannot be read.
+    """
+    place = located(path)
+    if isinstance(place, Path):
+        return place
+    try:
+        files, inner = url_to_fs(place)
+        return BytesIO(files.cat_file(inner))
+    except Exception as error:
+        raise OSError(reason(error)) from error
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file at a path or URL.
+
+    Raises:
+        ValueError: No installed package opens such a URL.
+    """
+    place = located(path)
+    if isinstance(place, Path):
+        return place.is_file()
+    try:
+        files, inner = url_to_fs(place)
+        return bool(files.isfile(inner))
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{place}: cannot be opened: {reason(error)}") from error
