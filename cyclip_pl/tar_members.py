@@ -71,7 +71,8 @@ class BrokenTar(Exception):
 
     def after(self, samples: int) -> str:
         """The text, with the number of samples that were read."""
-        return f"{self}, after {samples} samples" if samples else str(self)
+        number = f"{samples} sample{'s' * (samples != 1)}"
+        return f"{self}, after {number}" if samples else str(self)
 
 
 def unpacked(stream: Any) -> Any:
