@@ -30,6 +30,7 @@ _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _MOST_ZEROS = 21 * _BLOCK
 # What a hostile tar may put into the memory: a name or a size, and a member.
 _LONGEST_EXTENSION = 1 << 20
+_LONGEST_NAME = 4096  # of a path in Linux
 _LARGEST_MEMBER = 1 << 28
 _CHUNK = 1 << 20
 
@@ -120,15 +121,15 @@ def members(stream: Any, wanted: Callable[[str], bool] = lambda name: False) -> 
                 body = _extension(source, length)
                 padding = -length % _BLOCK
                 if kind == tarfile.GNUTYPE_LONGNAME:
-                    name = _text(body)
+                    name = _path(body)
                     continue
                 records = _records(body)
                 if b"path" in records:
-                    name = _text(records[b"path"])
+                    name = _path(records[b"path"])
                 if b"size" in records:
                     size = _number(records[b"size"], 10)
                 if any(key.startswith(b"GNU.sparse") for key in records):
-                    name, sparse = _text(records.get(b"GNU.sparse.name", b"")) or name, True
+                    name, sparse = _path(records.get(b"GNU.sparse.name", b"")) or name, True
                 continue
         except ValueError:
             raise BrokenTar(DAMAGED, f"damaged header at byte {start}") from None
@@ -291,6 +292,12 @@ def _name(header: bytes) -> str:
     # GNU's own form keeps times there.
     prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
     return f"{prefix}/{name}" if prefix else name
+
+
+def _path(field: bytes) -> str:
+    if len(path := _text(field)) > _LONGEST_NAME:
+        raise ValueError
+    return path
 
 
 def _text(field: bytes) -> str:

@@ -259,6 +259,12 @@ def test_malformed_pax_headers_are_told(body: bytes) -> None:
         assert broken(data) == ([], DAMAGED, "damaged header at byte 0")
 
 
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_names_of_a_megabyte_are_damage(format: int) -> None:
+    data = tar([("x" * 100_000 + ".jpg", b"")], format)
+    assert broken(data) == ([], DAMAGED, "damaged header at byte 0")
+
+
 def test_old_checksums_of_signed_bytes() -> None:
     data = bytearray(tar([("ünï.jpg", b"x")]))
     header = bytearray(data[:BLOCK])
