@@ -259,7 +259,9 @@ def _check_end(source: _Source, block: bytes) -> None:
             text = f"zeros from byte {start} on, and then data"
             raise BrokenTar(DAMAGED, f"{text}: damage, or tars joined without tar --concatenate")
         if source.at - start > _MOST_ZEROS:
-            raise BrokenTar(DAMAGED, f"zeros from byte {start} on, more than tar's padding")
+            raise BrokenTar(
+                DAMAGED, f"zeros from byte {start} on, more than the padding of tar -b 20"
+            )
         block = source.read(_BLOCK)
 
 

@@ -195,7 +195,7 @@ def test_a_hole_to_the_end_is_told() -> None:
     data = tar(contents(LONG * 5))
     names, cause, text = broken(data[:BLOCK] + bytes(len(data) - BLOCK))
     assert (names, cause) == (LONG[:1], DAMAGED)
-    assert text == "zeros from byte 512 on, more than tar's padding"
+    assert text == "zeros from byte 512 on, more than the padding of tar -b 20"
 
 
 @pytest.mark.parametrize("place", [0, 40, 100, 124, 135, 148, 156, 157, 257, 300])
