@@ -234,7 +234,7 @@ def test_what_cannot_work_is_refused_before_the_first_step(
     ("overrides", "message"),
     [
         (["encoder.image_size=64"], "with encoder.image_size=32, this run has 64"),
-        (["encoder.context_length=8"], "with encoder.context_length=None, this run has 8"),
+        (["encoder.context_length=8"], "with encoder.context_length=null, this run has 8"),
         (
             ["encoder.architecture.text_cfg.layers=2"],
             "with encoder.architecture.text_cfg.layers=1, this run has 2",
