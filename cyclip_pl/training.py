@@ -13,10 +13,9 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import run_folder
+from cyclip_pl import run_folder, signals
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
@@ -44,7 +43,7 @@ def train(config: DictConfig) -> dict[str, float]:
     folder = Path(config.run_dir)
     _quiet()
     # The other processes of a run belong to the first, which holds the folder.
-    with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
+    with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
         checkpoints = _checkpoints(config)
         path = resume.find(config.resume, checkpoints)
         goes_on_here = path is not None and resume.lies_in(path, checkpoints)
@@ -69,7 +68,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
     plain: Any = OmegaConf.to_container(config, resolve=True)
     changes = resume.changes(start, plain) if start else {}
-    if start and changes and rank_zero_only.rank == 0:
+    if start and changes and signals.is_first_rank():
         print(resume.changes_line(start, changes), flush=True)
     L.seed_everything(config.seed, workers=True, verbose=False)
 
@@ -156,7 +155,7 @@ def _ended(start: resume.Start, trainer: DictConfig, home: Path) -> dict[str, fl
     if not (by_steps or by_epochs) or metrics.get(STEPS) != start.step:
         return None
     more = f"max_steps above {start.step}" if by_steps else f"max_epochs above {start.epochs}"
-    if rank_zero_only.rank == 0:
+    if signals.is_first_rank():
         print(
             f"resume={start.path}: the run has ended at step {start.step} and nothing is left to"
             f" do; to go on, set trainer.{more}"
