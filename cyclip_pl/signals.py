@@ -79,6 +79,8 @@ def handled() -> Iterator[None]:
     # A program started by nohup keeps running when its terminal is closed.
     caught = {s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN}
     before = {signum: signal.signal(signum, _note) for signum in caught}
+    if LAUNCHED:
+        before[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, _note_first_rank)
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -125,7 +127,7 @@ def undefer() -> None:
 
 
 def forward_to(children: list[Any]) -> None:
-    """Send signals on to these `Popen`, and kill them if this process has to end at once."""
+    """Tell these `Popen` when a signal has come; kill them if this process has to end at once."""
     _state.children = children
 
 
@@ -170,9 +172,16 @@ def _note(signum: int, frame: object) -> None:
     if _state.requested:
         return
     _state.requested = signum
-    for child in _state.children:
-        child.send_signal(signum)
+    if _state.deferred:
+        for child in _state.children:
+            child.send_signal(signal.SIGUSR2)
     if _state.safe or not _state.deferred:
+        raise Stopped(signum)
+
+
+def _note_first_rank(signum: int, frame: object) -> None:
+    """The first rank is about to stop: leave what it has left. Not a wish of its own."""
+    if _state.safe:
         raise Stopped(signum)
 
 
@@ -227,6 +236,8 @@ def obey_main_process(worker: int = 0) -> None:
     process can reach its next safe point.
     """
     parent = os.getppid()
+    # Used by the thread that hands over batches, whose receiver may leave at any moment.
+    sys.excepthook = lambda *unused: None
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder, signals
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
@@ -130,6 +131,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
         **skipped.metrics,
+        **_nonfinite(trainer),
         STEPS: float(trainer.global_step),
     }
     if trainer.is_global_zero:
@@ -137,6 +139,12 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
         print_table(evaluation.metrics)
         print(f"run folder: {folder}")
     return metrics
+
+
+def _nonfinite(trainer: L.Trainer) -> dict[str, float]:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finite = next((c for c in callbacks if isinstance(c, StopWhenNotFinite)), None)
+    return {NONFINITE: float(finite.steps)} if finite is not None and finite.skip else {}
 
 
 def _checkpoints(config: DictConfig) -> str:

@@ -33,7 +33,7 @@ class Start(NamedTuple):
     """Where a resumed run goes on.
 
     Attributes:
-        path: The checkpoint.
+        path: The checkpoint, a file or a URL.
         step: Optimiser steps that it has made.
         epochs: Whole epochs that it has made.
         run_id: What names the run to loggers; None if the checkpoint has none.
