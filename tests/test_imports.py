@@ -27,6 +27,7 @@ GROUND = {
     "console",
     "provenance",
     "weights",
+    "signals",
 }
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
@@ -45,6 +46,7 @@ ALLOWED = {
     "weights": set(),
     "metric_kinds": set(),
     "console": set(),
+    "signals": set(),
     "errors": set(),
     "run_folder": set(),
     "csv_logger": set(),
