@@ -8,15 +8,35 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 
-def whole(setting: str, value: Any, least: int = 1, optional: bool = False) -> None:
-    """`value` is an int of at least `least`; a bool is not."""
-    if optional and value is None:
+def boolean(setting: str, value: Any, optional: bool = False) -> None:
+    """`value` is a bool."""
+    if not isinstance(value, bool) and not (optional and value is None):
+        refuse(setting, value, "true or false", optional)
+
+
+def text(setting: str, value: Any, optional: bool = False) -> None:
+    """`value` is a string that is not empty."""
+    if not (isinstance(value, str) and value) and not (optional and value is None):
+        refuse(setting, value, "a text", optional)
+
+
+def whole(
+    setting: str,
+    value: Any,
+    least: int | None = 1,
+    optional: bool = False,
+    unlimited: bool = False,
+) -> None:
+    """`value` is an int of at least `least`; a bool is not. `unlimited` allows -1."""
+    if (optional and value is None) or (unlimited and value == -1):
         return
-    if type(value) is not int or value < least:
-        _refuse(setting, value, f"a whole number of at least {least}", optional)
+    if type(value) is not int or (least is not None and value < least):
+        bound = "" if least is None else f" of at least {least}"
+        no_limit = ", or -1 for no limit" * unlimited
+        refuse(setting, value, f"a whole number{bound}{no_limit}", optional)
 
 
 def number(
@@ -42,7 +62,7 @@ def number(
             for word, bound in (("at least", least), ("above", above), ("at most", most))
             if bound is not None
         ]
-        _refuse(setting, value, f"a number {' and '.join(bounds)}".rstrip(), optional)
+        refuse(setting, value, f"a number {' and '.join(bounds)}".rstrip(), optional)
 
 
 def probability(setting: str, value: Any) -> None:
@@ -56,14 +76,15 @@ def one_of(setting: str, value: Any, choices: Iterable[str], optional: bool = Fa
         return
     choices = list(choices)
     if value not in choices:
-        _refuse(setting, value, f"one of {', '.join(choices)}", optional)
+        hint = did_you_mean(str(value), choices)
+        refuse(setting, value, f"one of {', '.join(choices)}{hint}", optional)
 
 
 def whole_numbers(setting: str, values: Any, least: int = 1) -> tuple[int, ...]:
     """Distinct whole numbers of at least `least`, in their order; one or more."""
     wrong = isinstance(values, str) or not isinstance(values, Sequence) or not values
     if wrong or any(type(value) is not int or value < least for value in values):
-        _refuse(setting, values, f"a list of whole numbers of at least {least}")
+        refuse(setting, values, f"a list of whole numbers of at least {least}")
     return tuple(dict.fromkeys(values))
 
 
@@ -77,7 +98,7 @@ def interval(setting: str, value: Any, above: float, most: float) -> None:
     ):
         bound = f" and at most {most:g}" if most < math.inf else ""
         kind = f"[least, greatest], two numbers above {above:g}{bound}"
-        _refuse(setting, list(value) if isinstance(value, Sequence) else value, kind)
+        refuse(setting, list(value) if isinstance(value, Sequence) else value, kind)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -86,6 +107,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _refuse(setting: str, value: Any, kind: str, optional: bool = False) -> None:
-    shown = "null" if value is None else value
+def refuse(setting: str, value: Any, kind: str, optional: bool = False) -> NoReturn:
+    """Raise the error about a value that is not of its kind; YAML's words, as the user types."""
+    shown = {None: "null", True: "true", False: "false"}[value] if _is_word(value) else value
     raise ValueError(f"{setting}={shown}: must be {'null or ' if optional else ''}{kind}")
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, bool)

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from cyclip_pl import signals
+from cyclip_pl.command_line import as_typed
 from cyclip_pl.conf_dir import config_dir
+from cyclip_pl.config_types import check_types
 from cyclip_pl.run_folder import register_names
 
 TRACEBACK = "CYCLIP_TRACEBACK"
+
+
+class JobFailed(Exception):
+    """A job of a sweep failed, and its error has been printed; the other jobs run."""
 
 
 def train() -> None:
@@ -34,25 +41,44 @@ def _main(config_name: str, task: str) -> None:
     register_names()
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-
-    def stop(error: Exception) -> NoReturn:
-        if os.environ.get(TRACEBACK) == "1":
-            raise error
-        from cyclip_pl.errors import one_line
-
-        print(f"error: {one_line(error, config_name)}", file=sys.stderr)
-        sys.exit(1)
+    failed: list[str] = []  # jobs of a sweep, with the reasons
 
     # Also caught here: Hydra adds lines of its own to an error that leaves a task.
     def guarded(config: DictConfig) -> None:
         try:
+            check_types(config)
             get_method(task)(config)
+            return
         except Exception as error:
-            stop(error)
+            line = _told(error, config_name)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode != RunMode.MULTIRUN:
+            sys.exit(1)
+        overrides = " ".join(hydra_config.overrides.task)
+        failed.append(f"job {hydra_config.job.num} ({overrides}): {line}")
+        # Not within `except`: it would keep the job's model in memory.
+        raise JobFailed
 
-    main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
     try:
+        sys.argv[1:] = map(as_typed, sys.argv[1:])
+        main = hydra.main(version_base="1.3", config_path=config_dir(), config_name=config_name)
         with signals.handled():
             main(guarded)()
+    except JobFailed:
+        for job in failed:
+            print(f"error: {job}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
-        stop(error)
+        _told(error, config_name)
+        sys.exit(1)
+
+
+def _told(error: Exception, config_name: str) -> str:
+    """Print an error as one line, and return the line."""
+    if os.environ.get(TRACEBACK) == "1":
+        raise error
+    from cyclip_pl.errors import one_line
+
+    line = one_line(error, config_name)
+    print(f"error: {line}", file=sys.stderr)
+    return line

@@ -64,4 +64,8 @@ def _sync_names(folder: Path) -> None:
 
 def reason(error: BaseException) -> str:
     """What an error says, on one line of at most 200 characters; its type's name if nothing."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    text = " ".join(str(error).split())
+    # The advice of these is to run the code in the file, or is a byte: KeyError(101).
+    if "weights_only" in text or (isinstance(error, KeyError) and isinstance(error.args[0], int)):
+        return "not a file of tensors and plain containers, and no other is read"
+    return text[:200] or type(error).__name__

@@ -24,7 +24,7 @@ from cyclip_pl.files import reason
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 15.0  # seconds
+TIMEOUT = 10.0  # seconds
 PORTION = 1 << 16  # bytes
 RETRY_AFTER = (1, 5, 15)  # seconds
 LONGEST_WAIT = 30  # seconds, where the server itself says when to come back

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
@@ -45,17 +46,19 @@ def train(config: DictConfig) -> dict[str, float]:
     _quiet()
     # The other processes of a run belong to the first, which holds the folder.
     with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
-        path = resume.find(config.resume, folder)
-        goes_on_here = path is not None and folder.resolve() in path.resolve().parents
+        checkpoints = _checkpoints(config)
+        path = resume.find(config.resume, checkpoints)
+        goes_on_here = path is not None and resume.lies_in(path, checkpoints)
         if config.overwrite and goes_on_here:
             raise ValueError(
                 f"overwrite=true: would remove {path}, from which resume={config.resume} goes on;"
                 " leave one of the two out"
             )
         if not (config.overwrite or goes_on_here):
-            run_folder.check_free(folder)
+            run_folder.check_free(folder, resume.held(checkpoints))
         start = None if path is None else resume.read_start(path)
-        if start and (ended := _ended(start, config.trainer)):
+        home = folder if goes_on_here else Path(path or "").parent.parent
+        if start and (ended := _ended(start, config.trainer, home)):
             return ended
         return _train(config, folder, start)
 
@@ -118,6 +121,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     if trainer.is_global_zero:
         if config.overwrite:
             run_folder.clear(folder)
+            resume.clear(_checkpoints(config))
         write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     with ranks.watching(trainer):
@@ -128,6 +132,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
         **skipped.metrics,
+        **_nonfinite(trainer),
         STEPS: float(trainer.global_step),
     }
     if trainer.is_global_zero:
@@ -137,12 +142,24 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     return metrics
 
 
-def _ended(start: resume.Start, trainer: DictConfig) -> dict[str, float] | None:
-    """What the run of a checkpoint ended with, if no step and no evaluation is left; says so."""
+def _nonfinite(trainer: L.Trainer) -> dict[str, float]:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finite = next((c for c in callbacks if isinstance(c, StopWhenNotFinite)), None)
+    return {NONFINITE: float(finite.steps)} if finite is not None and finite.skip else {}
+
+
+def _checkpoints(config: DictConfig) -> str:
+    """The folder of the run's checkpoints, or its URL."""
+    default = f"{config.run_dir}/checkpoints"
+    return OmegaConf.select(config, "callbacks.last.dirpath") or default
+
+
+def _ended(start: resume.Start, trainer: DictConfig, home: Path) -> dict[str, float] | None:
+    """What the run in the folder `home` ended with, if nothing is left to do; says so."""
     by_steps = 0 <= trainer.max_steps <= start.step
     by_epochs = 0 <= (trainer.max_epochs or -1) <= start.epochs
     # A run may be killed behind its last checkpoint, and its evaluations are then left.
-    file = start.path.parent.parent / "metrics.json"
+    file = home / "metrics.json"
     metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     if not (by_steps or by_epochs) or metrics.get(STEPS) != start.step:
         return None

@@ -11,6 +11,7 @@ from cyclip_pl import weights
 from cyclip_pl.checkpoints.places import Folder, fetched, folder, is_file, located, split
 from cyclip_pl.checkpoints.whole import damage
 from cyclip_pl.files import reason
+from cyclip_pl.signals import is_first_rank
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
         broken = []
         for name in names:
             if (problem := _damage(place.at(name))) is None:
-                for line in broken:
+                for line in broken if is_first_rank() else ():
                     logger.warning("%s: damaged, so %s is used", line, place.at(name))
                 return place.at(name)
             broken.append(f"{place.at(name)}: {problem}")

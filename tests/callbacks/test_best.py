@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from cyclip_pl.callbacks.best import Best
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.checkpoints.io import CheckpointFiles
 
 
 class _Trainer:
@@ -18,10 +20,16 @@ class _Trainer:
         self.callback_metrics: dict[str, torch.Tensor] = {}
         self.saves = 0
 
+        self.files = CheckpointFiles()
+        self.strategy = SimpleNamespace(checkpoint_io=self.files, broadcast=lambda x: x)
+        self.full = False
+
     def save_checkpoint(self, path: Path, weights_only: bool) -> None:
         assert weights_only
         assert path.name == "best.ckpt"
         self.saves += 1
+        if self.full:
+            self.files.caught.append(OSError("best.ckpt: cannot be written: the disk is full"))
 
     def measure(self, **metrics: float) -> None:
         self.callback_metrics |= {k: torch.tensor(v) for k, v in metrics.items()}
@@ -55,6 +63,21 @@ def test_without_a_monitor_nothing_is_saved(tmp_path: Path) -> None:
 def test_nan_is_never_the_best(tmp_path: Path) -> None:
     nan = float("nan")
     assert _saves(Best(tmp_path, "a/b/c"), [nan, -0.3, nan, 0.1]) == [0, 1, 1, 2]
+
+
+def test_a_save_that_fails_is_told_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    best, trainer = Best(tmp_path, "b/c"), _Trainer("b")
+    trainer.full = True
+    trainer.measure(**{"a/b/c": 0.5})
+    with caplog.at_level(logging.WARNING):
+        best.on_train_batch_end(trainer)
+    assert "best.ckpt: cannot be written: the disk is full (a/b/c=0.5)" in caplog.text
+    trainer.full = False
+    for _ in range(2):
+        best.on_train_batch_end(trainer)
+    assert trainer.saves == 2
 
 
 def test_a_resumed_run_knows_the_best_so_far(tmp_path: Path) -> None:

@@ -82,11 +82,14 @@ def local_copy(spec: str, split: str, downloads: str | Path, download: bool = Tr
     if not download:
         kind = NoSplit if any(_complete(path) for path in folder.glob("*/")) else ValueError
         raise kind(f"{spec} is not in {folder}, {_SWITCHED_OFF}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock"):
-        if not _complete(folder / split):  # another process may have downloaded it meanwhile
-            logger.info("downloading %s/%s into %s", base, split, folder)
-            _download(base, shards, folder, split)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock"):
+            if not _complete(folder / split):  # another process may have downloaded it meanwhile
+                logger.info("downloading %s/%s into %s", base, split, folder)
+                _download(base, shards, folder, split)
+    except OSError as error:
+        raise ValueError(f"{spec} cannot be kept in {folder}: {reason(error)}") from error
     return folder
 
 
@@ -108,7 +111,7 @@ def _from_hub(
         if not download:
             raise ValueError(f"{spec} is not in {downloads}, {_SWITCHED_OFF}") from error
         why = reason(error.__cause__ or error)
-        raise ValueError(f"{spec} cannot be downloaded: {why}") from error
+        raise ValueError(f"{spec} cannot be downloaded to {downloads}: {why}") from error
     if not Path(folder, split, NSHARDS).is_file():
         raise _without_split(spec, split, Path(folder))
     return Path(folder)
@@ -182,6 +185,6 @@ def _fetch(url: str, path: Path) -> bool:
     except FileNotFoundError:
         return False
     except Exception as error:  # of the network, of an unknown kind of URL, of the disk
-        to = f" to {path}" if getattr(error, "errno", None) else ""
+        to = f" to {path}" if getattr(error, "errno", None) else ""  # not the network's
         raise ValueError(f"{url} cannot be downloaded{to}: {reason(error)}") from error
     return True

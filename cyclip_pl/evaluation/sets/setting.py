@@ -24,6 +24,7 @@ def named_sets(sets: Sets, setting: str) -> dict[str, str]:
     """Name → specification of each set; ValueError, one line that names `setting`."""
     specs: dict[str, str] = {}
     for name, spec in _pairs(sets, setting):
+        name = str(name) if type(name) is int else name  # a year, read as a number
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"{setting}: {name!r} cannot name a set: '/' separates parts of keys")
         if not isinstance(spec, str | Path) or not str(spec):

@@ -270,7 +270,7 @@ def test_a_private_set_needs_the_users_token(
     digits_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digits_hub.token = "secret"
-    with pytest.raises(ValueError, match="wds_digits cannot be downloaded: .*401") as caught:
+    with pytest.raises(ValueError, match="wds_digits cannot be downloaded to .*: .*401") as caught:
         local_copy("hf://datasets/somebody/wds_digits", "test", tmp_path / "cache")
     assert "\n" not in str(caught.value)
     monkeypatch.setenv("HF_TOKEN", "secret")
@@ -279,7 +279,7 @@ def test_a_private_set_needs_the_users_token(
 
 
 def test_a_set_that_hugging_face_does_not_have(digits_hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="wds_other cannot be downloaded: ") as caught:
+    with pytest.raises(ValueError, match="wds_other cannot be downloaded to ") as caught:
         local_copy("hf://datasets/somebody/wds_other", "test", tmp_path)
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"is not in .*, and evaluation\.library\.download is"):
