@@ -26,7 +26,7 @@ from cyclip_pl.files import reason
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 10.0  # seconds
-PORTION = 1 << 16  # bytes
+PORTION = 1 << 18  # bytes
 RETRY_AFTER = (1, 5, 15)  # seconds
 LONGEST_WAIT = 30  # seconds, where the server itself says when to come back
 _failed: set[str] = set()  # URLs; asked once each time, until they come whole

@@ -20,7 +20,7 @@ from cyclip_pl import http_file
 from cyclip_pl.http_file import HttpFile
 from tests.helpers.http_server import Server, answer, serving
 
-DATA = bytes(range(256)) * 2000
+DATA = bytes(range(256)) * 4000
 HALF = len(DATA) // 2
 SAME = "Sat, 01 Jan 2000 00:00:00 GMT"  # when the file was changed
 part = partial(answer, DATA[:HALF], size=len(DATA), Last_Modified=SAME)
