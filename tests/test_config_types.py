@@ -34,7 +34,6 @@ WRONG = {
     "data.batch_size": ["1.5", "true", "64.0", "x"],
     "data.train.resampled": ["yes"],
     "data.shuffle.buffer": ["x"],
-    "data.caption_key": ["[a]"],
     "data.shuffle": ["3"],
     "seed": ["abc", "-1", "null"],
     "microbatch": ["0", "x"],

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from cyclip_pl.callbacks.switches import switched_on
 from cyclip_pl.training import train
+from tests.helpers.composed import composed
 from tests.helpers.world import shrunk
 
 
-class Other(LearningRateMonitor.__base__):
+class Other(Callback):
     """A callback that no switch concerns."""
 
 
@@ -30,7 +31,7 @@ def test_each_switch(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_with_everything_off(world: Path, tmp_path: Path) -> None:
     off = ["trainer.enable_progress_bar=false", "+trainer.logger=false", "evaluation=[]"]
-    off += ["+trainer.enable_checkpointing=false", "trainer.max_steps=1"]
-    metrics = train(shrunk(world, tmp_path, *off))
+    off += ["+trainer.enable_checkpointing=false", "trainer.max_steps=1", "data.batch_size=8"]
+    metrics = train(composed(*shrunk(world), *off, run_dir=tmp_path))
     assert metrics["train/steps"] == 1
     assert not any((tmp_path / name).exists() for name in ("checkpoints", "csv", "tensorboard"))
