@@ -190,8 +190,8 @@ def _listen(reader: socket.socket) -> None:
     reader.settimeout(1.0)
     first: float | None = None
     while True:
-        now = time.monotonic()
-        if first is not None and _state.limit is not None and now - first > _state.limit:
+        waited = 0.0 if first is None else time.monotonic() - first
+        if _state.limit is not None and waited > _state.limit:
             _end_now(f": the ranks did not agree on a step in {_state.limit:.0f} s; nothing saved")
         try:
             received = reader.recv(1)
@@ -200,7 +200,7 @@ def _listen(reader: socket.socket) -> None:
         if not received:
             return
         if received[0] in SIGNALS:
-            first = first or now
+            first = first or time.monotonic()
             if time.monotonic() - first > _SAME_WISH:
                 _end_now(" twice; ended at once")
 

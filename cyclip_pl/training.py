@@ -23,6 +23,7 @@ from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.stop import Stop
+from cyclip_pl.callbacks.switches import switched_on
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
@@ -113,6 +114,8 @@ def _train(
     throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     ranks = Ranks()
+    off = config.trainer.get("logger") is False
+    loggers = [] if off else [one for one in _instances(config, "logger") if one is not None]
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
@@ -122,10 +125,11 @@ def _train(
             LoggedStep(),
             evaluation,
             ranks,
-            *_instances(config, "callbacks"),
+            *switched_on(_instances(config, "callbacks"), config.trainer, loggers),
             Stop(),
         ],
-        logger=_instances(config, "logger"),
+        logger=loggers,
+        enable_checkpointing=True,  # of `Stop`; the others are left out
         plugins=[CheckpointFiles()],
         default_root_dir=folder,
     )
