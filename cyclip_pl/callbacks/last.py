@@ -19,6 +19,8 @@ from cyclip_pl.files import reason
 
 logger = logging.getLogger(__name__)
 
+_PROBE = ".writable"
+
 
 class Last(Checkpoint):
     """Saves `last.ckpt` at a cadence, at the end, and when a signal stops the run (`Stop`).
@@ -51,12 +53,25 @@ class Last(Checkpoint):
             self.folder = folder(dirpath)
         except ValueError as error:
             raise ValueError(f"callbacks.last.dirpath={error}") from error
+        self.dirpath = dirpath
         self.path = self.folder.at(LAST)
         self.every_n_steps = every_n_steps
         self.every_n_minutes = every_n_minutes
         self.keep = keep
         self._saved_at: int | None = None
         self._tried = time.monotonic()
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        try:  # now, not after the first thousand steps
+            self.folder.write(_PROBE, lambda file: None)
+            self.folder.remove(_PROBE)
+        except OSError as error:
+            why = error.strerror or reason(error)
+            raise ValueError(
+                f"callbacks.last.dirpath={self.dirpath}: cannot be written: {why}"
+            ) from error
 
     def on_train_start(self, *unused: Any) -> None:
         self._tried = time.monotonic()

@@ -39,8 +39,11 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
         ValueError: There is none; names the setting and the path.
     """
     where = located(path)
-    if is_file(where):
-        return where
+    try:
+        if is_file(where):
+            return where
+    except ValueError as error:
+        raise ValueError(f"{setting}={error}") from error
     for place in (folder(f"{where}/checkpoints"), folder(where)):
         names = _newest_first(place)
         broken: list[str] = []

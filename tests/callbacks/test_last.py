@@ -3,42 +3,18 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import torch
 
 from cyclip_pl.callbacks.last import Last
 from cyclip_pl.checkpoints.files import checkpoint_file, step_of
-from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.checkpoints.places import folder
+from tests.helpers.saving import SavingTrainer
 
 
-class _Trainer:
-    log_every_n_steps = 10
-    is_global_zero = True
-
-    def __init__(self, world_size: int = 1) -> None:
-        self.global_step = 0
-        self.world_size = world_size
-        self.files = CheckpointFiles()
-        self.strategy: Any = SimpleNamespace(checkpoint_io=self.files, broadcast=lambda x: x)
-        self.saves: list[int] = []
-        self.weight = 1.0
-        self.full = False
-
-    def save_checkpoint(self, path: Path | str, weights_only: bool) -> None:
-        self.saves.append(self.global_step)
-        if self.full:
-            self.files.caught.append(OSError(f"{path}: cannot be written: the disk is full"))
-            return
-        state = {"w": torch.tensor(self.weight)}
-        self.files.save_checkpoint({"global_step": self.global_step, "state_dict": state}, path)
-
-
-def _steps(trainer: _Trainer, last: Last, stop: int) -> None:
+def _steps(trainer: SavingTrainer, last: Last, stop: int) -> None:
     while trainer.global_step < stop:
         trainer.global_step += 1
         last.on_train_batch_end(trainer)
@@ -55,7 +31,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_every_so_many_steps_and_once_at_the_end(place: str) -> None:
-    trainer, last = _Trainer(), Last(place, every_n_steps=2)
+    trainer, last = SavingTrainer(), Last(place, every_n_steps=2)
     _steps(trainer, last, 5)
     last.on_train_end(trainer, None)
     last.on_train_end(trainer, None)
@@ -65,7 +41,7 @@ def test_every_so_many_steps_and_once_at_the_end(place: str) -> None:
 
 @pytest.mark.parametrize(("keep", "earlier"), [(1, []), (2, [8]), (3, [6, 8]), (9, [2, 4, 6, 8])])
 def test_so_many_stay(place: str, keep: int, earlier: list[int]) -> None:
-    trainer, last = _Trainer(), Last(place, every_n_steps=2, keep=keep)
+    trainer, last = SavingTrainer(), Last(place, every_n_steps=2, keep=keep)
     _steps(trainer, last, 10)
     assert _there(place) == {"last.ckpt": 10} | {f"step_{n}.ckpt": n for n in earlier}
     # A resumed run with another number.
@@ -75,7 +51,7 @@ def test_so_many_stay(place: str, keep: int, earlier: list[int]) -> None:
 
 
 def test_a_run_that_goes_on_from_an_earlier_step_drops_what_came_after(place: str) -> None:
-    trainer, last = _Trainer(), Last(place, every_n_steps=10, keep=3)
+    trainer, last = SavingTrainer(), Last(place, every_n_steps=10, keep=3)
     _steps(trainer, last, 40)
     trainer.global_step = 20
     _steps(trainer, Last(place, every_n_steps=5, keep=3), 25)
@@ -83,7 +59,7 @@ def test_a_run_that_goes_on_from_an_earlier_step_drops_what_came_after(place: st
 
 
 def test_a_damaged_last_checkpoint_does_not_push_out_the_whole_one_before(tmp_path: Path) -> None:
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=10)
+    trainer, last = SavingTrainer(), Last(tmp_path, every_n_steps=10)
     _steps(trainer, last, 20)
     whole = (tmp_path / "last.ckpt").read_bytes()
     (tmp_path / "last.ckpt").unlink()
@@ -96,7 +72,7 @@ def test_at_every_moment_a_whole_checkpoint_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a `kill -9` would find the folder: looked at whenever a file is linked, moved, removed."""
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=1, keep=2)
+    trainer, last = SavingTrainer(), Last(tmp_path, every_n_steps=1, keep=2)
     _steps(trainer, last, 1)
     found: list[int | None] = []
 
@@ -122,7 +98,7 @@ def test_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     for ranks, saves in ((1, [4, 8, 21]), (2, [10, 30])):
-        trainer = _Trainer(ranks)
+        trainer = SavingTrainer(ranks)
         last = Last(tmp_path / str(ranks), every_n_steps=None, every_n_minutes=1.5)
         last.on_train_start()
         for trainer.global_step in range(1, 31):
@@ -133,7 +109,7 @@ def test_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_with_no_cadence_it_saves_at_the_end(tmp_path: Path) -> None:
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=None)
+    trainer, last = SavingTrainer(), Last(tmp_path, every_n_steps=None)
     _steps(trainer, last, 50)
     last.on_train_end(trainer)
     assert trainer.saves == [50]
@@ -142,7 +118,7 @@ def test_with_no_cadence_it_saves_at_the_end(tmp_path: Path) -> None:
 def test_a_save_that_fails_is_told_tried_again_and_at_the_end_an_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=2)
+    trainer, last = SavingTrainer(), Last(tmp_path, every_n_steps=2)
     _steps(trainer, last, 2)
     trainer.full = True
     with caplog.at_level(logging.WARNING):
@@ -158,7 +134,7 @@ def test_a_save_that_fails_is_told_tried_again_and_at_the_end_an_error(
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=2)
+    trainer, last = SavingTrainer(), Last(tmp_path, every_n_steps=2)
     _steps(trainer, last, 2)
     trainer.weight = float("nan")
     with pytest.raises(ValueError, match="state_dict.w is not finite at step 4"):
@@ -182,3 +158,18 @@ def test_what_is_no_cadence_is_refused(tmp_path: Path, settings: Any, message: s
 def test_a_url_that_nothing_opens_is_refused() -> None:
     with pytest.raises(ValueError, match="^callbacks.last.dirpath=nowhere://x: cannot be opened"):
         Last("nowhere://x", every_n_steps=5)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ValueError, match=f"^callbacks.last.dirpath={tmp_path}/file/x: cannot be wr"
+    ):
+        Last(tmp_path / "file" / "x", every_n_steps=5).setup(SavingTrainer(), None, "fit")
+    with pytest.raises(ValueError, match="^callbacks.last.dirpath=http://localhost:9/x: cannot be"):
+        Last("http://localhost:9/x", every_n_steps=5).setup(SavingTrainer(), None, "fit")
+
+
+def test_a_folder_that_can_be_written_stays_as_it_was(place: str) -> None:
+    Last(place, every_n_steps=5).setup(SavingTrainer(), None, "fit")
+    assert folder(place).names() == []
