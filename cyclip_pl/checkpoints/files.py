@@ -43,7 +43,7 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
         return where
     for place in (folder(f"{where}/checkpoints"), folder(where)):
         names = _newest_first(place)
-        broken = []
+        broken: list[str] = []
         for name in names:
             if (problem := _damage(place.at(name))) is None:
                 for line in broken if is_first_rank() else ():

@@ -73,7 +73,7 @@ def load(
     return model.to(device).eval()
 
 
-def _weights(state: Any, file: Path) -> dict[str, Tensor]:
+def _weights(state: Any, file: Path | str) -> dict[str, Tensor]:
     """The tensors of the encoder and the projector."""
     found = {}
     for name, weight in state.items() if isinstance(state, dict) else ():
@@ -84,7 +84,7 @@ def _weights(state: Any, file: Path) -> dict[str, Tensor]:
     return found
 
 
-def _class(config: Any, part: str, base: type, file: Path, trust: bool) -> Callable[..., Any]:
+def _class(config: Any, part: str, base: type, file: Path | str, trust: bool) -> Callable[..., Any]:
     """The class that the config names, with its settings; nothing nested is built."""
     settings = config.get(part) if isinstance(config, dict) else None
     target = settings.get("_target_") if isinstance(settings, dict) else "missing"
