@@ -144,7 +144,10 @@ def other_kind(file: Path | BinaryIO) -> str | None:
     except OSError as error:
         return error.strerror or "the disk failed"
     if start[8:9] == b"{":
-        return "looks like safetensors; give it a name that ends in .safetensors"
+        return (
+            "a safetensors file; only encoder.pretrained and model.pretrained read those, under a"
+            " name that ends in .safetensors"
+        )
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS; fetch the file itself with `git lfs pull`"
     if start.startswith(b"\x80"):
