@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from cyclip_pl.files import reason
+
 # What `torch.save` names for tensors and plain containers, beside storages and dtypes of torch.
 _GLOBALS = {
     "collections OrderedDict",
@@ -33,10 +35,13 @@ def check_file(named: str, path: Path) -> None:
 
     It is a safetensors file, by its name, or a zip file of `torch.save` that `read` takes.
     """
-    if path.suffix == ".safetensors":
-        _check_safetensors(named, path)
-    else:
-        read(named, path)
+    try:
+        if path.suffix == ".safetensors":
+            _check_safetensors(named, path)
+        else:
+            read(named, path)
+    except OSError as error:
+        raise ValueError(f"{named}: cannot be read: {error.strerror or reason(error)}") from error
 
 
 def read(named: str, file: Path | BinaryIO, mmap: bool = True) -> Any:
@@ -139,7 +144,10 @@ def other_kind(file: Path | BinaryIO) -> str | None:
     except OSError as error:
         return error.strerror or "the disk failed"
     if start[8:9] == b"{":
-        return "looks like safetensors; give it a name that ends in .safetensors"
+        return (
+            "a safetensors file; only encoder.pretrained and model.pretrained read those, under a"
+            " name that ends in .safetensors"
+        )
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS; fetch the file itself with `git lfs pull`"
     if start.startswith(b"\x80"):

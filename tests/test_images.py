@@ -9,7 +9,7 @@ from PIL import Image
 
 from cyclip_pl import images
 from cyclip_pl.images import FORMATS, TooLarge, Undecodable, decode_image, open_image, to_rgb
-from tests.helpers.images import KINDS, OTHERS, bomb, encoded
+from tests.helpers.images import KINDS, OTHERS, bomb, encoded, tiled
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -107,3 +107,26 @@ def test_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     decode_image(encoded(Image.new("RGB", (5, 4))))
     with pytest.raises(TooLarge, match="7 x 3 pixels, more than 20"):
         decode_image(encoded(Image.new("RGB", (7, 3))))
+
+
+def test_a_tile_is_held_to_the_limit_too() -> None:
+    """Pillow's decoder holds a whole tile: 0.7 MB took 750 MB for 100 x 100 pixels."""
+    with pytest.raises(TooLarge, match="16000 x 16000 pixels"):
+        open_image(tiled(16_000))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "I"])
+def test_bands_change_no_pixel(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    if mode.startswith("I"):
+        image = Image.fromarray(
+            values[..., 0].astype(np.uint16 if mode == "I;16" else np.int32) * 257
+        )
+        image.info["transparency"] = int(values[0, 0, 0]) * 257
+    else:
+        image = Image.fromarray(values).convert(mode)
+        if mode == "P":
+            image.info["transparency"] = 3
+    whole = to_rgb(image)
+    monkeypatch.setattr(images, "_BAND", 100)
+    assert np.array_equal(np.asarray(to_rgb(image)), np.asarray(whole))

@@ -45,7 +45,7 @@ ALLOWED = {
     "http_file": {"files"},
     "tables": set(),
     "provenance": {"__version__", "files"},
-    "weights": set(),
+    "weights": {"files"},
     "metric_kinds": set(),
     "console": set(),
     "signals": set(),

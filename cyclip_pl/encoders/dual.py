@@ -32,7 +32,8 @@ class DualEncoder(nn.Module):
             config (`embed_dim`, `vision_cfg`, `text_cfg`).
         image_size: Side of the square input in pixels.
         context_length: Tokens per text, None for the architecture's own.
-        pretrained: An open_clip tag of that architecture, or a file that open_clip can load.
+        pretrained: An open_clip tag of that architecture, or a file: safetensors by its name,
+            or of `torch.save`.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         lock_image, lock_text: Freeze a tower (LiT), BatchNorm statistics included.
         patch_dropout: Share of patches dropped in training, for Vision Transformers only.

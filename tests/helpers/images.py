@@ -29,6 +29,15 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def tiled(side: int) -> bytes:
+    """A TIFF of 100 x 100 pixels whose only tile claims this side."""
+    tags = {256: 100, 257: 100, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side}
+    data = zlib.compress(b"")
+    tags |= {324: 8 + 2 + 12 * 10 + 4, 325: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
 def halves(mode: str, left: object, right: object) -> Image.Image:
     """64 x 64, the left half of one value and the right half of another."""
     image = Image.new(mode, (64, 64), left)

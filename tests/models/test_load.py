@@ -92,7 +92,7 @@ def test_other_files_are_named(tmp_path) -> None:
         with pytest.raises(ValueError, match=f"other.ckpt: {message}"):
             cyclip_pl.load(path)
     path.write_bytes(b"half a file")
-    with pytest.raises(ValueError, match="other.ckpt: cannot be read"):
+    with pytest.raises(ValueError, match="other.ckpt: (damaged|cannot be read)"):
         cyclip_pl.load(path)
     with pytest.raises(ValueError, match="the folder has no checkpoints/last.ckpt"):
         cyclip_pl.load(tmp_path)

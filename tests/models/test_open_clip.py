@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclip_pl.images import open_image
+from cyclip_pl.data.views.evaluation import evaluation_transform
+from cyclip_pl.images import TooLarge, open_image
 from cyclip_pl.models.open_clip import load_open_clip
 from tests.helpers.architectures import RESNET, TIMM, VIT
 from tests.helpers.images import KINDS
@@ -69,6 +70,18 @@ def test_an_image_of_any_kind_is_rgb_before_it_is_resized(source, kind: str) -> 
     if kind.startswith("I;16"):
         grey = preprocess(Image.new("RGB", (64, 64), (78, 78, 78)))
         assert torch.equal(preprocess(image)[:, :, -4:], grey[:, :, -4:])
+
+
+@pytest.mark.parametrize("source", ["VIT"], indirect=True)
+def test_what_a_caller_opens_is_bounded(source, monkeypatch) -> None:
+    """Pixels before they are decoded; and a strip, which 32 pixels high would take 6 GB."""
+    preprocess = load_open_clip(source[0], str(source[1])).preprocess
+    assert preprocess(Image.new("RGB", (1_000_000, 1), "red")).shape == (3, 32, 32)
+    assert preprocess(Image.new("RGB", (1, 1_000_000), "red")).shape == (3, 32, 32)
+    monkeypatch.setattr("cyclip_pl.images.MAX_PIXELS", 99)
+    for prepare in (preprocess, evaluation_transform(32)):
+        with pytest.raises(TooLarge, match="10 x 10 pixels"):
+            prepare(Image.new("RGB", (10, 10)))
 
 
 @pytest.mark.parametrize("source", ["RESNET", "VIT"], indirect=True)
