@@ -37,16 +37,15 @@ class Stopped(SystemExit):
     def __init__(self, signum: int) -> None:
         super().__init__(130 if signum == signal.SIGINT else 143)
         self.signum = signum
-        self.told = False
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.signum).name}"
 
     def tell(self, more: str) -> None:
         """Say so once, in a line of the first rank."""
-        if not self.told and is_first_rank():
+        if not _state.told and is_first_rank():
             print(f"{self}{more}", flush=True)
-        self.told = True
+        _state.told = True
 
 
 @dataclass
@@ -56,6 +55,7 @@ class _State:
     safe: bool = False  # …except now
     # Asks all ranks for the largest of their requests; None if this process is alone.
     agree: Callable[[int], int] | None = None
+    told: bool = False  # whether the line is printed
     limit: float | None = None  # seconds for the ranks to agree
     children: list[Any] = field(default_factory=list)  # ranks that this process has started
 
@@ -205,7 +205,7 @@ def _listen(reader: socket.socket) -> None:
 
 def _end_now(why: str) -> NoReturn:
     stopped = Stopped(_state.requested or signal.SIGTERM)
-    if is_first_rank():
+    if is_first_rank() and not _state.told:
         os.write(1, f"{stopped}{why}\n".encode())
     end_now(int(str(stopped.code)))
 

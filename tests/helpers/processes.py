@@ -120,10 +120,10 @@ def train(world: Path, folder: Path, *more: str, **environment: str) -> Process:
 
 
 def endless(world: Path, folder: Path) -> list[str]:
-    """`train.py` and its overrides, for `python` or `torchrun`."""
+    """`train.py` and its overrides, for `python` or `torchrun`; without evaluations."""
     return [
         str(ROOT / "train.py"),
-        *shrunk(world),
+        *(override for override in shrunk(world) if not override.startswith("evaluation.")),
         "data.batch_size=8",
         "evaluation=[]",
         "callbacks.best.monitor=null",
