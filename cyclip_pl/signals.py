@@ -65,8 +65,10 @@ _state = _State()
 
 def is_first_rank() -> bool:
     """Whether this is rank 0, by the environment: a process group may not be there yet."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
+    # A shell within a Slurm job has SLURM_PROCID too, so Lightning's LOCAL_RANK counts before it.
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    own = next((os.environ[name] for name in names if name in os.environ), "0")
+    return own == os.environ.get("NODE_RANK", "0") == "0"
 
 
 @contextmanager

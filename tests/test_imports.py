@@ -85,7 +85,7 @@ ALLOWED = {
     "metrics": set(),
     "evaluation": {"metrics"},
     "checkpoints": {"run_folder", "signals"},
-    "callbacks": {"data", "evaluation", "checkpoints"},
+    "callbacks": {"csv_logger", "data", "evaluation", "checkpoints"},
     "reports": set(),
     "training": {
         "callbacks",
