@@ -37,15 +37,16 @@ class Stopped(SystemExit):
     def __init__(self, signum: int) -> None:
         super().__init__(130 if signum == signal.SIGINT else 143)
         self.signum = signum
+        self.told = False
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.signum).name}"
 
     def tell(self, more: str) -> None:
         """Say so once, in a line of the first rank."""
-        if not _state.told and is_first_rank():
+        if not self.told and is_first_rank():
             print(f"{self}{more}", flush=True)
-        _state.told = True
+        self.told = _state.told = True
 
 
 @dataclass
