@@ -137,12 +137,12 @@ def members(stream: Any, wanted: Callable[[str], bool] = lambda name: False) -> 
             sparse, more = True, header[482]
             while more and len(block := source.read(_BLOCK)) == _BLOCK:
                 more = block[504]
-        length = length if size is None else size
-        length = 0 if kind in _WITHOUT_BODY else length
-        padding = -length % _BLOCK
         if kind in (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK):
             _skip(source, length, "a header")
+            padding = -length % _BLOCK
             continue
+        length = 0 if kind in _WITHOUT_BODY else length if size is None else size
+        padding = -length % _BLOCK
         shown = _name(header) if name is None else name
         lacks = "link" if kind in _LINKS else "sparse file" if sparse else ""
         regular = kind in _REGULAR and not (kind == tarfile.AREGTYPE and shown.endswith("/"))

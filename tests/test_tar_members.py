@@ -22,7 +22,7 @@ from cyclip_pl.tar_members import (
     members,
     unpacked,
 )
-from tests.helpers.tars import BLOCK, tar
+from tests.helpers.tars import BLOCK, restamped, tar
 
 SHORT = ["a/0001.jpg", "a/0001.txt", "0002.jpg", "__meta__.json"]
 LONG = [f"{'deep/' * 40}{i}.{ext}" for i in range(3) for ext in ("jpg", "txt")]
@@ -92,14 +92,6 @@ def test_ustar_prefix_and_gnu_times() -> None:
     data = bytearray(tar([("a.jpg", b"x")], tarfile.GNU_FORMAT))
     data[345:357] = b"14721450000\0"  # an access time of tar --incremental
     assert [m.name for m in read(Stream(restamped(data)))] == ["a.jpg"]
-
-
-def restamped(data: bytes | bytearray, at: int = 0) -> bytes:
-    """With the right checksum in the header at this byte."""
-    header = bytearray(data[at : at + BLOCK])
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(data[:at]) + bytes(header) + bytes(data[at + BLOCK :])
 
 
 def test_links_sparse_files_and_folders() -> None:

@@ -19,13 +19,17 @@ class LoggedStep(L.Callback):
 
     def __init__(self) -> None:
         self._row: dict[str, Any] = {}
+        self._epoch = 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
+        self._epoch = trainer.current_epoch  # at the end of the run it is the next one
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if is_logged(trainer):
             metrics = {name: value.item() for name, value in trainer.logged_metrics.items()}
-            checkpoint["logged"] = {**metrics, "epoch": trainer.current_epoch}
+            checkpoint["logged"] = {**metrics, "epoch": self._epoch}
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]

@@ -119,12 +119,14 @@ def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         for name in sorted(was.keys() | now.keys())
     }
     found = {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+    for fixed in FIXED:
+        for name, (before, value) in found.items():
+            if name == fixed or name.startswith(f"{fixed}."):
+                raise ValueError(
+                    f"resume={start.path}: was trained with {name}={_short(before)}, this run has"
+                    f" {_short(value)}"
+                )
     for name, (before, value) in found.items():
-        if any(name == fixed or name.startswith(f"{fixed}.") for fixed in FIXED):
-            raise ValueError(
-                f"resume={start.path}: was trained with {name}={_short(before)}, this run has"
-                f" {_short(value)}"
-            )
         if _BEGINNING.fullmatch(name) and "unset" not in (before, value):
             raise ValueError(
                 f"{name}={_short(value)}: is where a run begins, and this one goes on from"

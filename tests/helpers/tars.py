@@ -21,6 +21,14 @@ def tar(members: Iterable[tuple[str, bytes]], format: int = tarfile.USTAR_FORMAT
     return out.getvalue()
 
 
+def restamped(data: bytes | bytearray, at: int = 0) -> bytes:
+    """With the right checksum in the header at this byte."""
+    header = bytearray(data[at : at + BLOCK])
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(data[:at]) + bytes(header) + bytes(data[at + BLOCK :])
+
+
 def mutated(data: bytes, rng: random.Random) -> tuple[str, bytes]:
     """The same tar with one fault, and its description."""
     at = rng.randrange(len(data))
