@@ -46,7 +46,7 @@ class Stopped(SystemExit):
         """Say so once, in a line of the first rank."""
         if not self.told and is_first_rank():
             print(f"{self}{more}", flush=True)
-        self.told = True
+        self.told = _state.told = True
 
 
 @dataclass
@@ -56,6 +56,7 @@ class _State:
     safe: bool = False  # …except now
     # Asks all ranks for the largest of their requests; None if this process is alone.
     agree: Callable[[int], int] | None = None
+    told: bool = False  # whether the line is printed
     limit: float | None = None  # seconds for the ranks to agree
     children: list[Any] = field(default_factory=list)  # ranks that this process has started
 
@@ -207,7 +208,7 @@ def _listen(reader: socket.socket) -> None:
 
 def _end_now(why: str) -> NoReturn:
     stopped = Stopped(_state.requested or signal.SIGTERM)
-    if is_first_rank():
+    if is_first_rank() and not _state.told:
         os.write(1, f"{stopped}{why}\n".encode())
     end_now(int(str(stopped.code)))
 

@@ -97,3 +97,13 @@ def _fails_on_one_rank() -> None:
 def test_the_exception_of_one_rank_ends_all() -> None:
     with pytest.raises(Exception, match="of rank 1"):
         run_distributed(_fails_on_one_rank, 2)
+
+
+def _votes() -> list[int]:
+    votes, mine = distributed.Votes(), distributed.rank()
+    seen = [votes.of_last_call(number) for number in (0, 15 * mine, 0)]
+    return [*seen, votes.now(0), votes.now(2 - mine)]
+
+
+def test_votes_are_told_a_call_later_or_at_once() -> None:
+    assert run_distributed(_votes, 2) == [[0, 0, 15, 0, 2]] * 2

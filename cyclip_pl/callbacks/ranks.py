@@ -27,7 +27,7 @@ class Ranks(L.Callback):
     """Watches the other ranks of this machine from a thread, from `watching` to the last step.
 
     Without it they would wait for a dead rank in a collective: over gloo they get an error that
-    names an address, over NCCL nothing for ten minutes. A rank of another machine shows when all
+    names an address, over NCCL nothing for half an hour. A rank of another machine shows when all
     ranks of its machine have ended, and so closed their connections.
     """
 

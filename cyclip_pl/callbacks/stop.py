@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class Stop(Checkpoint):
         if exception.signum == signal.SIGUSR1:
             more += _requeue(trainer)
         exception.tell(more)
+        if self._votes is not None:
+            # srun and torchrun end all ranks when the first one has ended.
+            with suppress(RuntimeError):
+                self._votes.now(0)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         signals.undefer()

@@ -10,7 +10,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from tests.helpers.world import shrunk
 
 ROOT = Path(__file__).parents[2]
 # For what would hang otherwise.
@@ -51,6 +54,28 @@ class Process:
             assert time.monotonic() < end, f"{there}: not in {self.output()}"
             time.sleep(0.05)
 
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, signum: int) -> None:
+        """To the process alone."""
+        os.kill(self.pid, signum)
+
+    def send_to_all(self, signum: int) -> None:
+        """To its process group, as Ctrl-C in a terminal does."""
+        os.killpg(self.pid, signum)
+
+    def rank(self, rank: int) -> int:
+        """The process of a rank that it has started."""
+        mark = f"LOCAL_RANK={rank}".encode()
+        found = []
+        for pid in self.processes():
+            with suppress(OSError):
+                status = Path(f"/proc/{pid}/stat").read_text()
+                if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    found.append((int(status.rpartition(")")[2].split()[1]) != self.pid, pid))
+        return min(found)[1]  # its workers have the variable too
+
     def status(self) -> int:
         """Wait for the end."""
         try:
@@ -80,12 +105,29 @@ class Process:
                 pass
         return found
 
+    def __del__(self) -> None:
+        self.kill()
+
     def kill(self) -> None:
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
 
-def python(script: str, *arguments: str, **environment: str) -> Process:
-    """`python SCRIPT …`, a script of the project, at its root."""
-    return Process(sys.executable, str(ROOT / script), *arguments, **environment)
+def train(world: Path, folder: Path, *more: str, **environment: str) -> Process:
+    """`python train.py` in the small world: steps without end, a line for each."""
+    return Process(sys.executable, *endless(world, folder), *more, **environment)
+
+
+def endless(world: Path, folder: Path) -> list[str]:
+    """`train.py` and its overrides, for `python` or `torchrun`; without evaluations."""
+    return [
+        str(ROOT / "train.py"),
+        *(override for override in shrunk(world) if not override.startswith("evaluation.")),
+        "data.batch_size=8",
+        "evaluation=[]",
+        "callbacks.best.monitor=null",
+        "callbacks.progress.lines_every=1",
+        "trainer.max_steps=1000000",
+        f"hydra.run.dir={folder}",
+    ]
