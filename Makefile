@@ -33,7 +33,7 @@ data: $(INSTALLED) ## Prepare the emoji shards (data/emoji)
 	$(BIN)/python -m cyclip_pl.data.prepare emoji
 
 demo: data ## Train the default configuration, evaluate it, show its figures
-	$(BIN)/python train.py hydra.run.dir=$(RUN_FOLDER) $(ARGS)
+	$(BIN)/python train.py hydra.run.dir=$(RUN_FOLDER) overwrite=true $(ARGS)
 
 train: data ## Train with ARGS='objective=cyclip encoder=rn50 …'
 	$(BIN)/python train.py $(ARGS)

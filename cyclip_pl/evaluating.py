@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning as L
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import run_folder
+from cyclip_pl import run_folder, signals
+from cyclip_pl.checkpoints.resume import held
 from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -24,9 +26,15 @@ def evaluate(config: DictConfig) -> dict[str, float]:
         ValueError: No usable model or data set.
     """
     folder = Path(config.run_dir)
-    run_folder.check_no_training(folder)
     if config.predictions:
         output.check_predictions()
+    # The other processes of a run belong to the first, which holds the folder.
+    with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
+        run_folder.check_no_training(folder, held(folder / "checkpoints"))
+        return _evaluate(config, folder)
+
+
+def _evaluate(config: DictConfig, folder: Path) -> dict[str, float]:
     fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
     fabric.launch()
     made_by = provenance(fabric.device)
@@ -36,8 +44,9 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     store = FeatureStore(model, **config.features)
     results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:
-        folder.mkdir(parents=True, exist_ok=True)
         write_provenance(folder, made_by)
+        resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+        OmegaConf.save(resolved, folder / "config.yaml")
         output.write_metrics(folder, results.metrics)
         output.write_details(folder, results)
         if config.predictions:

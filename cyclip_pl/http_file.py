@@ -3,8 +3,9 @@
 A server has `TIMEOUT` seconds for its answer, and as many for each `PORTION` bytes: one that sends
 a byte now and then counts as stalled. Only the time in which the reader waits is counted.
 
-A busy or broken server is asked again after `RETRY_AFTER`, which holds for the whole file. A
-file that breaks off goes on from the byte that was reached, if it is still the same file.
+A busy or broken server is asked again after `RETRY_AFTER`, which holds for the whole file, and only
+until the file has failed once. A file that breaks off goes on from the byte that was reached, if it
+is still the same file.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from cyclip_pl.files import reason
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 15.0  # seconds
-PORTION = 1 << 16  # bytes
+TIMEOUT = 10.0  # seconds
+PORTION = 1 << 18  # bytes
 RETRY_AFTER = (1, 5, 15)  # seconds
 LONGEST_WAIT = 30  # seconds, where the server itself says when to come back
+_failed: set[str] = set()  # URLs; asked once each time, until they come whole
 _FOR_GOOD = (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch)
 
 
@@ -46,9 +48,9 @@ class HttpFile(io.RawIOBase):
         self._http = fsspec.filesystem(url.split(":")[0].lower(), client_kwargs=client)
         self._answer: aiohttp.ClientResponse | None = None
         self._version: tuple[str | None, ...] = ()  # what tells this file from another one
-        self._position = 0
+        self._position = self._safe = 0  # where it is, and where it failed before
         self._waited, self._portion = 0.0, 0  # seconds and bytes since the last whole portion
-        self._delays = iter(RETRY_AFTER)
+        self._delays = iter(() if url in _failed else RETRY_AFTER)
         self._next(0)
 
     def readable(self) -> bool:
@@ -70,15 +72,20 @@ class HttpFile(io.RawIOBase):
                 answer = self._answer or self._ask()
                 data = self._receive(answer, most) if most else b""
                 self._position += len(data)
+                if most and not data:
+                    _failed.discard(self._url)
                 return data
             except Exception as error:
                 self._hang_up()
+                why, at = self._why(error), f" at byte {self._position}" if self._position else ""
                 delay = next(self._delays, None)
                 if delay is None or not self._may_pass(error):
+                    _failed.add(self._url)
                     gone = getattr(error, "status", None) in (404, 410)
-                    raise (FileNotFoundError if gone else OSError)(self._why(error)) from error
+                    raise (FileNotFoundError if gone else OSError)(why) from error
+                self._safe = self._position
                 delay = max(delay, min(_told(error), LONGEST_WAIT))
-                logger.warning("%s: %s; asking again in %d s", self._url, self._why(error), delay)
+                logger.warning("%s: %s%s; asking again in %d s", self._url, why, at, delay)
                 time.sleep(delay)
 
     def _ask(self) -> aiohttp.ClientResponse:
@@ -131,13 +138,12 @@ class HttpFile(io.RawIOBase):
             case aiohttp.ClientResponseError():
                 return error.status in (408, 429) or error.status >= 500
             case FSTimeoutError():
-                return self._position > 0  # a silent server has had its time
+                return self._position >= self._safe + PORTION  # else it has had its time
             case aiohttp.ClientConnectionError():
                 return not isinstance(error, _FOR_GOOD)
         return isinstance(error, aiohttp.ClientPayloadError)
 
     def _why(self, error: Exception) -> str:
-        at = f" at byte {self._position}" if self._position else ""
         match error:
             case aiohttp.TooManyRedirects():
                 return "the server redirects in a circle"
@@ -146,14 +152,16 @@ class HttpFile(io.RawIOBase):
             case aiohttp.ClientResponseError():
                 return reason(ValueError(f"the server answered {error.status} {error.message}"))
             case aiohttp.ServerDisconnectedError():
-                return f"the server closed the connection{at}"
+                return "the server closed the connection"
             case FSTimeoutError():
                 if self._portion:
-                    return f"timed out{at}: {self._portion} bytes in {TIMEOUT:g} s"
-                return f"timed out{at}: no data for {TIMEOUT:g} s"
+                    return f"timed out: {self._portion} bytes in {TIMEOUT:g} s"
+                return f"timed out: no data for {TIMEOUT:g} s"
             case aiohttp.ClientPayloadError():
-                return f"it broke off{at}, before its end"
-        return (getattr(error, "strerror", None) or reason(error)) + at
+                return "it broke off before its end"
+        if type(error).__name__.endswith("RedirectClientError"):  # from aiohttp 3.10 on
+            return f"the server redirects to {reason(error)}"
+        return getattr(error, "strerror", None) or reason(error)
 
 
 async def _read(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from cyclip_pl import __version__, files
 
@@ -30,6 +32,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "command": shlex.join(sys.argv),
+        "choices": _choices(),
         "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
         "cpu": _cpu_name(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -79,6 +82,14 @@ def git_revision(checkout: Path) -> dict[str, Any] | None:
         return {"revision": revision, "dirty": bool(git("status", "--porcelain", "-unormal"))}
     except (OSError, subprocess.SubprocessError):  # no git here, or it refuses the folder
         return None
+
+
+def _choices() -> dict[str, Any]:
+    """The choice of each config group; of a sweep, those of this job."""
+    if not HydraConfig.initialized():
+        return {}
+    choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
+    return {group: choice for group, choice in choices.items() if not group.startswith("hydra/")}
 
 
 def _version(package: str) -> str | None:

@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +21,8 @@ from omegaconf import OmegaConf
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
-CHECKPOINTS = ("checkpoints/last*", "checkpoints/step_*", "checkpoints/best*")
-# What a run and its loggers write, and nothing else: `clear` removes these.
+# What a run and its loggers write, besides checkpoints: `clear` removes these.
 WRITTEN = (
-    *CHECKPOINTS,
     "config.yaml",
     "metrics.json",
     "provenance.json",
@@ -120,46 +118,39 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def check_free(folder: Path) -> None:
-    """Raise ValueError, one line, if a run or an evaluation has left its results in `folder`."""
-    if found := held(folder):
+def check_free(folder: Path, checkpoints: Sequence[str]) -> None:
+    """Raise ValueError, one line, if a run or an evaluation has left its results in `folder`.
+
+    Args:
+        checkpoints: Names of those that a run has left where this run would write its own.
+    """
+    name = f"hydra.run.dir={shown(folder)}"
+    if checkpoints:
         raise ValueError(
-            f"hydra.run.dir={shown(folder)}: holds a run ({found}); add resume=auto to go"
-            " on, overwrite=true to begin anew, or name another folder"
+            f"{name}: holds a run ({', '.join(checkpoints)}); add resume=auto to go on,"
+            " overwrite=true to begin anew, or name another folder"
         )
     if (folder / "metrics.json").exists():
         raise ValueError(
-            f"hydra.run.dir={shown(folder)}: holds results (metrics.json);"
-            " add overwrite=true to remove them, or name another folder"
-        )
-
-
-def check_no_training(folder: Path) -> None:
-    """Raise ValueError, one line, if `folder` is that of a training run."""
-    if (found := held(folder)) or (folder / "config.yaml").exists():
-        raise ValueError(
-            f"hydra.run.dir={shown(folder)}: is the folder of a training run"
-            f" ({found or 'config.yaml'}), whose metrics.json an evaluation would replace; name"
+            f"{name}: holds results (metrics.json); add overwrite=true to remove them, or name"
             " another folder"
         )
 
 
-def held(folder: Path) -> str | None:
-    """A checkpoint that a run has left in `folder`, relative to it."""
-    found = (path for pattern in CHECKPOINTS for path in sorted(folder.glob(pattern)))
-    first = next(found, None)
-    return None if first is None else str(first.relative_to(folder))
+def check_no_training(folder: Path, checkpoints: Sequence[str]) -> None:
+    """Raise ValueError, one line, if `folder` is that of a training run with `checkpoints`."""
+    if checkpoints:
+        raise ValueError(
+            f"hydra.run.dir={shown(folder)}: is the folder of a training run"
+            f" ({', '.join(checkpoints)}), whose metrics.json an evaluation would replace; name"
+            " another folder"
+        )
 
 
 def clear(folder: Path) -> None:
     """Remove what a run has written; files of others stay."""
-    import shutil
-
     for path in [path for pattern in WRITTEN for path in folder.glob(pattern)]:
-        if path.is_dir() and not path.is_symlink():  # a sharded checkpoint
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        path.unlink()
 
 
 def shown(folder: Path) -> str:

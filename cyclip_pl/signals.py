@@ -65,8 +65,10 @@ _state = _State()
 
 def is_first_rank() -> bool:
     """Whether this is rank 0, by the environment: a process group may not be there yet."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
+    # A shell within a Slurm job has SLURM_PROCID too, so Lightning's LOCAL_RANK counts before it.
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    own = next((os.environ[name] for name in names if name in os.environ), "0")
+    return own == os.environ.get("NODE_RANK", "0") == "0"
 
 
 @contextmanager
@@ -77,6 +79,8 @@ def handled() -> Iterator[None]:
     # A program started by nohup keeps running when its terminal is closed.
     caught = {s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN}
     before = {signum: signal.signal(signum, _note) for signum in caught}
+    if LAUNCHED:
+        before[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, _note_first_rank)
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -123,7 +127,7 @@ def undefer() -> None:
 
 
 def forward_to(children: list[Any]) -> None:
-    """Send signals on to these `Popen`, and kill them if this process has to end at once."""
+    """Tell these `Popen` when a signal has come; kill them if this process has to end at once."""
     _state.children = children
 
 
@@ -168,9 +172,16 @@ def _note(signum: int, frame: object) -> None:
     if _state.requested:
         return
     _state.requested = signum
-    for child in _state.children:
-        child.send_signal(signum)
+    if _state.deferred:
+        for child in _state.children:
+            child.send_signal(signal.SIGUSR2)
     if _state.safe or not _state.deferred:
+        raise Stopped(signum)
+
+
+def _note_first_rank(signum: int, frame: object) -> None:
+    """The first rank is about to stop: leave what it has left. Not a wish of its own."""
+    if _state.safe:
         raise Stopped(signum)
 
 
@@ -179,8 +190,8 @@ def _listen(reader: socket.socket) -> None:
     reader.settimeout(1.0)
     first: float | None = None
     while True:
-        now = time.monotonic()
-        if first is not None and _state.limit is not None and now - first > _state.limit:
+        waited = 0.0 if first is None else time.monotonic() - first
+        if _state.limit is not None and waited > _state.limit:
             _end_now(f": the ranks did not agree on a step in {_state.limit:.0f} s; nothing saved")
         try:
             received = reader.recv(1)
@@ -189,7 +200,7 @@ def _listen(reader: socket.socket) -> None:
         if not received:
             return
         if received[0] in SIGNALS:
-            first = first or now
+            first = first or time.monotonic()
             if time.monotonic() - first > _SAME_WISH:
                 _end_now(" twice; ended at once")
 
@@ -225,6 +236,8 @@ def obey_main_process(worker: int = 0) -> None:
     process can reach its next safe point.
     """
     parent = os.getppid()
+    # Used by the thread that hands over batches, whose receiver may leave at any moment.
+    sys.excepthook = lambda *unused: None
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -13,11 +13,12 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import run_folder
+from cyclip_pl import run_folder, signals
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
+from cyclip_pl.callbacks.logged import LoggedStep
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
@@ -45,31 +46,47 @@ def train(config: DictConfig) -> dict[str, float]:
     folder = Path(config.run_dir)
     _quiet()
     # The other processes of a run belong to the first, which holds the folder.
-    with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
-        path = resume.find(config.resume, folder)
-        goes_on_here = path is not None and folder.resolve() in path.resolve().parents
+    with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
+        checkpoints = _checkpoints(config)
+        path = resume.find(config.resume, checkpoints)
+        goes_on_here = path is not None and resume.lies_in(path, checkpoints)
         if config.overwrite and goes_on_here:
             raise ValueError(
                 f"overwrite=true: would remove {path}, from which resume={config.resume} goes on;"
                 " leave one of the two out"
             )
         if not (config.overwrite or goes_on_here):
-            run_folder.check_free(folder)
+            run_folder.check_free(folder, resume.held(checkpoints))
+        if config.resume == "auto" and path is None and signals.is_first_rank():
+            print(f"resume=auto: no checkpoint in {checkpoints}, so the run begins anew")
         start = None if path is None else resume.read_start(path)
-        if start and (ended := _ended(start, config.trainer)):
+        plain = _resolved(config, start)
+        changes = resume.changes(start, plain) if start else {}
+        home = folder if goes_on_here else Path(path or "").parent.parent
+        if start and (ended := _ended(start, config.trainer, home)):
             return ended
-        return _train(config, folder, start)
+        if start and changes and signals.is_first_rank():
+            print(resume.changes_line(start, changes), flush=True)
+        return _train(config, plain, start, changes)
 
 
-def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict[str, float]:
+def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
+    """All settings in plain containers, with those that a start fills in."""
     if config.first_step:
         raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
     config.first_step = start.step if start else 0
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    changes = resume.changes(start, plain) if start else {}
-    if start and changes and rank_zero_only.rank == 0:
-        print(resume.changes_line(start, changes), flush=True)
+    return plain
+
+
+def _train(
+    config: DictConfig,
+    plain: dict[str, Any],
+    start: resume.Start | None,
+    changes: dict[str, tuple[Any, Any]],
+) -> dict[str, float]:
+    folder = Path(config.run_dir)
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
@@ -105,6 +122,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
             throughput,
             skipped,
             Resume(),
+            LoggedStep(),
             evaluation,
             ranks,
             *switched_on(_instances(config, "callbacks"), config.trainer, loggers),
@@ -122,6 +140,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     if trainer.is_global_zero:
         if config.overwrite:
             run_folder.clear(folder)
+            resume.clear(_checkpoints(config))
         write_provenance(folder, module.provenance)
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     with ranks.watching(trainer):
@@ -132,6 +151,7 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
         **skipped.metrics,
+        **_nonfinite(trainer),
         STEPS: float(trainer.global_step),
     }
     if trainer.is_global_zero:
@@ -141,20 +161,32 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     return metrics
 
 
-def _ended(start: resume.Start, trainer: DictConfig) -> dict[str, float] | None:
-    """What the run of a checkpoint ended with, if no step and no evaluation is left; says so."""
+def _nonfinite(trainer: L.Trainer) -> dict[str, float]:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    finite = next((c for c in callbacks if isinstance(c, StopWhenNotFinite)), None)
+    return {NONFINITE: float(finite.steps)} if finite is not None and finite.skip else {}
+
+
+def _checkpoints(config: DictConfig) -> str:
+    """The folder of the run's checkpoints, or its URL."""
+    default = f"{config.run_dir}/checkpoints"
+    return OmegaConf.select(config, "callbacks.last.dirpath") or default
+
+
+def _ended(start: resume.Start, trainer: DictConfig, home: Path) -> dict[str, float] | None:
+    """What the run in the folder `home` ended with, if nothing is left to do; says so."""
     by_steps = 0 <= trainer.max_steps <= start.step
     by_epochs = 0 <= (trainer.max_epochs or -1) <= start.epochs
     # A run may be killed behind its last checkpoint, and its evaluations are then left.
-    file = start.path.parent.parent / "metrics.json"
+    file = home / "metrics.json"
     metrics = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     if not (by_steps or by_epochs) or metrics.get(STEPS) != start.step:
         return None
     more = f"max_steps above {start.step}" if by_steps else f"max_epochs above {start.epochs}"
-    if rank_zero_only.rank == 0:
+    if signals.is_first_rank():
         print(
             f"resume={start.path}: the run has ended at step {start.step} and nothing is left to"
-            f" do; to go on, set trainer.{more}"
+            f" do; to go on, set trainer.{more}; to evaluate, eval.py checkpoint={start.path}"
         )
     return metrics
 

@@ -57,6 +57,8 @@ def read(named: str, file: Path | BinaryIO, mmap: bool = True) -> Any:
         kind = other_kind(file) or "cut short, damaged, or not a file of torch.save"
         raise ValueError(f"{named}: cannot be read as a checkpoint: {kind}") from error
     mmap = mmap and isinstance(file, Path)
+    if not isinstance(file, Path):
+        file.seek(0)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # a broken pickle raises nearly anything

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -18,6 +19,22 @@ def test_atomic_writes_whole(tmp_path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+def test_atomic_syncs_the_file_then_renames_then_syncs_the_folder(tmp_path, monkeypatch) -> None:
+    path, calls = tmp_path / "a.txt", []
+    sync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+        calls.append(f"sync {kind}")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", lambda *args: (calls.append("rename"), replace(*args)))
+    with atomic(path) as partial:
+        partial.write_text("new")
+    assert calls == ["sync file", "rename", "sync folder"]
 
 
 def test_atomic_keeps_the_old_file_when_the_block_raises(tmp_path) -> NoReturn:

@@ -23,10 +23,12 @@ GROUND = {
     "layout",
     "remote_files",
     "http_file",
+    "tables",
     "metric_kinds",
     "console",
     "provenance",
     "weights",
+    "signals",
 }
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
@@ -41,10 +43,12 @@ ALLOWED = {
     "layout": set(),
     "remote_files": {"files", "http_file"},
     "http_file": {"files"},
+    "tables": set(),
     "provenance": {"__version__", "files"},
     "weights": set(),
     "metric_kinds": set(),
     "console": set(),
+    "signals": set(),
     "config_kinds": set(),
     "config_types": {"config_kinds"},
     "command_line": {"config_kinds"},
@@ -80,8 +84,8 @@ ALLOWED = {
     },
     "metrics": set(),
     "evaluation": {"metrics"},
-    "checkpoints": {"run_folder"},
-    "callbacks": {"data", "evaluation", "checkpoints"},
+    "checkpoints": {"run_folder", "signals"},
+    "callbacks": {"csv_logger", "data", "evaluation", "checkpoints"},
     "reports": set(),
     "training": {
         "callbacks",
@@ -91,7 +95,7 @@ ALLOWED = {
         "module",
         "run_folder",
     },
-    "evaluating": {"models", "evaluation", "run_folder"},
+    "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
     "__init__": {"models"},
 }
 # Rooms of `evaluation/`, in the same way.

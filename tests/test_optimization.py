@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
-from cyclip_pl.optimization import cosine, decayed_names, parameter_groups
+from cyclip_pl.optimization import cosine, decayed_names, keep_settings, parameter_groups
 from tests.helpers.modules import small_module
 
 
@@ -43,6 +46,43 @@ def test_cosine_with_warmup_in_steps(step, expected) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = cosine(optimizer, 110, warmup_steps=10, final_fraction=0.1)
     assert schedule.lr_lambdas[0](step) == pytest.approx(expected)
+
+
+def _trained(
+    steps: int, lr: float, total: int, **more: Any
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight], lr=lr, **more)
+    schedule = cosine(optimizer, total, warmup_steps=2)
+    keep_settings(optimizer)
+    for _ in range(steps):
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        schedule.step()
+    return optimizer, schedule
+
+
+def test_a_resumed_schedule_and_optimizer_take_the_settings_of_this_run() -> None:
+    before, its_schedule = _trained(4, 1.0, 10, weight_decay=0.5, betas=(0.5, 0.6))
+    optimizer, schedule = _trained(0, 0.25, 40, weight_decay=0.1, eps=1e-3)
+    optimizer.load_state_dict(before.state_dict())
+    schedule.load_state_dict(its_schedule.state_dict())
+    wanted, its_state = _trained(4, 0.25, 40)[0].param_groups[0], before.state_dict()["state"]
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["initial_lr"]) == (wanted["lr"], 0.25)
+    assert (group["weight_decay"], group["eps"], group["betas"]) == (0.1, 1e-3, (0.9, 0.999))
+    assert torch.equal(optimizer.state_dict()["state"][0]["exp_avg"], its_state[0]["exp_avg"])
+    schedule.step()
+    assert schedule.get_last_lr() == [_trained(5, 0.25, 40)[0].param_groups[0]["lr"]]
+
+
+def test_a_schedule_of_another_kind_goes_on_where_it_was() -> None:
+    before = _trained(4, 1.0, 10)[0]
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))], lr=1.0)
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    keep_settings(optimizer)
+    optimizer.load_state_dict(before.state_dict())
+    assert optimizer.param_groups[0]["lr"] == before.param_groups[0]["lr"] != 1.0
 
 
 def test_a_run_without_end_has_no_cosine() -> None:

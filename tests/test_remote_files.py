@@ -108,7 +108,7 @@ def test_a_file_that_breaks_off_is_an_error_and_leaves_nothing(
     url, path = f"{server.url}/a.bin", tmp_path / "copy/a.bin"
     server.cut.append("/a.bin")
     server.ranges = False
-    with pytest.raises(OSError, match=r"^it broke off at byte \d+, before its end$"):
+    with pytest.raises(OSError, match="^it broke off before its end$"):
         download(url, path)
     assert list(path.parent.iterdir()) == []
     server.cut.clear()

@@ -13,6 +13,7 @@ from cyclip_pl import checks
 from cyclip_pl.callbacks.cadence import is_logged
 from cyclip_pl.types import Batch
 
+NONFINITE = "train/nonfinite_steps"
 SCALER_TRIES = 40  # float16's loss scale halves at each; from its 2¹⁶ nothing is left by then
 
 MOST_UNSEEN = 1000  # steps; bounds the memory where logged steps are far apart
@@ -55,7 +56,7 @@ class StopWhenNotFinite(L.Callback):
         if is_logged(trainer) or len(self._unseen) == MOST_UNSEEN:
             self._look()
         if is_logged(trainer) and self.skip:
-            pl_module.log("train/nonfinite_steps", float(self.steps), batch_size=1)
+            pl_module.log(NONFINITE, float(self.steps), batch_size=1)
 
     def on_train_end(self, *unused: Any) -> None:
         self._look()

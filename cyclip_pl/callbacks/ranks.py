@@ -119,9 +119,10 @@ class Ranks(L.Callback):
             if code is not None:
                 self._status = code if code in (130, 143) else 1
                 return f"rank {rank} (pid {child.pid}) {how_it_ended(code)}"
+        children = {child.pid for child in self._children}
         for rank, _, pid in self._peers:
             state = _state(pid)
-            if state in "ZX":
+            if state in "ZX" and pid not in children:  # a child's end is told above, with its cause
                 return f"rank {rank} (pid {pid}) has died"
             self._looks_stopped[rank] = self._looks_stopped.get(rank, 0) + 1 if state == "T" else 0
             if self._looks_stopped[rank] >= _STOPPED_FOR:

@@ -15,8 +15,9 @@ from cyclip_pl.types import Batch
 
 logger = logging.getLogger(__name__)
 
-# A share of fewer samples says little; a shorter epoch counts as a whole.
-_LEAST = 500
+# A share is one of all samples so far, at least of an epoch, or of these if an epoch is longer: one
+# broken shard among the first that are read says nothing about the others.
+_LEAST = 1_000_000
 _NOTICE = 0.05
 _SHARDS = 3
 
@@ -41,6 +42,7 @@ class Skipped(L.Callback):
         self.counts: Counter[str] = Counter()
         self._shards: dict[str, list[str]] = {}
         self._noticed = False
+        self._step = 0  # samples of all ranks per step
         # Of this rank, since the ranks last told one another.
         self._new_samples = 0
         self._new: Counter[str] = Counter()
@@ -56,6 +58,7 @@ class Skipped(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, *_: Any
     ) -> None:
+        self._step = len(batch) * trainer.world_size
         self._new_samples += len(batch)
         self._new.update(batch.skipped)
         _add(self._new_shards, batch.skipped_in)
@@ -96,10 +99,9 @@ class Skipped(L.Callback):
         self._new_samples, self._new, self._new_shards = 0, Counter(), {}
 
     def _check(self, trainer: L.Trainer) -> None:
-        lost, total = self.counts.total(), self.counts.total() + self.samples
-        epoch = trainer.num_training_batches * self.samples / max(1, trainer.global_step)
-        if total < min(_LEAST, epoch):
-            return
+        lost = self.counts.total()
+        epoch = self._step * trainer.num_training_batches
+        total = max(lost + self.samples, min(_LEAST, epoch))
         if self.most is not None and lost > self.most * total:
             raise ValueError(
                 f"data.max_skipped={self.most}: skipped {self._described()}; mend the shards, or"

@@ -59,27 +59,33 @@ class Stop(Checkpoint):
         if not isinstance(exception, Stopped) or self._began_at is None:
             return
         signals.agreed()
-        step = trainer.global_step
-        requeued = _requeue if exception.signum == signal.SIGUSR1 else lambda trainer: ""
-        if step == self._began_at:
-            exception.tell(f" before the first step; nothing to save{requeued(trainer)}")
-            return
-        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        last = next((c for c in callbacks if isinstance(c, Last)), None)
-        if last is None:
-            exception.tell(f" at step {step}; nothing saved, as there is no callbacks.last")
-            return
-        last.save(trainer)
-        exception.tell(f" at step {step}{requeued(trainer)}; to go on: resume={_place(last.path)}")
+        began, step = self._began_at, trainer.global_step
+        last = next((c for c in _callbacks(trainer) if isinstance(c, Last)), None)
+        if step == began:
+            more = f" before step {step + 1}; nothing to save"
+        elif last is None:
+            more = f" at step {step}; nothing saved, as callbacks.last is left out"
+        elif last.save(trainer):
+            more = f" at step {step}; to go on: resume={_place(last.path)}"
+        else:
+            more = f" at step {step}; not saved"
+        if exception.signum == signal.SIGUSR1:
+            more += _requeue(trainer)
+        exception.tell(more)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         signals.undefer()
 
 
-def _place(checkpoint: Path) -> Path:
+def _callbacks(trainer: L.Trainer) -> list[L.Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+
+
+def _place(checkpoint: str | Path) -> str | Path:
     """The run folder, where the checkpoint is in one."""
-    inside = checkpoint.parent.name == "checkpoints"
-    return checkpoint.parent.parent if inside else checkpoint
+    if isinstance(checkpoint, Path) and checkpoint.parent.name == "checkpoints":
+        return checkpoint.parent.parent
+    return checkpoint
 
 
 def _requeue(trainer: L.Trainer) -> str:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from cyclip_pl import run_folder
-from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.checkpoints import places
+from cyclip_pl.checkpoints.files import LAST, checkpoint_file, read_checkpoint
 
 # Settings that a checkpoint's state depends on: shapes, parameters that learn, random numbers.
 FIXED = (
@@ -26,13 +26,14 @@ _BEGINNING = re.compile(r"encoder\.pretrained|objective\.(.+\.)?init_\w+")
 # These say where and how a run starts, not what it is.
 _OF_A_START = ("resume", "overwrite", "run_dir", "run_id", "first_step", "logger")
 _MOST_CHANGES = 20
+_OURS = re.compile(r"(best|last|step_\d+)\.ckpt")
 
 
 class Start(NamedTuple):
     """Where a resumed run goes on.
 
     Attributes:
-        path: The checkpoint.
+        path: The checkpoint, a file or a URL.
         step: Optimiser steps that it has made.
         epochs: Whole epochs that it has made.
         run_id: What names the run to loggers; None if the checkpoint has none.
@@ -40,7 +41,7 @@ class Start(NamedTuple):
         provenance: What made it.
     """
 
-    path: Path
+    path: Path | str
     step: int
     epochs: int
     run_id: str | None
@@ -48,14 +49,34 @@ class Start(NamedTuple):
     provenance: dict[str, Any]
 
 
-def find(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint that `resume` names; of `auto`, that of the run folder `folder`, if any."""
+def held(dirpath: str | Path) -> list[str]:
+    """The checkpoints that a run has left in a folder of checkpoints: best, last, steps."""
+    return sorted(name for name in places.folder(dirpath).names() if _OURS.fullmatch(name))
+
+
+def clear(dirpath: str | Path) -> None:
+    """Remove those; other files stay."""
+    place = places.folder(dirpath)
+    for name in held(dirpath):
+        place.remove(name)
+
+
+def find(resume: str | None, dirpath: str | Path) -> Path | str | None:
+    """The checkpoint that `resume` names; of `auto`, that of the run's own folder, if any."""
     if resume == "auto":
-        return checkpoint_file(folder, "resume") if run_folder.held(folder) else None
+        return checkpoint_file(dirpath, "resume") if held(dirpath) else None
     return None if resume is None else checkpoint_file(resume, "resume")
 
 
-def read_start(path: Path) -> Start:
+def lies_in(path: Path | str, dirpath: str | Path) -> bool:
+    """Whether a checkpoint is one of a folder of checkpoints."""
+    there, here = places.split(path)[0].at(LAST), places.folder(dirpath).at(LAST)
+    if isinstance(there, Path) and isinstance(here, Path):
+        return there.parent.resolve() == here.parent.resolve()
+    return there == here
+
+
+def read_start(path: Path | str) -> Start:
     """Read where the run of a checkpoint goes on.
 
     Raises:
@@ -64,19 +85,25 @@ def read_start(path: Path) -> Start:
     checkpoint = read_checkpoint(path)
     if "optimizer_states" not in checkpoint:
         raise ValueError(f"resume={path}: has weights only, like best.ckpt; take last.ckpt")
-    fit = checkpoint["loops"]["fit_loop"]
-    epochs = fit["epoch_progress"]["current"]
-    # A checkpoint behind the last batch of an epoch may precede the end of the epoch.
-    ended = fit["epoch_loop.batch_progress"]["is_last_batch"]
     config, made_by = checkpoint["config"], checkpoint.get("provenance")
     run_id = config.get("run_id")
+    try:
+        fit = checkpoint["loops"]["fit_loop"]
+        epochs = fit["epoch_progress"]["current"]
+        # A checkpoint behind the last batch of an epoch may precede the end of the epoch.
+        ended = fit["epoch_loop.batch_progress"]["is_last_batch"]
+        step, epoch = int(checkpoint["global_step"]), int(epochs["ready" if ended else "processed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"resume={path}: does not say where its run stopped; take last.ckpt of a run folder"
+        ) from error
     return Start(
         path,
-        step=checkpoint["global_step"],
-        epochs=epochs["ready" if ended else "processed"],
-        run_id=run_id if isinstance(run_id, str) and re.fullmatch(r"\w{1,64}", run_id) else None,
-        config=config,
-        provenance=made_by if isinstance(made_by, dict) else {},
+        step,
+        epoch,
+        run_id if isinstance(run_id, str) and re.fullmatch(r"\w{1,64}", run_id) else None,
+        config,
+        made_by if isinstance(made_by, dict) else {},
     )
 
 
@@ -92,15 +119,18 @@ def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         for name in sorted(was.keys() | now.keys())
     }
     found = {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+    for fixed in FIXED:
+        for name, (before, value) in found.items():
+            if name == fixed or name.startswith(f"{fixed}."):
+                raise ValueError(
+                    f"resume={start.path}: was trained with {name}={_short(before)}, this run has"
+                    f" {_short(value)}"
+                )
     for name, (before, value) in found.items():
-        if any(name == fixed or name.startswith(f"{fixed}.") for fixed in FIXED):
-            raise ValueError(
-                f"resume={start.path}: was trained with {name}={before}, this run has {value}"
-            )
         if _BEGINNING.fullmatch(name) and "unset" not in (before, value):
             raise ValueError(
-                f"{name}={value}: is where a run begins, and this one goes on from {start.path};"
-                f" set {name}={before}, which it began with"
+                f"{name}={_short(value)}: is where a run begins, and this one goes on from"
+                f" {start.path}; set {name}={_short(before)}, which it began with"
             )
     return found
 
@@ -114,7 +144,7 @@ def changes_line(start: Start, found: dict[str, tuple[Any, Any]]) -> str:
     return f"resume={start.path}: settings that are not those of the checkpoint: {listed}"
 
 
-def check_weights(path: Path, module: nn.Module) -> None:
+def check_weights(path: Path | str, module: nn.Module) -> None:
     """Raise ValueError, one line, unless the weights in `path` fit the module."""
     trained, wanted = read_checkpoint(path)["state_dict"], module.state_dict()
     for name in sorted(trained.keys() | wanted.keys()):

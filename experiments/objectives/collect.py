@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 def read(run: Path) -> Row:
     """One run: its choices, top-1 accuracy by set, seconds of training."""
-    choices = yaml.safe_load((run / ".hydra/hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
+    choices = json.loads((run / "provenance.json").read_text())["choices"]
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         "objective": choices["objective"],

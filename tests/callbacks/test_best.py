@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from cyclip_pl.callbacks.best import Best
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.checkpoints.io import CheckpointFiles
 
 
 class _Trainer:
@@ -18,10 +20,16 @@ class _Trainer:
         self.callback_metrics: dict[str, torch.Tensor] = {}
         self.saves = 0
 
+        self.files = CheckpointFiles()
+        self.strategy = SimpleNamespace(checkpoint_io=self.files, broadcast=lambda x: x)
+        self.full = False
+
     def save_checkpoint(self, path: Path, weights_only: bool) -> None:
         assert weights_only
         assert path.name == "best.ckpt"
         self.saves += 1
+        if self.full:
+            self.files.caught.append(OSError("best.ckpt: cannot be written: the disk is full"))
 
     def measure(self, **metrics: float) -> None:
         self.callback_metrics |= {k: torch.tensor(v) for k, v in metrics.items()}
@@ -57,13 +65,33 @@ def test_nan_is_never_the_best(tmp_path: Path) -> None:
     assert _saves(Best(tmp_path, "a/b/c"), [nan, -0.3, nan, 0.1]) == [0, 1, 1, 2]
 
 
+def test_a_save_that_fails_is_told_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    best, trainer = Best(tmp_path, "b/c"), _Trainer("b")
+    trainer.full = True
+    trainer.measure(**{"a/b/c": 0.5})
+    with caplog.at_level(logging.WARNING):
+        best.on_train_batch_end(trainer)
+    assert "best.ckpt: cannot be written: the disk is full (a/b/c=0.5)" in caplog.text
+    trainer.full = False
+    for _ in range(2):
+        best.on_train_batch_end(trainer)
+    assert trainer.saves == 2
+
+
 def test_a_resumed_run_knows_the_best_so_far(tmp_path: Path) -> None:
     first = Best(tmp_path, "b/c")
     _saves(first, [0.5])
+    first.path.touch()
     for monitor, saves in (("a/b/c", [0, 1]), ("z/b/c", [1, 1])):
         resumed = Best(tmp_path, monitor)
         resumed.load_state_dict(first.state_dict())
         assert _saves(resumed, [0.4, 0.6]) == saves
+    # The best of another folder or of the opposite mode is not the best here.
+    for other in (Best(tmp_path / "other", "b/c"), Best(tmp_path, "b/c", "min")):
+        other.load_state_dict(first.state_dict())
+        assert other.best == {}
 
 
 def test_an_evaluation_that_does_not_run_is_refused_before_the_first_step(tmp_path: Path) -> None:

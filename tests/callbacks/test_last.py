@@ -1,48 +1,184 @@
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
 import pytest
+import torch
 
 from cyclip_pl.callbacks.last import Last
+from cyclip_pl.checkpoints.files import checkpoint_file, step_of
+from cyclip_pl.checkpoints.io import CheckpointFiles
+from cyclip_pl.checkpoints.places import folder
 
 
 class _Trainer:
-    world_size = 1
+    log_every_n_steps = 10
+    is_global_zero = True
 
-    def __init__(self):
+    def __init__(self, world_size: int = 1) -> None:
         self.global_step = 0
-        self.saved = []
+        self.world_size = world_size
+        self.files = CheckpointFiles()
+        self.strategy: Any = SimpleNamespace(checkpoint_io=self.files, broadcast=lambda x: x)
+        self.saves: list[int] = []
+        self.weight = 1.0
+        self.full = False
 
-    def save_checkpoint(self, path):
-        self.saved.append((self.global_step, path.name))
+    def save_checkpoint(self, path: Path | str, weights_only: bool) -> None:
+        self.saves.append(self.global_step)
+        if self.full:
+            self.files.caught.append(OSError(f"{path}: cannot be written: the disk is full"))
+            return
+        state = {"w": torch.tensor(self.weight)}
+        self.files.save_checkpoint({"global_step": self.global_step, "state_dict": state}, path)
 
 
-def test_every_so_many_steps_and_once_at_the_end(tmp_path) -> None:
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=2)
-    for step in range(1, 6):
-        trainer.global_step = step
+def _steps(trainer: _Trainer, last: Last, stop: int) -> None:
+    while trainer.global_step < stop:
+        trainer.global_step += 1
         last.on_train_batch_end(trainer)
+
+
+def _there(place: Path | str) -> dict[str, int | None]:
+    here = folder(place)
+    return {name: step_of(here.at(name)) for name in sorted(here.names())}
+
+
+@pytest.fixture(params=["local", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid4()}"
+
+
+def test_every_so_many_steps_and_once_at_the_end(place: str) -> None:
+    trainer, last = _Trainer(), Last(place, every_n_steps=2)
+    _steps(trainer, last, 5)
     last.on_train_end(trainer, None)
     last.on_train_end(trainer, None)
-    assert trainer.saved == [(2, "last.ckpt"), (4, "last.ckpt"), (5, "last.ckpt")]
+    assert trainer.saves == [2, 4, 5]
+    assert _there(place) == {"last.ckpt": 5, "step_4.ckpt": 4}
 
 
-def test_an_interrupt_saves_and_a_failure_does_not(tmp_path, capsys) -> None:
+@pytest.mark.parametrize(("keep", "earlier"), [(1, []), (2, [8]), (3, [6, 8]), (9, [2, 4, 6, 8])])
+def test_so_many_stay(place: str, keep: int, earlier: list[int]) -> None:
+    trainer, last = _Trainer(), Last(place, every_n_steps=2, keep=keep)
+    _steps(trainer, last, 10)
+    assert _there(place) == {"last.ckpt": 10} | {f"step_{n}.ckpt": n for n in earlier}
+    # A resumed run with another number.
+    again = Last(place, every_n_steps=2, keep=2)
+    _steps(trainer, again, 12)
+    assert _there(place) == {"last.ckpt": 12, "step_10.ckpt": 10}
+
+
+def test_a_run_that_goes_on_from_an_earlier_step_drops_what_came_after(place: str) -> None:
+    trainer, last = _Trainer(), Last(place, every_n_steps=10, keep=3)
+    _steps(trainer, last, 40)
+    trainer.global_step = 20
+    _steps(trainer, Last(place, every_n_steps=5, keep=3), 25)
+    assert _there(place) == {"last.ckpt": 25, "step_20.ckpt": 20}
+
+
+def test_a_damaged_last_checkpoint_does_not_push_out_the_whole_one_before(tmp_path: Path) -> None:
     trainer, last = _Trainer(), Last(tmp_path, every_n_steps=10)
-    trainer.global_step = 3
-    last.on_exception(trainer, None, ValueError("the loss is nan"))
-    assert trainer.saved == []
-    last.on_exception(trainer, None, KeyboardInterrupt())
-    assert trainer.saved == [(3, "last.ckpt")]
-    assert capsys.readouterr().out == (
-        f"interrupted at step 3; to go on: resume={tmp_path}/last.ckpt\n"
-    )
+    _steps(trainer, last, 20)
+    whole = (tmp_path / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").unlink()
+    (tmp_path / "last.ckpt").write_bytes(whole[:-9])
+    _steps(trainer, Last(tmp_path, every_n_steps=10), 30)
+    assert _there(tmp_path) == {"last.ckpt": 30, "step_10.ckpt": 10}
 
 
-def test_one_interrupted_rank_of_several_does_not_wait_for_the_others(tmp_path) -> None:
-    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=10)
-    trainer.world_size = 2
-    last.on_exception(trainer, None, KeyboardInterrupt())
-    assert trainer.saved == []
+def test_at_every_moment_a_whole_checkpoint_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a `kill -9` would find the folder: looked at whenever a file is linked, moved, removed."""
+    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=1, keep=2)
+    _steps(trainer, last, 1)
+    found: list[int | None] = []
+
+    def watched(original: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            found.append(step_of(checkpoint_file(tmp_path)))
+            try:
+                return original(*args, **kwargs)
+            finally:
+                found.append(step_of(checkpoint_file(tmp_path)))
+
+        return call
+
+    for owner, name in (("os", "link"), ("pathlib.Path", "replace"), ("pathlib.Path", "unlink")):
+        parts = owner.split(".")
+        target = getattr(__import__(parts[0]), parts[1]) if len(parts) > 1 else __import__(owner)
+        monkeypatch.setattr(target, name, watched(getattr(target, name)))
+    _steps(trainer, last, 4)
+    assert set(found) == {1, 2, 3, 4} and found == sorted(found)
 
 
-def test_less_than_a_step_is_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match="every_n_steps=0: must be a whole number of at least 1"):
-        Last(tmp_path, every_n_steps=0)
+def test_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for ranks, saves in ((1, [4, 8, 21]), (2, [10, 30])):
+        trainer = _Trainer(ranks)
+        last = Last(tmp_path / str(ranks), every_n_steps=None, every_n_minutes=1.5)
+        last.on_train_start()
+        for trainer.global_step in range(1, 31):
+            now += 100 if trainer.global_step == 21 else 25 if trainer.global_step < 10 else 0
+            last.on_train_batch_end(trainer)
+        assert trainer.saves == saves
+    assert _there(tmp_path / "2") == {"last.ckpt": 30, "step_10.ckpt": 10}
+
+
+def test_with_no_cadence_it_saves_at_the_end(tmp_path: Path) -> None:
+    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=None)
+    _steps(trainer, last, 50)
+    last.on_train_end(trainer)
+    assert trainer.saves == [50]
+
+
+def test_a_save_that_fails_is_told_tried_again_and_at_the_end_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=2)
+    _steps(trainer, last, 2)
+    trainer.full = True
+    with caplog.at_level(logging.WARNING):
+        _steps(trainer, last, 4)
+    words = f"{tmp_path}/last.ckpt: cannot be written: the disk is full (step {{}}; that of step 2"
+    assert words.format(4) in caplog.text
+    with pytest.raises(ValueError, match=r"the disk is full \(step 4; that of step 2 stands\)"):
+        last.on_train_end(trainer)
+    trainer.full = False
+    _steps(trainer, last, 6)
+    assert trainer.saves == [2, 4, 4, 6]
+    assert _there(tmp_path) == {"last.ckpt": 6, "step_2.ckpt": 2}
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    trainer, last = _Trainer(), Last(tmp_path, every_n_steps=2)
+    _steps(trainer, last, 2)
+    trainer.weight = float("nan")
+    with pytest.raises(ValueError, match="state_dict.w is not finite at step 4"):
+        _steps(trainer, last, 4)
+    assert step_of(tmp_path / "last.ckpt") == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"every_n_steps": 0}, "every_n_steps=0: must be null or a whole number of at least 1"),
+        ({"every_n_steps": 5, "every_n_minutes": 0}, "every_n_minutes=0: must be null or a number"),
+        ({"every_n_steps": 5, "keep": 0}, "keep=0: must be a whole number of at least 1"),
+    ],
+)
+def test_what_is_no_cadence_is_refused(tmp_path: Path, settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"callbacks.last.{message}"):
+        Last(tmp_path, **settings)
+
+
+def test_a_url_that_nothing_opens_is_refused() -> None:
+    with pytest.raises(ValueError, match="^callbacks.last.dirpath=nowhere://x: cannot be opened"):
+        Last("nowhere://x", every_n_steps=5)

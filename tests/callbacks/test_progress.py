@@ -44,3 +44,12 @@ def test_a_bar_over_steps_on_a_terminal() -> None:
     shown = _shown(terminal=True)
     assert "8/8" in shown
     assert "loss 1.500" in shown
+
+
+def test_a_resumed_run_begins_at_its_step() -> None:
+    progress, trainer, output = StepProgress(), _Trainer(), io.StringIO()
+    trainer.global_step = 6
+    progress._console = Console(file=output, force_terminal=True, width=120)
+    progress.on_train_start(trainer, None)
+    progress.teardown(trainer, None, "fit")
+    assert "6/8" in output.getvalue()

@@ -82,7 +82,7 @@ def test_a_broken_shard_loses_its_rest_and_is_counted(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 512 * 9 + 100])  # within the third
     skipped = SkipCounter()
     assert sorted(exact.read(Reader(0, 0), skipped=skipped)) == [*range(8), *range(12, 18)]
-    assert skipped.take() == {"broken shard": 4}
+    assert skipped.take() == {"cut shard": 4}
 
 
 def test_a_shard_that_ends_early_is_counted(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_shard_that_ends_early_is_counted(tmp_path: Path) -> None:
     write_tar(tmp_path / "00001.tar", {"a": sample(100)})
     skipped = SkipCounter()
     assert sorted(exact.read(Reader(0, 0), skipped=skipped)) == [*range(6), 100]
-    assert skipped.take() == {"broken shard": 5}
+    assert skipped.take() == {"missing sample": 5}
 
 
 def test_samples_beyond_the_counted_are_reported(tmp_path: Path) -> None:
@@ -165,4 +165,4 @@ def test_some_broken_shards_do_not(tmp_path: Path) -> None:
     epochs = resampled(shards(tmp_path, [None] * 3))
     samples = epochs.samples(Reader(0, 0), 0, ShardReader("txt"), skipped)
     assert {number(raw) for raw in islice(samples, 200)} == {*range(5), *range(10, 15)}
-    assert skipped.take()["broken shard"] > 5
+    assert skipped.take()["unreadable shard of unknown size"] > 5

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from cyclip_pl.data.loader import BatchLoader
+from cyclip_pl.data.position import Position
 from tests.data.shards import data_module, epoch_of, numbers, trainer_at, write_shards, write_tar
 
 pytestmark = pytest.mark.slow
@@ -161,12 +162,12 @@ def test_settings_reach_the_loader(tmp_path: Path, monkeypatch) -> None:
     )
     for gpu, workers in ((True, 2), (False, 0)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
-        loader(tmp_path, workers=workers, prefetch=5)._start(0)
+        loader(tmp_path, workers=workers, prefetch=5)._start(0, Position())
         assert seen["pin_memory"] is gpu and seen["num_workers"] == workers
         assert seen["prefetch_factor"] == (5 if workers else None)
         assert seen["persistent_workers"] == (workers > 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    loader(tmp_path, pin_memory=False)._start(0)
+    loader(tmp_path, pin_memory=False)._start(0, Position())
     assert seen["pin_memory"] is False
 
 

@@ -9,9 +9,12 @@ import pytest
 from webdataset.tariterators import tarfile_samples
 
 from cyclip_pl import http_file
+from cyclip_pl.data.sample_names import APART, DOTS
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
+from cyclip_pl.tar_members import CUT
 from tests.data.shards import png, sample, write_shards, write_tar
 from tests.helpers.http_server import serving
+from tests.helpers.tars import tar
 
 
 def read(url: str | Path) -> list[RawSample]:
@@ -82,7 +85,7 @@ def test_a_cut_shard_gives_what_is_whole(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", {f"{n}": sample(n) for n in range(6)})
     path.write_bytes(path.read_bytes()[: 512 * 11])  # within the third sample's caption
     found = []
-    with pytest.raises(BrokenShard, match="unexpected end of data"):
+    with pytest.raises(BrokenShard, match="^cut at byte 5632, inside 2.txt, after 2 samples$"):
         for item in ShardReader("txt")(str(path), "0"):
             found.append(item)
     assert [s.name for s in found] == ["x.tar/0", "x.tar/1"]
@@ -100,9 +103,11 @@ def test_a_shard_that_is_gone(tmp_path: Path) -> None:
         read(tmp_path / "x.tar")
 
 
-def test_a_failing_command(capfd) -> None:
-    with pytest.raises(BrokenShard):
+def test_a_failing_command(tmp_path: Path) -> None:
+    with pytest.raises(BrokenShard, match=r"it is empty \(the command ended with status 3\)"):
         read("pipe:exit 3")
+    write_shards(tmp_path, [3])
+    assert len(read(f"pipe:cat {tmp_path}/00000.tar; exit 3")) == 3
 
 
 def test_a_command_left_early_is_ended(tmp_path: Path) -> None:
@@ -115,14 +120,35 @@ def test_a_command_left_early_is_ended(tmp_path: Path) -> None:
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_a_member_named_twice_is_taken_once(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "x.tar", "w") as archive:
-        for data in (png(1), png(2)):
-            member = tarfile.TarInfo("a.png")
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    (found,) = read(tmp_path / "x.tar")
-    assert found.image == png(1)
+def test_samples_of_one_key_are_told_apart_by_their_place(tmp_path: Path) -> None:
+    pairs = [(f"a.{ext}", data) for n in (1, 2) for ext, data in sample(n).items()]
+    (tmp_path / "x.tar").write_bytes(tar(pairs))
+    found = read(tmp_path / "x.tar")
+    assert [s.image for s in found] == [png(1), png(2)]
+    assert [(s.name, s.place) for s in found] == [("x.tar/a", 0), ("x.tar/a#1", 1)]
+
+
+def test_a_cut_behind_a_samples_members_keeps_it(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {f"{n}": sample(n) for n in range(6)})
+    path.write_bytes(path.read_bytes()[: 512 * 8])
+    found = []
+    with pytest.raises(BrokenShard, match="^cut at byte 4096: .*, after 2 samples$") as caught:
+        for item in ShardReader("txt")(str(path), "0"):
+            found.append(item.key)
+    assert found == ["0", "1"] and caught.value.cause == CUT
+
+
+def test_faults_come_with_their_samples(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("a.jpg", "b.png", "c.v1.png", "c.v1.txt", "d.png", "e.png", "d.txt"):
+            member = tarfile.TarInfo(name)
+            if name == "a.jpg":
+                member.type, member.linkname = tarfile.LNKTYPE, "b.png"
+            archive.addfile(member)
+    (tmp_path / "x.tar").write_bytes(out.getvalue())
+    found = [s.fault and (s.fault[0], s.fault[2]) for s in read(tmp_path / "x.tar")]
+    assert found == [("link", 1), None, (DOTS, 1), None, None, (APART, 1)]
 
 
 def test_kept_shards_need_no_file(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 from webdataset.tariterators import tarfile_samples
 
 from cyclip_pl.data.shard_sizes import Size, shard_sizes
+from cyclip_pl.tar_members import CUT, UNREADABLE
 from tests.data.shards import sample, write_shards, write_tar
+from tests.helpers.tars import tar
 
 
 def urls(folder: Path) -> list[str]:
@@ -48,16 +50,31 @@ def test_file_urls_are_local(tmp_path: Path) -> None:
     assert shard_sizes([f"file:{tmp_path}/00000.tar"]) == [Size(3)]
 
 
-def test_an_unreadable_shard_has_no_samples_and_a_problem(tmp_path: Path) -> None:
+def test_an_unreadable_shard_has_no_samples_and_a_reason(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"nothing" * 1000)
     (size,) = shard_sizes([str(tmp_path / "x.tar")])
-    assert size.samples == 0 and size.problem
+    assert size.samples == 0 and size.broken is not None and size.broken[0] == UNREADABLE
 
 
-def test_a_cut_shard_counts_the_samples_it_begins(tmp_path: Path) -> None:
+def test_a_cut_shard_counts_its_whole_samples(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", {f"{n}": sample(n) for n in range(6)})
     path.write_bytes(path.read_bytes()[: 512 * 10])  # two blocks a member, two members a sample
-    assert shard_sizes([str(path)]) == [Size(3)]
+    text = "cut at byte 5120: no end mark after the last member, after 2 samples"
+    assert shard_sizes([str(path)]) == [Size(2, (CUT, text))]
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        ("0.jpg 1.jpg 0.txt 1.txt", "tar --sort=name"),
+        ("x.0.jpg x.0.txt x.1.jpg x.1.txt", "first dot: rename 'x.0.jpg' to 'x_0.jpg'"),
+        ("0.jpg 0.txt 1.jpg 1.txt", None),
+    ],
+)
+def test_advice_about_names(tmp_path: Path, names: str, advice: str | None) -> None:
+    (tmp_path / "x.tar").write_bytes(tar((name, b"") for name in names.split()))
+    (size,) = shard_sizes([str(tmp_path / "x.tar")])
+    assert size.advice is None if advice is None else advice in (size.advice or "")
 
 
 def test_the_count_is_that_of_webdataset(tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="D",
         help="comma, tab, semicolon, pipe, one character, or auto: the one that finds the columns",
     )
+    add(
+        "--quoting",
+        default="auto",
+        metavar="Q",
+        help="csv: quotation marks around a field are removed, and it may have several lines; "
+        "text: they are kept, and each line is a row; auto: what makes sense, and it is told",
+    )
     add("--image-root", metavar="DIR", help="folder of relative paths; the table's folder")
     add(
         "--shard-size",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cyclip_pl.files import locked
+from cyclip_pl.files import locked, reason
 
 META = "meta.json"
 """Written last: a folder without it is not a finished preparation."""
@@ -70,29 +70,45 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
         force: Whether to replace a preparation with other settings.
 
     Raises:
-        ValueError: `output` exists and is something else, or was made with other settings.
+        ValueError: `output` exists and is something else, was made with other settings, or cannot
+            be written.
     """
     output = Path(os.path.realpath(output))
-    if _finished(output, settings, force):
-        yield None
-        return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.parent / f".{output.name}.partial"
-    with locked(output.parent / f".{output.name}.lock"):
-        # Another process may have made it while this one waited.
+    try:
         if _finished(output, settings, force):
             yield None
             return
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            yield partial
-            assert read_meta(partial) is not None, "meta.json is written last"
-            if read_meta(output) is not None:
-                shutil.rmtree(output)
-            partial.replace(output)
-        finally:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial, old = (output.parent / f".{output.name}.{end}" for end in ("partial", "old"))
+        with locked(output.parent / f".{output.name}.lock"):
+            # Another process may have made it while this one waited.
+            if _finished(output, settings, force):
+                yield None
+                return
             shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            try:
+                yield partial
+                assert read_meta(partial) is not None, "meta.json is written last"
+                _sync(partial)
+                if read_meta(output) is not None:
+                    output.replace(old)
+                partial.replace(output)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = error.filename or f"--output {output}"
+        why = error.strerror or reason(error)
+        raise ValueError(f"{where}: {why}; nothing was written") from error
+
+
+def _sync(folder: Path) -> None:
+    """Bring the files to the disk, before the folder gets the name that says it is whole."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def write_meta(folder: Path, settings: dict[str, Any], facts: dict[str, Any]) -> None:

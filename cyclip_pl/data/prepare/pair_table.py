@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
+from cyclip_pl import checks
+from cyclip_pl.tables import QUOTING, find_quoting, read_header, read_table
 
-# Characters. Some captions are longer than the csv module's own limit of 131,072.
-LONGEST_FIELD = 1 << 24
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 
 
 @dataclass(frozen=True)
@@ -43,61 +43,75 @@ def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
     characters = list(DELIMITERS.values())
     if delimiter != "auto":
         characters = [DELIMITERS.get(delimiter, delimiter.replace("\\t", "\t"))]
-        if len(characters[0]) != 1:
+        if len(characters[0]) != 1 or characters[0] in '"\r\n':
             raise ValueError(
                 f"--delimiter {delimiter!r}: must be auto, {', '.join(DELIMITERS)} or one character"
             )
-    headers = {character: _header(path, character) for character in characters}
+    headers = {character: read_header(path, character) for character in characters}
     best = max(headers, key=lambda c: (len(set(keys) & set(headers[c])), len(headers[c])))
     for option, key in zip(("--image-key", "--caption-key"), keys, strict=True):
         if (count := headers[best].count(key)) > 1:
             raise ValueError(f"{option} {key!r}: {path} has {count} such columns")
         if count == 0:
-            columns = ", ".join(repr(_shown(column)) for column in headers[best]) or "none"
+            columns = ", ".join(repr(shown(column)) for column in headers[best]) or "none"
             raise ValueError(f"{option} {key!r}: no such column in {path}; columns: {columns}")
     return best
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        return next(csv.reader(file, delimiter=delimiter), [])
+def resolve_quoting(
+    path: Path, delimiter: str, quoting: str, image_key: str, root: Path
+) -> tuple[str, str]:
+    """`csv` or `text` for one of them or `auto`, and a line about the choice for the user.
+
+    Args:
+        root: The folder of relative image paths; a line that names an image is a row.
+
+    Raises:
+        ValueError: `auto` cannot tell.
+    """
+    checks.one_of("--quoting", quoting, ("auto", *QUOTING))
+    if quoting != "auto":
+        return quoting, ""
+    column = read_header(path, delimiter).index(image_key)
+    try:
+        found, rows = find_quoting(
+            path, delimiter, lambda fields: os.path.isfile(root / fields[column].strip())
+        )
+    except ValueError as error:
+        raise ValueError(f"{error}; pass --quoting text if each line is a row, else csv") from error
+    if not rows:
+        return found, ""
+    kept = "removed, as a CSV writer has put them" if found == "csv" else "kept as text"
+    other = "text" if found == "csv" else "csv"
+    return found, (
+        f"{rows} rows have a field that begins with a quotation mark: marks are {kept} "
+        f"(--quoting {other} reads them otherwise)"
+    )
 
 
 def read_rows(
-    path: Path, delimiter: str, image_key: str, caption_key: str
+    path: Path, delimiter: str, quoting: str, image_key: str, caption_key: str
 ) -> Iterator[Row | BadRow]:
     """The rows in order, fields stripped; empty lines are skipped."""
-    csv.field_size_limit(LONGEST_FIELD)
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        header = next(reader)
-        image_column, caption_column = header.index(image_key), header.index(caption_key)
-        while True:
-            line = reader.line_num + 1
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield BadRow(line, "", f"not a row: {error}")
-                continue
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                yield BadRow(line, "", f"{len(fields)} columns, the header has {len(header)}")
-                continue
-            image, caption = fields[image_column].strip(), fields[caption_column].strip()
-            if not image:
-                yield BadRow(line, "", "no image path")
-            elif not caption:
-                yield BadRow(line, _shown(image), "empty caption")
-            elif _shown(caption) != caption:
-                yield BadRow(line, _shown(image), "caption is not UTF-8")
-            else:
-                yield Row(line, image, caption)
+    rows = read_table(path, delimiter, quoting)
+    header = [name.strip() for name in next(rows).fields]
+    image_column, caption_column = header.index(image_key), header.index(caption_key)
+    for row in rows:
+        if row.problem:
+            yield BadRow(row.number, "", row.problem)
+            continue
+        image, caption = row.fields[image_column].strip(), row.fields[caption_column].strip()
+        if not image:
+            yield BadRow(row.number, "", "no image path")
+        elif not caption:
+            yield BadRow(row.number, shown(image), "empty caption")
+        elif shown(caption) != caption:
+            yield BadRow(row.number, shown(image), "caption is not UTF-8")
+        else:
+            yield Row(row.number, image, caption)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """`text`; bytes that are not UTF-8 become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

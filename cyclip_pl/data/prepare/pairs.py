@@ -17,7 +17,15 @@ from rich.console import Console
 from cyclip_pl import checks
 from cyclip_pl.data.prepare.folder import building, write_json, write_meta
 from cyclip_pl.data.prepare.images import read_image
-from cyclip_pl.data.prepare.pair_table import BadRow, Row, digest, find_delimiter, read_rows
+from cyclip_pl.data.prepare.pair_table import (
+    BadRow,
+    Row,
+    digest,
+    find_delimiter,
+    read_rows,
+    resolve_quoting,
+    shown,
+)
 from cyclip_pl.data.prepare.shards import Sample, json_bytes, order, write_full_shards
 
 BAD_ROWS = "bad_rows.csv"
@@ -31,12 +39,13 @@ Found = tuple[str, bytes] | str
 
 @dataclass
 class Report:
-    """Samples per shard, captions over all shards, and bad rows with the reason."""
+    """Samples per shard, captions over all shards, bad rows with the reason, and a note."""
 
     output: Path
     sizes: dict[str, int] = field(default_factory=dict)
     captions: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
+    note: str = ""
 
     def __str__(self) -> str:
         last = f"{len(self.sizes) - 1:05d}"
@@ -45,6 +54,7 @@ class Report:
         return (
             f"{sum(self.sizes.values())} samples, {self.captions} captions in "
             f"{self.output / names}\n{summary(self.bad_rows)}{listed}"
+            + (f"\n{self.note}" if self.note else "")
         )
 
 
@@ -54,6 +64,7 @@ def prepare(
     image_key: str = "image",
     caption_key: str = "caption",
     delimiter: str = "auto",
+    quoting: str = "auto",
     image_root: str | Path | None = None,
     shard_size: int | None = None,
     resize: int | None = None,
@@ -81,12 +92,14 @@ def prepare(
     if not root.is_dir():
         raise ValueError(f"--image-root {root}: no such folder")
     delimiter = find_delimiter(csv_path, delimiter, (image_key, caption_key))
+    quoting, note = resolve_quoting(csv_path, delimiter, quoting, image_key, root)
     settings = {
         "prepared": "csv",
         "table_sha256": digest(csv_path),
         "image_key": image_key,
         "caption_key": caption_key,
         "delimiter": delimiter,
+        "quoting": quoting,
         "shard_size": shard_size,
         "resize": resize,
         "seed": seed,
@@ -94,8 +107,8 @@ def prepare(
     with building(output, settings, force) as folder:
         if folder is None:
             return None
-        report = Report(output)
-        rows = read_rows(csv_path, delimiter, image_key, caption_key)
+        report = Report(output, note=note)
+        rows = read_rows(csv_path, delimiter, quoting, image_key, caption_key)
         images = _by_image(rows, report.bad_rows)
         size = shard_size or max(1, min(LARGEST_SHARD, len(images) // FEWEST_SHARDS))
         samples = _samples(images, root, report, resize, seed, workers)
@@ -177,7 +190,7 @@ def _samples(
                 extension, content = found
                 captions = list(dict.fromkeys(row.caption for row in rows))
                 report.captions += len(captions)
-                about = json_bytes({"captions": captions, "image": rows[0].image})
+                about = json_bytes({"captions": captions, "image": shown(rows[0].image)})
                 yield key, {extension: content, "txt": captions[0].encode(), "json": about}
             bar.update(task, advance=1, bad=len(report.bad_rows))
 

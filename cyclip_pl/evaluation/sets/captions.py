@@ -25,7 +25,7 @@ class CaptionSet(ImageShards):
         if len(text) == self.text_bytes:
             raise ValueError(f"{where} holds more than {self.text_bytes} bytes")
         try:
-            lines = text.decode("utf-8-sig").splitlines()
+            lines = text.decode("utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise ValueError(f"{where} is not UTF-8 text: {error}") from error
         captions = [caption for line in lines if (caption := line.strip())]

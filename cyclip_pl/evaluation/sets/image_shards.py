@@ -64,7 +64,7 @@ class ImageShards:
         for number, shard in enumerate(self._shards):
             with open(shard, "rb") as file:
                 self._stamps.append(_stamp(file))
-                for key, members in samples(shard):
+                for key, members, _ in samples(shard):
                     image = next((members[s] for s in IMAGE_SUFFIXES if s in members), _NO_IMAGE)
                     if (text := members.get(self.suffix)) is not None:
                         self._keys.append(key)

@@ -9,11 +9,10 @@ Sets come from strangers: the class file is never run, and no path leads out of 
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -26,6 +25,7 @@ from cyclip_pl.evaluation.sets.texts import read_text
 from cyclip_pl.files import reason
 from cyclip_pl.images import Undecodable, open_image
 from cyclip_pl.layout import HIERARCHY
+from cyclip_pl.tables import find_quoting, read_header, read_table
 
 LABELS = "labels.csv"
 CLASSES = ("classes.py", "classes.json")
@@ -104,16 +104,22 @@ def _first_file(split: Path, folder: Path, names: tuple[str, ...]) -> Path | Non
 def _read_labels(path: Path, classes: int) -> tuple[list[str], list[int]]:
     images: list[str] = []
     labels: list[int] = []
-    try:
-        reader = csv.DictReader(io.StringIO(read_text(path)))
-        if not {"image", "label"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path} must have the columns image and label")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            images.append(_inside(row["image"] or "", path.parent, where))
-            labels.append(_label((row["label"] or "").strip(), classes, where))
-    except csv.Error as error:
-        raise ValueError(f"{path} is not a table: {error}") from error
+    read_text(path)  # raises what is wrong with the file
+    header = read_header(path, ",")
+    if any(header.count(name) != 1 for name in ("image", "label")):
+        raise ValueError(f"{path} must have the columns image and label")
+    image, label = header.index("image"), header.index("label")
+
+    def is_row(fields: list[str]) -> bool:
+        return os.path.isfile(path.parent / fields[image])
+
+    quoting, _ = find_quoting(path, ",", is_row)
+    for row in islice(read_table(path, ",", quoting), 1, None):
+        where = f"{path}, line {row.number}"
+        if row.problem:
+            raise ValueError(f"{where}: {row.problem}")
+        images.append(_inside(row.fields[image], path.parent, where))
+        labels.append(_label(row.fields[label].strip(), classes, where))
     if not images:
         raise ValueError(f"{path} lists no images")
     return images, labels

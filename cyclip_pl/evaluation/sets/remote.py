@@ -82,11 +82,14 @@ def local_copy(spec: str, split: str, downloads: str | Path, download: bool = Tr
     if not download:
         kind = NoSplit if any(_complete(path) for path in folder.glob("*/")) else ValueError
         raise kind(f"{spec} is not in {folder}, {_SWITCHED_OFF}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock"):
-        if not _complete(folder / split):  # another process may have downloaded it meanwhile
-            logger.info("downloading %s/%s into %s", base, split, folder)
-            _download(base, shards, folder, split)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock"):
+            if not _complete(folder / split):  # another process may have downloaded it meanwhile
+                logger.info("downloading %s/%s into %s", base, split, folder)
+                _download(base, shards, folder, split)
+    except OSError as error:
+        raise ValueError(f"{spec} cannot be kept in {folder}: {reason(error)}") from error
     return folder
 
 
@@ -95,23 +98,37 @@ def _from_hub(
 ) -> Path:
     from huggingface_hub import snapshot_download  # slow to import, and only these sets need it
 
+    answers = not download or _hub_answers(repo, revision)
     try:
         folder = snapshot_download(
             repo,
             repo_type="dataset",
             revision=revision,
             cache_dir=downloads,
-            local_files_only=not download,
+            local_files_only=not (download and answers),
             allow_patterns=[*SIDE_FILES, f"{split}/{NSHARDS}", f"{split}/*.tar"],
         )
     except Exception as error:  # of the network, the repository, the token, the disk
         if not download:
             raise ValueError(f"{spec} is not in {downloads}, {_SWITCHED_OFF}") from error
-        why = reason(error.__cause__ or error)
-        raise ValueError(f"{spec} cannot be downloaded: {why}") from error
+        why = reason(error.__cause__ or error) if answers else "Hugging Face does not answer"
+        raise ValueError(f"{spec} cannot be downloaded to {downloads}: {why}") from error
     if not Path(folder, split, NSHARDS).is_file():
         raise _without_split(spec, split, Path(folder))
     return Path(folder)
+
+
+def _hub_answers(repo: str, revision: str | None) -> bool:
+    """False if the server is silent, and `snapshot_download` would wait for it for ever."""
+    from huggingface_hub import HfApi
+
+    from cyclip_pl.http_file import TIMEOUT
+
+    try:
+        HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
+    except Exception as error:  # snapshot_download finds words for all others
+        return "timeout" not in type(error).__name__.lower()
+    return True
 
 
 def _without_split(spec: str, split: str, folder: Path) -> ValueError:
@@ -182,6 +199,6 @@ def _fetch(url: str, path: Path) -> bool:
     except FileNotFoundError:
         return False
     except Exception as error:  # of the network, of an unknown kind of URL, of the disk
-        to = f" to {path}" if getattr(error, "errno", None) else ""
+        to = f" to {path}" if getattr(error, "errno", None) else ""  # not the network's
         raise ValueError(f"{url} cannot be downloaded{to}: {reason(error)}") from error
     return True

@@ -22,7 +22,8 @@ def read_text(path: Path) -> str:
 
 def text_lines(path: Path) -> list[str]:
     """The lines of a file, stripped; errors as of `read_text`."""
-    return [line.strip() for line in read_text(path).splitlines()]
+    # Not splitlines(): a class name may hold what else it takes for the end of a line.
+    return [line.strip() for line in read_text(path).removesuffix("\n").split("\n")]
 
 
 def read_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:

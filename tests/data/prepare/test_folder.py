@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -156,3 +158,31 @@ def test_a_finished_folder_needs_no_write_access(tmp_path) -> None:
     with building(output, SETTINGS) as folder:
         assert folder is None
     assert not (tmp_path / ".output.lock").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path, monkeypatch) -> None:
+    output = tmp_path / "out"
+    with building(output, SETTINGS) as folder:
+        fill(folder, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = r"^--output .*/out: No space left on device; nothing was written$"
+    with (
+        pytest.raises(ValueError, match=message),
+        building(output, SETTINGS, force=True) as folder,
+    ):
+        fill(folder, "new")
+    assert (output / "file.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["out"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ValueError, match=r"/file.*: .*; nothing was written$"),
+        building(tmp_path / "file" / "out", SETTINGS),
+    ):
+        pass

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from cyclip_pl.data.prepare.pair_table import BadRow, Row, digest, find_delimiter, read_rows
+from cyclip_pl.data.prepare.pair_table import (
+    BadRow,
+    Row,
+    digest,
+    find_delimiter,
+    read_rows,
+    resolve_quoting,
+)
 
 KEYS = ("image", "caption")
 
@@ -15,8 +23,8 @@ def write(folder: Path, content: str | bytes) -> Path:
     return path
 
 
-def rows(path: Path, delimiter: str = ",") -> list[Row | BadRow]:
-    return list(read_rows(path, delimiter, *KEYS))
+def rows(path: Path, delimiter: str = ",", quoting: str = "csv") -> list[Row | BadRow]:
+    return list(read_rows(path, delimiter, quoting, *KEYS))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,7 @@ def rows(path: Path, delimiter: str = ",") -> list[Row | BadRow]:
         ("caption|image", "|"),
         ("image;caption;a,b,c,d", ";"),
         ("\ufeffimage,caption", ","),
+        (" caption ; image", ";"),
     ],
 )
 def test_auto_finds_the_delimiter_that_gives_the_columns(tmp_path, header, character) -> None:
@@ -48,6 +57,7 @@ def test_a_delimiter_by_name_or_character(tmp_path, given) -> None:
         ("image,caption,image", "auto", r"--image-key 'image'.*2 such columns"),
         ("", "auto", r"no such column.*columns: none$"),
         ("image,caption", "both", r"--delimiter 'both'"),
+        ("image,caption", '"', r"--delimiter '\"'"),
     ],
 )
 def test_a_header_that_does_not_serve_is_one_line(tmp_path, header, delimiter, message) -> None:
@@ -100,8 +110,32 @@ def test_a_long_caption_and_a_nul_do_not_end_the_table(tmp_path) -> None:
     long = "x" * 200_000
     path = write(tmp_path, f"image,caption\na.jpg,{long}\nb.jpg,nul\0\nc.jpg,last\n")
     read = rows(path)
-    assert read[0] == Row(2, "a.jpg", long)
-    assert read[-1] == Row(4, "c.jpg", "last") and len(read) == 3
+    nul = BadRow(3, "", "NUL bytes, so it is not UTF-8 text")
+    assert read == [Row(2, "a.jpg", long), nul, Row(4, "c.jpg", "last")]
+
+
+@pytest.mark.parametrize(
+    ("quoting", "found", "said"),
+    [
+        ("auto", "text", "2 rows have .* kept as text \\(--quoting csv reads them otherwise"),
+        ("csv", "csv", "^$"),
+        ("text", "text", "^$"),
+    ],
+)
+def test_the_choice_about_marks_is_told(tmp_path, quoting, found, said) -> None:
+    path = write(tmp_path, 'image\tcaption\na.jpg\t"a" b\nb.jpg\t"c\n')
+    choice, note = resolve_quoting(path, "\t", quoting, "image", tmp_path)
+    assert choice == found and re.search(said, note)
+
+
+def test_what_cannot_be_told_is_asked(tmp_path) -> None:
+    path = write(tmp_path, 'image,caption\na.jpg,"x, y"\nb.jpg,"open\nc.jpg,closed"\n')
+    resolve_quoting(path, ",", "auto", "image", tmp_path)  # there is no c.jpg
+    (tmp_path / "c.jpg").touch()
+    with pytest.raises(ValueError, match=r"pairs\.csv, line 3: .*; pass --quoting text if"):
+        resolve_quoting(path, ",", "auto", "image", tmp_path)
+    with pytest.raises(ValueError, match=r"--quoting=none: must be one of auto, csv, text$"):
+        resolve_quoting(path, ",", "none", "image", tmp_path)
 
 
 def test_digest_is_of_the_bytes(tmp_path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -194,3 +195,24 @@ def test_wrong_settings_are_one_line(tmp_path, options, message) -> None:
 def test_a_summary_of_nothing() -> None:
     assert pairs.summary([]) == "0 bad rows"
     assert pairs.summary([BadRow(9, "", "empty caption")]).endswith("line 9: empty caption")
+
+
+def test_a_name_that_is_not_utf8_does_not_end_the_table(tmp_path) -> None:
+    names = make_images(tmp_path)
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    os.link(tmp_path / names[0], odd)
+    table = tmp_path / "pairs.csv"
+    table.write_bytes(b"image,caption\ncaf\xe9.png,one\n" + f"{names[1]},two\n".encode())
+    report = prepare(table, tmp_path / "out")
+    assert report.captions == 2 and report.bad_rows == []
+
+
+def test_the_report_tells_how_marks_were_read(tmp_path) -> None:
+    names = make_images(tmp_path)
+    table = tmp_path / "pairs.tsv"
+    table.write_text(f'image\tcaption\n{names[0]}\t"a" b\n{names[1]}\t"never closed\n')
+    report = prepare(table, tmp_path / "out")
+    texts = {members["txt"].decode() for members in read(report).values()}
+    assert texts == {'"a" b', '"never closed'} and "--quoting csv" in str(report)
+    with pytest.raises(ValueError, match="was prepared with quoting='text', not 'csv'"):
+        prepare(table, tmp_path / "out", quoting="csv")

@@ -27,6 +27,13 @@ def test_reads_labels_names_templates_and_images(tmp_path) -> None:
     assert train.where(1) == str(tmp_path / "digits/train/images/8.png")
 
 
+def test_a_mark_in_another_column_loses_no_row(tmp_path) -> None:
+    folder = write_split(tmp_path / "test", [2, 0, 1])
+    rows = ['images/0.png,2,"open', "images/1.png,0,x", 'images/2.png,1,a 5"', ""]
+    (folder / "labels.csv").write_text("image,label,note\n" + "\n".join(rows))
+    assert LabelsCSV(folder).label_N.tolist() == [2, 0, 1]
+
+
 def test_a_split_alone_is_what_the_authors_give(tmp_path) -> None:
     test = write_split(tmp_path / "digits/validation", [0])
     assert len(LabelsCSV(test)) == len(LabelsCSV(test.parent, "validation")) == 1
@@ -108,16 +115,19 @@ def test_no_path_leaves_the_folder(tmp_path, path) -> None:
         (b"image,class\n", r"labels\.csv must have the columns image and label"),
         (b"", r"labels\.csv must have the columns"),
         (b"image,label\n", r"labels\.csv lists no images"),
-        (b"image,label\nimages/0.png\n", r"line 2: a label must be a class number, it is ''"),
+        (b"image,label\nimages/0.png\n", r"line 2: 1 columns, the header has 2"),
+        (b"image,label,label\nimages/0.png,0,1\n", r"must have the columns image and label"),
+        (b"image,label\nimages/0.png,\n", r"line 2: a label must be a class number, it is ''"),
+        (b'image,label,x\nimages/0.png,0,"b\nx\nimages/0.png,0,c"', r"line 2: .*opens and closes"),
         (b"image,label\nimages/0.png,1.0\n", r"line 2: a label must be .* '1\.0'"),
         (b"image,label\nimages/0.png,-1\n", r"line 2: a label must be .* '-1'"),
         (b"image,label\nimages/0.png,3\n", r"line 2: the label 3 is not one of 0 to 2"),
         (b"image,label\nimages/0.png," + b"9" * 9999, r"line 2: a label must be"),
         (b"image,label\nimages/9.png,0\n", r"line 2: there is no image 'images/9\.png'"),
         (b"image,label\n,0\n", r"line 2: there is no image ''"),
-        (b"image,label\nimages\x00,0\n", r"there is no image|is not a table"),
+        (b"image,label\nimages\x00,0\n", r"line 2: NUL bytes"),
         (b"image,label\n\xff,0\n", r"labels\.csv is not UTF-8"),
-        (b"image,label\n" + b"x" * 200_000, r"is not a table|no image 'x{200}' in"),
+        (b"image,label\n" + b"x" * 200_000 + b",0", r"line 2: there is no image 'x{200}' in"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_it(tmp_path, text, message) -> None:
