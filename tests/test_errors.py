@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +12,6 @@ from omegaconf import OmegaConf
 
 from cyclip_pl.cli import train
 from cyclip_pl.errors import one_line
-from cyclip_pl.files import reason
 
 
 @pytest.mark.parametrize(
@@ -101,12 +98,3 @@ def test_a_single_sample_in_a_batch_norm_is_told_by_the_settings() -> None:
     with pytest.raises(ValueError, match="Expected more than 1 value") as caught:
         torch.nn.BatchNorm1d(3)(torch.zeros(1, 3))
     assert one_line(caught.value, "train").startswith("data.batch_size, microbatch: a BatchNorm")
-
-
-def test_no_advice_to_run_the_code_in_a_file(tmp_path: Path) -> None:
-    torch.save({"a": Path("x")}, tmp_path / "a.pt")
-    (tmp_path / "b.pt").write_text("hello world hello world")
-    for name in ("a.pt", "b.pt"):
-        with pytest.raises((pickle.UnpicklingError, KeyError)) as caught:
-            torch.load(tmp_path / name, weights_only=True)
-        assert reason(caught.value).startswith("not a file of tensors and plain containers")
