@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import random
 from collections import Counter
@@ -341,6 +342,8 @@ def test_the_same_order_says_nothing(tmp_path: Path, caplog, recwarn) -> None:
 
 
 def _rank(folder: Path, shards: str, workers: int) -> tuple[bool, list[str], list[str]]:
+    # As in a training process on Linux; here it is that of the rank's own parent.
+    multiprocessing.set_start_method("fork", force=True)
     # As torchrun tells it to each process; the process group is there already.
     world = {"TORCHELASTIC_RUN_ID": 0, "GROUP_RANK": 0, "MASTER_ADDR": "x", "MASTER_PORT": 0}
     world |= {"RANK": rank(), "LOCAL_RANK": rank(), "WORLD_SIZE": 2}
