@@ -6,13 +6,14 @@ Imports are light: `--help` and a mistyped override must not wait for torch.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_method
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import signals
 from cyclip_pl.command_line import as_typed
@@ -54,7 +55,7 @@ def _main(config_name: str, task: str) -> None:
         hydra_config = HydraConfig.get()
         if hydra_config.mode != RunMode.MULTIRUN:
             sys.exit(1)
-        overrides = " ".join(hydra_config.overrides.task)
+        overrides = shlex.join(OmegaConf.to_container(hydra_config.overrides.task))
         failed.append(f"job {hydra_config.job.num} ({overrides}): {line}")
         # Not within `except`: it would keep the job's model in memory.
         raise JobFailed

@@ -80,7 +80,9 @@ def _defaults() -> DictConfig:
     hydra = HydraConfig.get()
     loader = GlobalHydra.instance().config_loader()
     groups = set(loader.list_groups(""))
-    typed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    # Not resolved: they may refer to settings.
+    arguments: Any = OmegaConf.to_container(hydra.overrides.task)
+    typed = OverridesParser.create().parse_overrides(arguments)
     lists = [o.input_line for o in typed if o.key_or_group in groups - hydra.runtime.choices.keys()]
     chosen = [
         f"{group}={choice}"

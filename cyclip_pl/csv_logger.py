@@ -54,6 +54,15 @@ class CSVLogger(Logger):
         with self.path.open("a", encoding="utf-8", newline="") as file:
             file.write(_lines(self._columns, [row]))  # one write: a kill leaves whole rows
 
+    @rank_zero_only
+    def add_missing(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Log them, unless the run is not in this file, or has a row with them."""
+        rows = self._rows()
+        if rows and not any(
+            row.get("step") == str(step) and all(row.get(name) for name in metrics) for row in rows
+        ):
+            self.log_metrics(metrics, step)
+
     def _rewrite(self, rows: list[dict[str, Any]], more: list[str]) -> None:
         """The rows with further columns, in place of the file."""
         names = [name for row in rows[:1] for name in row]

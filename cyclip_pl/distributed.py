@@ -212,7 +212,7 @@ class Votes:
     """
 
     def __init__(self) -> None:
-        self._group = dist.new_group(backend="gloo")
+        self._group: Any = dist.new_group(backend="gloo")
         self._cast = torch.zeros(1, dtype=torch.int64)
         self._work: Any = None
 

@@ -36,6 +36,16 @@ def one_line(error: BaseException, config_name: str) -> str:
         # The lines after the first are about debugging the compiler.
         return f"compile: {str(error).splitlines()[0]}; set compile=false"
     text = _flat(str(error))
+    if worker := re.match(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) .*?(signal: \w+|$)", text):
+        return (
+            f"data worker (pid {worker[1]}) died: {worker[2] or 'unexpectedly'}; if the memory ran"
+            " out, lower data.workers, data.shuffle.buffer or data.prefetch"
+        )
+    if text.startswith("Expected more than 1 value per channel when training"):
+        return (
+            "data.batch_size, microbatch: a BatchNorm layer got one sample and needs two; raise"
+            " data.batch_size, or choose a microbatch that leaves no single sample over"
+        )
     if isinstance(error, (ValueError, FileNotFoundError)) and text:
         return text
     return f"{type(error).__name__}: {text} (CYCLIP_TRACEBACK=1 shows where)"

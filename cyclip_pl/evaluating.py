@@ -7,10 +7,9 @@ from pathlib import Path
 
 import lightning as L
 from hydra.utils import instantiate
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import run_folder
+from cyclip_pl import run_folder, signals
 from cyclip_pl.checkpoints.resume import held
 from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.build import build
@@ -30,7 +29,7 @@ def evaluate(config: DictConfig) -> dict[str, float]:
     if config.predictions:
         output.check_predictions()
     # The other processes of a run belong to the first, which holds the folder.
-    with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
+    with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
         run_folder.check_no_training(folder, held(folder / "checkpoints"))
         return _evaluate(config, folder)
 

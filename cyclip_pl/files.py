@@ -64,7 +64,8 @@ def _sync_names(folder: Path) -> None:
 
 def reason(error: BaseException) -> str:
     """What an error says, on one line of at most 200 characters; its type's name if nothing."""
-    text = " ".join(str(error).split())
+    # It may quote a stranger: nothing that moves the cursor.
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     # The advice of these is to run the code in the file, or is a byte: KeyError(101).
     if "weights_only" in text or (isinstance(error, KeyError) and isinstance(error.args[0], int)):
         return "not a file of tensors and plain containers, and no other is read"

@@ -7,6 +7,7 @@ ignored, as open_clip and clip_benchmark ignore it; `data.prepare` turns such im
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -26,6 +27,7 @@ FORMATS = {
 }
 EXTENSIONS = tuple(extension for extensions in FORMATS.values() for extension in extensions)
 MAX_PIXELS = 89_478_485  # at which Pillow begins to warn: 256 MiB of RGB
+_BAND = 1 << 20  # pixels that are converted at a time
 
 # What every model's preprocessing can convert; deeper images are scaled to 8 bits.
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -57,6 +59,9 @@ def open_image(data: bytes) -> Image.Image:
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
         check_size(image.width, image.height)
+        if image.format == "TIFF":  # whose decoder holds a tile, however small the image is
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            check_size(tags.get(322, 1), tags.get(323, 1))
         image.load()
     except Undecodable:
         raise
@@ -93,10 +98,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "La":  # Pillow converts it to nothing else
         image = image.convert("LA")
     if image.has_transparency_data:
-        flat = Image.new("RGBA", image.size, "white")
-        flat.alpha_composite(image.convert("RGBA"))
-        return flat.convert("RGB")
+        return _in_bands(image, "RGB", _on_white)
     return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    flat = Image.new("RGBA", image.size, "white")
+    flat.alpha_composite(image.convert("RGBA"))
+    return flat.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -105,8 +114,25 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return image.convert("L")
     if not image.mode.startswith("I"):
         return image
+    return _in_bands(image, "LA" if "transparency" in image.info else "L", _high_byte)
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image)
     grey = Image.fromarray((pixels >> 8).clip(0, 255).astype(np.uint8))
     if (transparent := image.info.get("transparency")) is not None:
         grey.putalpha(Image.fromarray(np.where(pixels == transparent, 0, 255).astype(np.uint8)))
     return grey
+
+
+def _in_bands(
+    image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Convert pixel by pixel, some rows at a time, since copies of all of a large image add up."""
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    converted = Image.new(mode, image.size)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        converted.paste(convert(band), (0, top))
+    return converted

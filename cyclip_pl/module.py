@@ -72,6 +72,11 @@ class ContrastiveModule(L.LightningModule):
                 " one large batch, whose samples are each other's negatives;"
                 " set data.batch_size=LARGE microbatch=SMALL instead"
             )
+        if self.config and self.trainer.world_size * self.config["data"]["batch_size"] == 1:
+            raise ValueError(
+                "data.batch_size=1: an objective compares the samples of a batch, and there is one;"
+                " set data.batch_size=2 or more"
+            )
         if self.microbatch and not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
             raise ValueError(
                 f"microbatch={self.microbatch}: {type(strategy).__name__} does not keep whole"

@@ -65,8 +65,10 @@ _state = _State()
 
 def is_first_rank() -> bool:
     """Whether this is rank 0, by the environment: a process group may not be there yet."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
+    # A shell within a Slurm job has SLURM_PROCID too, so Lightning's LOCAL_RANK counts before it.
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    own = next((os.environ[name] for name in names if name in os.environ), "0")
+    return own == os.environ.get("NODE_RANK", "0") == "0"
 
 
 @contextmanager
@@ -188,8 +190,8 @@ def _listen(reader: socket.socket) -> None:
     reader.settimeout(1.0)
     first: float | None = None
     while True:
-        now = time.monotonic()
-        if first is not None and _state.limit is not None and now - first > _state.limit:
+        waited = 0.0 if first is None else time.monotonic() - first
+        if _state.limit is not None and waited > _state.limit:
             _end_now(f": the ranks did not agree on a step in {_state.limit:.0f} s; nothing saved")
         try:
             received = reader.recv(1)
@@ -198,7 +200,7 @@ def _listen(reader: socket.socket) -> None:
         if not received:
             return
         if received[0] in SIGNALS:
-            first = first or now
+            first = first or time.monotonic()
             if time.monotonic() - first > _SAME_WISH:
                 _end_now(" twice; ended at once")
 

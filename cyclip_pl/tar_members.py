@@ -30,6 +30,7 @@ _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _MOST_ZEROS = 21 * _BLOCK
 # What a hostile tar may put into the memory: a name or a size, and a member.
 _LONGEST_EXTENSION = 1 << 20
+_LONGEST_NAME = 4096  # of a path in Linux
 _LARGEST_MEMBER = 1 << 28
 _CHUNK = 1 << 20
 
@@ -71,7 +72,8 @@ class BrokenTar(Exception):
 
     def after(self, samples: int) -> str:
         """The text, with the number of samples that were read."""
-        return f"{self}, after {samples} samples" if samples else str(self)
+        number = f"{samples} sample{'s' * (samples != 1)}"
+        return f"{self}, after {number}" if samples else str(self)
 
 
 def unpacked(stream: Any) -> Any:
@@ -119,15 +121,15 @@ def members(stream: Any, wanted: Callable[[str], bool] = lambda name: False) -> 
                 body = _extension(source, length)
                 padding = -length % _BLOCK
                 if kind == tarfile.GNUTYPE_LONGNAME:
-                    name = _text(body)
+                    name = _path(body)
                     continue
                 records = _records(body)
                 if b"path" in records:
-                    name = _text(records[b"path"])
+                    name = _path(records[b"path"])
                 if b"size" in records:
                     size = _number(records[b"size"], 10)
                 if any(key.startswith(b"GNU.sparse") for key in records):
-                    name, sparse = _text(records.get(b"GNU.sparse.name", b"")) or name, True
+                    name, sparse = _path(records.get(b"GNU.sparse.name", b"")) or name, True
                 continue
         except ValueError:
             raise BrokenTar(DAMAGED, f"damaged header at byte {start}") from None
@@ -257,7 +259,9 @@ def _check_end(source: _Source, block: bytes) -> None:
             text = f"zeros from byte {start} on, and then data"
             raise BrokenTar(DAMAGED, f"{text}: damage, or tars joined without tar --concatenate")
         if source.at - start > _MOST_ZEROS:
-            raise BrokenTar(DAMAGED, f"zeros from byte {start} on, more than tar's padding")
+            raise BrokenTar(
+                DAMAGED, f"zeros from byte {start} on, more than the padding of tar -b 20"
+            )
         block = source.read(_BLOCK)
 
 
@@ -290,6 +294,12 @@ def _name(header: bytes) -> str:
     # GNU's own form keeps times there.
     prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
     return f"{prefix}/{name}" if prefix else name
+
+
+def _path(field: bytes) -> str:
+    if len(path := _text(field)) > _LONGEST_NAME:
+        raise ValueError
+    return path
 
 
 def _text(field: bytes) -> str:

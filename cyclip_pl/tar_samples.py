@@ -22,6 +22,11 @@ class TarSample(NamedTuple):
     members: dict[str, Member]
     last: bool = False
 
+    @property
+    def partial(self) -> bool:
+        """Whether it surely lacks members: one alone is not a sample with a text."""
+        return self.last and len(self.members) == 1
+
 
 def samples(members: Iterable[Member]) -> Iterator[TarSample]:
     """Neighbours of one key are a sample; a member that the sample has already begins the next one.

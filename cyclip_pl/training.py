@@ -13,16 +13,17 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import run_folder
+from cyclip_pl import run_folder, signals
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
+from cyclip_pl.callbacks.logged import LoggedStep
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.stop import Stop
+from cyclip_pl.callbacks.switches import switched_on
 from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
@@ -45,7 +46,7 @@ def train(config: DictConfig) -> dict[str, float]:
     folder = Path(config.run_dir)
     _quiet()
     # The other processes of a run belong to the first, which holds the folder.
-    with run_folder.lock(folder) if rank_zero_only.rank == 0 else nullcontext():
+    with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
         checkpoints = _checkpoints(config)
         path = resume.find(config.resume, checkpoints)
         goes_on_here = path is not None and resume.lies_in(path, checkpoints)
@@ -56,22 +57,36 @@ def train(config: DictConfig) -> dict[str, float]:
             )
         if not (config.overwrite or goes_on_here):
             run_folder.check_free(folder, resume.held(checkpoints))
+        if config.resume == "auto" and path is None and signals.is_first_rank():
+            print(f"resume=auto: no checkpoint in {checkpoints}, so the run begins anew")
         start = None if path is None else resume.read_start(path)
+        plain = _resolved(config, start)
+        changes = resume.changes(start, plain) if start else {}
         home = folder if goes_on_here else Path(path or "").parent.parent
         if start and (ended := _ended(start, config.trainer, home)):
             return ended
-        return _train(config, folder, start)
+        if start and changes and signals.is_first_rank():
+            print(resume.changes_line(start, changes), flush=True)
+        return _train(config, plain, start, changes)
 
 
-def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict[str, float]:
+def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
+    """All settings in plain containers, with those that a start fills in."""
     if config.first_step:
         raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
     config.first_step = start.step if start else 0
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    changes = resume.changes(start, plain) if start else {}
-    if start and changes and rank_zero_only.rank == 0:
-        print(resume.changes_line(start, changes), flush=True)
+    return plain
+
+
+def _train(
+    config: DictConfig,
+    plain: dict[str, Any],
+    start: resume.Start | None,
+    changes: dict[str, tuple[Any, Any]],
+) -> dict[str, float]:
+    folder = Path(config.run_dir)
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
@@ -99,18 +114,22 @@ def _train(config: DictConfig, folder: Path, start: resume.Start | None) -> dict
     throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     ranks = Ranks()
+    off = config.trainer.get("logger") is False
+    loggers = [] if off else [one for one in _instances(config, "logger") if one is not None]
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
             throughput,
             skipped,
             Resume(),
+            LoggedStep(),
             evaluation,
             ranks,
-            *_instances(config, "callbacks"),
+            *switched_on(_instances(config, "callbacks"), config.trainer, loggers),
             Stop(),
         ],
-        logger=_instances(config, "logger"),
+        logger=loggers,
+        enable_checkpointing=True,  # of `Stop`; the others are left out
         plugins=[CheckpointFiles()],
         default_root_dir=folder,
     )
@@ -164,10 +183,10 @@ def _ended(start: resume.Start, trainer: DictConfig, home: Path) -> dict[str, fl
     if not (by_steps or by_epochs) or metrics.get(STEPS) != start.step:
         return None
     more = f"max_steps above {start.step}" if by_steps else f"max_epochs above {start.epochs}"
-    if rank_zero_only.rank == 0:
+    if signals.is_first_rank():
         print(
             f"resume={start.path}: the run has ended at step {start.step} and nothing is left to"
-            f" do; to go on, set trainer.{more}"
+            f" do; to go on, set trainer.{more}; to evaluate, eval.py checkpoint={start.path}"
         )
     return metrics
 

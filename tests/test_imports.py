@@ -28,6 +28,7 @@ GROUND = {
     "console",
     "provenance",
     "weights",
+    "signals",
 }
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
@@ -47,6 +48,7 @@ ALLOWED = {
     "weights": set(),
     "metric_kinds": set(),
     "console": set(),
+    "signals": set(),
     "config_kinds": set(),
     "config_types": {"config_kinds"},
     "command_line": {"config_kinds"},
@@ -83,7 +85,7 @@ ALLOWED = {
     "metrics": set(),
     "evaluation": {"metrics"},
     "checkpoints": {"run_folder", "signals"},
-    "callbacks": {"data", "evaluation", "checkpoints"},
+    "callbacks": {"csv_logger", "data", "evaluation", "checkpoints"},
     "reports": set(),
     "training": {
         "callbacks",

@@ -15,8 +15,8 @@ import lightning as L
 import torch
 
 PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
-# Read by torch's GradScaler; asked by training.precision.
-PRIVATE = {"_step_supports_amp_scaling", "_is_avx512_bf16_supported"}
+# Read by torch's GradScaler; asked by training.precision; kept from its work by callbacks.stop.
+PRIVATE = {"_step_supports_amp_scaling", "_is_avx512_bf16_supported", "_signal_connector"}
 DOCUMENTED = {"_fields", "_replace", "_asdict"}  # of named tuples
 
 
@@ -43,3 +43,4 @@ def test_lightnings_loops_have_theirs() -> None:
     assert progress["is_last_batch"] is False
     assert {"ready", "completed"} <= progress["current"].keys()
     assert isinstance(trainer.callback_metrics, dict)
+    assert callable(trainer._signal_connector.register_signal_handlers)

@@ -76,6 +76,9 @@ def test_three_starts_in_one_folder_are_one_run(world: Path, again: Path) -> Non
     # A killed run has logged further than its last checkpoint.
     rows = (again / "csv/metrics.csv").read_text().splitlines()
     rows += ["2" + row[1:] for row in rows if row.startswith("1")]
+    # Or not as far: a checkpoint is saved before its step is logged.
+    (of_step_1,) = [row for row in rows if row.startswith("1,") and row.endswith(",0")]
+    rows.remove(of_step_1)
     (again / "csv/metrics.csv").write_text("\n".join(rows) + "\n")
     writer = SummaryWriter(again / "tensorboard")
     writer.add_scalar("train/total", 9.0, 2)
@@ -83,6 +86,7 @@ def test_three_starts_in_one_folder_are_one_run(world: Path, again: Path) -> Non
     run_id = yaml.safe_load((again / "config.yaml").read_text())["run_id"]
     _train(world, again, 4, "resume=auto", "optimizer.lr=0.5", "evaluation=[]")
     metrics = _train(world, again, 5, f"resume={again}")
+    assert of_step_1 in (again / "csv/metrics.csv").read_text().splitlines()
     for name in ("train/total", "lr-AdamW/pg1", "train/images_per_second"):
         assert _csv(again, name) == [0, 1, 2, 3, 4]
         assert _events(again, name) == [0, 1, 2, 3, 4]
@@ -130,7 +134,9 @@ def test_a_finished_run_has_nothing_left_to_do(
     assert _files(again) == before
     (line,) = capsys.readouterr().out.splitlines()
     assert "the run has ended at step 2 and nothing is left to do" in line
-    assert line.endswith("set trainer.max_steps above 2")
+    assert "to go on, set trainer.max_steps above 2; to evaluate, eval.py checkpoint=" in line
+    with pytest.raises(ValueError, match="was trained with seed=0, this run has 1"):
+        _train(world, again, 2, "resume=auto", "seed=1")
 
 
 def test_a_run_of_epochs_ends_with_its_last_one(

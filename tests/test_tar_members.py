@@ -195,7 +195,7 @@ def test_a_hole_to_the_end_is_told() -> None:
     data = tar(contents(LONG * 5))
     names, cause, text = broken(data[:BLOCK] + bytes(len(data) - BLOCK))
     assert (names, cause) == (LONG[:1], DAMAGED)
-    assert text == "zeros from byte 512 on, more than tar's padding"
+    assert text == "zeros from byte 512 on, more than the padding of tar -b 20"
 
 
 @pytest.mark.parametrize("place", [0, 40, 100, 124, 135, 148, 156, 157, 257, 300])
@@ -257,6 +257,12 @@ def test_malformed_pax_headers_are_told(body: bytes) -> None:
         assert read(Stream(data))[0].name == "a"
     else:
         assert broken(data) == ([], DAMAGED, "damaged header at byte 0")
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_names_of_a_megabyte_are_damage(format: int) -> None:
+    data = tar([("x" * 100_000 + ".jpg", b"")], format)
+    assert broken(data) == ([], DAMAGED, "damaged header at byte 0")
 
 
 def test_old_checksums_of_signed_bytes() -> None:

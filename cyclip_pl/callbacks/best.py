@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from cyclip_pl import checks
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.checkpoints.io import save_on_all
-from cyclip_pl.checkpoints.places import folder
+from cyclip_pl.checkpoints.places import folder, is_file
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,9 @@ class Best(Checkpoint):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "sign": self.sign}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = dict(state_dict["best"])
+        # In another folder, and in the opposite mode, the best begins anew.
+        if state_dict["sign"] == self.sign and is_file(self.path):
+            self.best = dict(state_dict["best"])

@@ -83,8 +83,9 @@ def _callbacks(trainer: L.Trainer) -> list[L.Callback]:
 
 def _place(checkpoint: str | Path) -> str | Path:
     """The run folder, where the checkpoint is in one."""
-    inside = isinstance(checkpoint, Path) and checkpoint.parent.name == "checkpoints"
-    return checkpoint.parent.parent if inside else checkpoint
+    if isinstance(checkpoint, Path) and checkpoint.parent.name == "checkpoints":
+        return checkpoint.parent.parent
+    return checkpoint
 
 
 def _requeue(trainer: L.Trainer) -> str:

@@ -16,6 +16,7 @@ from cyclip_pl.signals import is_first_rank
 logger = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
+_DEEPEST, _MOST_SETTINGS = 30, 100_000  # of a config that may come from a stranger
 _EARLIER = re.compile(r"step_(\d+)\.ckpt")
 
 
@@ -42,7 +43,7 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
         return where
     for place in (folder(f"{where}/checkpoints"), folder(where)):
         names = _newest_first(place)
-        broken = []
+        broken: list[str] = []
         for name in names:
             if (problem := _damage(place.at(name))) is None:
                 for line in broken if is_first_rank() else ():
@@ -90,7 +91,29 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path}: not a checkpoint of this project (no state_dict and config)")
     if not isinstance(checkpoint.get("scale"), float):
         raise ValueError(f"{path}: not a checkpoint of this project (no scale)")
+    for part in ("config", "state_dict"):
+        if not isinstance(checkpoint[part], dict):
+            raise ValueError(f"{path}: not a checkpoint of this project ({part} is not a dict)")
+    if not _is_plain(checkpoint["config"]):
+        raise ValueError(f"{path}: its config holds more than nested settings")
     return checkpoint
+
+
+def _is_plain(config: Any) -> bool:
+    """Whether these are settings as YAML has them, of a size that can be walked and shown."""
+    left, seen = [(config, 0)], 0
+    while left:
+        node, depth = left.pop()
+        seen += 1
+        if depth > _DEEPEST or seen > _MOST_SETTINGS:
+            return False
+        if isinstance(node, dict):
+            left += [(part, depth + 1) for pair in node.items() for part in pair]
+        elif isinstance(node, list):
+            left += [(part, depth + 1) for part in node]
+        elif not isinstance(node, str | bool | int | float | None):
+            return False
+    return True
 
 
 def step_of(path: Path | str) -> int | None:

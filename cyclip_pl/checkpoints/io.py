@@ -61,7 +61,8 @@ def save_on_all(trainer: L.Trainer, path: str | Path, weights_only: bool = False
     files = trainer.strategy.checkpoint_io
     assert isinstance(files, CheckpointFiles), "the Trainer needs plugins=[CheckpointFiles()]"
     # Only the first rank writes. If it raised there, the others would wait for it.
-    files.caught = caught = []
+    caught: list[Exception] = []
+    files.caught = caught
     try:
         trainer.save_checkpoint(path, weights_only=weights_only)
     finally:

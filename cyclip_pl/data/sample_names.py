@@ -13,7 +13,8 @@ class NameCheck:
     """Says of one shard's incomplete samples, in its order, whether their names are at fault."""
 
     def __init__(self) -> None:
-        self._incomplete: dict[str, bool] = {}
+        # By their names without folders: the key, and whether there is an image.
+        self._incomplete: dict[str, tuple[str, bool]] = {}
 
     def __call__(self, sample: TarSample) -> tuple[str, str, int] | None:
         """The cause, what to do, and how many images it hides; None if the names are right."""
@@ -22,10 +23,14 @@ class NameCheck:
         if hidden:
             text = f"a sample's name ends at its first dot: rename {hidden[0]!r} to"
             return DOTS, f"{text} {_without_dots(hidden[0])!r}, and so on", len(hidden)
-        if self._incomplete.setdefault(sample.key, image) != image:
-            text = "the members of a sample must be side by side in the tar: tar --sort=name"
-            return APART, text, 1
-        return None
+        name = sample.key.rpartition("/")[2]
+        key, with_image = self._incomplete.setdefault(name, (sample.key, image))
+        if with_image == image:
+            return None
+        text = "an image and its caption must be side by side in the tar"
+        if key != sample.key:
+            return APART, f"{text}, in one folder: {key!r} and {sample.key!r} are not", 1
+        return APART, f"{text}: tar --sort=name", 1
 
 
 def has_image(sample: TarSample) -> bool:

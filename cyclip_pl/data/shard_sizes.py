@@ -97,7 +97,7 @@ def _scanned(path: str) -> Size:
     try:
         with open(path, "rb") as file:
             for sample in samples(members(unpacked(file))):
-                read += 1
+                read += not sample.partial
                 if not has_image(sample) or len(sample.members) == 1:
                     advice = advice or check(sample)
     except BrokenTar as error:

@@ -73,22 +73,22 @@ def load(
     return model.to(device).eval()
 
 
-def _weights(state: Any, file: Path) -> dict[str, Tensor]:
+def _weights(state: Any, file: Path | str) -> dict[str, Tensor]:
     """The tensors of the encoder and the projector."""
     found = {}
     for name, weight in state.items() if isinstance(state, dict) else ():
-        if str(name).startswith(("encoder.", "projector.")):
+        if isinstance(name, str) and name.startswith(("encoder.", "projector.")):
             if not isinstance(weight, Tensor):
                 raise ValueError(f"{file}: {shown(name)} is not a tensor")
-            found[str(name)] = weight
+            found[name] = weight
     return found
 
 
-def _class(config: Any, part: str, base: type, file: Path, trust: bool) -> Callable[..., Any]:
+def _class(config: Any, part: str, base: type, file: Path | str, trust: bool) -> Callable[..., Any]:
     """The class that the config names, with its settings; nothing nested is built."""
     settings = config.get(part) if isinstance(config, dict) else None
     target = settings.get("_target_") if isinstance(settings, dict) else "missing"
-    module, _, name = str(target)[:200].rpartition(".")
+    module, _, name = target.rpartition(".") if isinstance(target, str) else ("", "", "")
     found = None
     if module.startswith(f"cyclip_pl.{part}s."):
         with suppress(ImportError, AttributeError, ValueError):
@@ -98,12 +98,16 @@ def _class(config: Any, part: str, base: type, file: Path, trust: bool) -> Calla
             f"{file}: its {part} ({shown(target)}) is not a class of cyclip_pl.{part}s"
         )
     assert isinstance(settings, dict)
-    settings = {k: v for k, v in settings.items() if not str(k).startswith("_")}
+    settings = {
+        key: value
+        for key, value in settings.items()
+        if not (isinstance(key, str) and key.startswith("_"))
+    }
     if not trust:
         try:
             check_settings(settings, set(signature(found).parameters) - {"features"}, part)
         except ValueError as error:
             raise ValueError(
-                f"{file}: {error}; if the checkpoint is your own, set model.trust=true"
+                f"{file}: {error}; if it is your own, model.trust=true or load(…, trust=True)"
             ) from error
     return partial(found, **settings)

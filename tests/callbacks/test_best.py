@@ -83,10 +83,15 @@ def test_a_save_that_fails_is_told_and_tried_again(
 def test_a_resumed_run_knows_the_best_so_far(tmp_path: Path) -> None:
     first = Best(tmp_path, "b/c")
     _saves(first, [0.5])
+    first.path.touch()
     for monitor, saves in (("a/b/c", [0, 1]), ("z/b/c", [1, 1])):
         resumed = Best(tmp_path, monitor)
         resumed.load_state_dict(first.state_dict())
         assert _saves(resumed, [0.4, 0.6]) == saves
+    # The best of another folder or of the opposite mode is not the best here.
+    for other in (Best(tmp_path / "other", "b/c"), Best(tmp_path, "b/c", "min")):
+        other.load_state_dict(first.state_dict())
+        assert other.best == {}
 
 
 def test_an_evaluation_that_does_not_run_is_refused_before_the_first_step(tmp_path: Path) -> None:

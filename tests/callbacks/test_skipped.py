@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,11 @@ import torch
 
 from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.distributed import rank, world_size
+from cyclip_pl.training import train
 from cyclip_pl.types import Batch
+from tests.helpers.composed import composed
 from tests.helpers.distributed import run_distributed
+from tests.helpers.world import shrunk
 
 
 class Run:
@@ -143,3 +148,26 @@ def test_counts_are_sums_over_ranks_and_all_stop_together() -> None:
     assert metrics["train/skipped/missing_image"] == 185.0
     assert state["samples"] == 60 and state["counts"] == {"missing image": 95, "cut shard": 1}
     assert "data.max_skipped=0.5: skipped 186 of 266 samples: missing image 185 (in 1.tar)" in error
+
+
+@pytest.mark.slow
+def test_a_cut_shard_is_in_the_metrics_of_a_run_and_of_the_resumed_one(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shards = tmp_path / "shards"
+    shutil.copytree(world / "train", shards)  # four shards of 24 samples, and their sizes.json
+    whole = (shards / "00002.tar").read_bytes()
+    (shards / "00002.tar").write_bytes(whole[: len(whole) // 1024 * 512])
+    settings = [s for s in shrunk(world) if not s.startswith("evaluation.")]
+    settings += [f"data.train.shards={shards}", "evaluation=[]", "callbacks.best.monitor=null"]
+    metrics = train(composed(*settings, run_dir=tmp_path / "run"))
+    lost = metrics["train/skipped"]
+    assert 8 <= lost <= 16 and metrics["train/skipped/cut_shard"] == lost
+    texts = [record.getMessage() for record in caplog.records]
+    assert any(f"{int(lost)} samples in {shards}/00002.tar: cut at byte" in t for t in texts)
+    assert f"skipped {int(lost)} of {96 + int(lost)} samples: cut shard" in texts[-1]
+    more = [*settings, "trainer.max_steps=8", "resume=auto"]
+    assert train(composed(*more, run_dir=tmp_path / "run"))["train/skipped"] == 2 * lost
+    limited = [*settings, "data.max_skipped=0.05"]
+    with pytest.raises(ValueError, match="data.max_skipped=0.05: skipped .* cut shard .*00002.tar"):
+        train(composed(*limited, run_dir=tmp_path / "limited"))

@@ -18,6 +18,7 @@ def faults(names: str) -> list[tuple[str, int] | None]:
     [
         ("a.jpg b.jpg a.txt b.txt", [None, None, (APART, 1), (APART, 1)]),
         ("a.jpg b.jpg a.jpg", [None, None, None]),
+        ("i/a.jpg i/b.jpg t/a.txt t/b.txt", [None, None, (APART, 1), (APART, 1)]),
         ("p.v1.0.jpg p.v1.0.txt p.v1.1.JPG p.v1.1.txt q.txt", [(DOTS, 2), None]),
         ("a.jpg a.v1.jpg", [None]),
         ("a.txt", [None]),
@@ -41,6 +42,14 @@ def test_advice_names_what_to_type() -> None:
     check = NameCheck()
     last = [check(sample) for sample in apart][-1]
     assert last is not None and "side by side in the tar: tar --sort=name" in last[1]
+    check = NameCheck()
+    apart = samples(Member(name, 0, 0) for name in ("i/a.jpg", "t/a.txt"))
+    assert [check(sample) for sample in apart][-1] == (
+        APART,
+        "an image and its caption must be side by side in the tar, in one folder: 'i/a' and 't/a'"
+        " are not",
+        1,
+    )
 
 
 def test_has_image() -> None:

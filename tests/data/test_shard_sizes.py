@@ -56,11 +56,11 @@ def test_an_unreadable_shard_has_no_samples_and_a_reason(tmp_path: Path) -> None
     assert size.samples == 0 and size.broken is not None and size.broken[0] == UNREADABLE
 
 
-def test_a_cut_shard_counts_the_samples_it_begins(tmp_path: Path) -> None:
+def test_a_cut_shard_counts_its_whole_samples(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", {f"{n}": sample(n) for n in range(6)})
     path.write_bytes(path.read_bytes()[: 512 * 10])  # two blocks a member, two members a sample
-    text = "cut at byte 5120: no end mark after the last member, after 3 samples"
-    assert shard_sizes([str(path)]) == [Size(3, (CUT, text))]
+    text = "cut at byte 5120: no end mark after the last member, after 2 samples"
+    assert shard_sizes([str(path)]) == [Size(2, (CUT, text))]
 
 
 @pytest.mark.parametrize(

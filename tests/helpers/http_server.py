@@ -132,11 +132,14 @@ class Hub:
     Attributes:
         asked: Path and token of each request.
         token: What a request must bring to be answered; None for a public set.
+        answers: Whether a request is answered at all before `end`.
     """
 
     def __init__(self, repo: str, folder: Path) -> None:
         self.asked: list[tuple[str, str | None]] = []
         self.token: str | None = None
+        self.answers = True
+        self.end = threading.Event()
         commit = hashlib.sha1(repo.encode()).hexdigest()
         hub = self
 
@@ -146,7 +149,9 @@ class Hub:
             def do_GET(self) -> None:
                 path = self.path.split("?")[0]
                 hub.asked.append((path, token := self.headers.get("Authorization")))
-                if hub.token is not None and token != f"Bearer {hub.token}":
+                if not hub.answers:
+                    hub.end.wait()
+                elif hub.token is not None and token != f"Bearer {hub.token}":
                     self.send_error(401)
                 elif path.startswith(f"/api/datasets/{repo}/revision/"):
                     self.reply(json.dumps({"id": repo, "sha": commit, "siblings": []}).encode())
@@ -192,4 +197,7 @@ def _entry(path: Path, folder: Path) -> dict[str, object]:
 def hub(repo: str, folder: Path) -> Iterator[Hub]:
     server = Hub(repo, folder)
     with _running(server.http):
-        yield server
+        try:
+            yield server
+        finally:
+            server.end.set()

@@ -122,7 +122,7 @@ class Bomb:
             None,
             r"^model\.pretrained=\S+: not a file, and not a tag of RN50 \(tags: openai",
         ),
-        ("tiny", Bomb(), r"^model\.pretrained=\S+: does not fit tiny: "),
+        ("tiny", Bomb(), r"^model\.pretrained=\S+: cannot be read as a checkpoint: holds "),
         ("tiny", {"weight": torch.ones(2)}, r"^model\.pretrained=\S+: does not fit tiny: "),
         ("tiny", {}, r"^model\.pretrained=\S+: does not fit tiny: "),
     ],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cyclip_pl.data.lazy_image import LazyImage, Pixels, cut, region
 from cyclip_pl.data.views.pixels import to_tensor
-from cyclip_pl.images import to_rgb
+from cyclip_pl.images import check_size, to_rgb
 
 # Of longer images the centre is cut out first. Otherwise a strip one pixel high would be enlarged
 # to gigabytes.
@@ -27,6 +27,7 @@ def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
 
 
 def _transformed(image: Image.Image, size: int) -> Tensor:
+    check_size(image.width, image.height)  # opened by whoever calls, perhaps not decoded yet
     return to_tensor(resize_and_crop(to_rgb(image), size)).contiguous()
 
 

@@ -98,23 +98,37 @@ def _from_hub(
 ) -> Path:
     from huggingface_hub import snapshot_download  # slow to import, and only these sets need it
 
+    answers = not download or _hub_answers(repo, revision)
     try:
         folder = snapshot_download(
             repo,
             repo_type="dataset",
             revision=revision,
             cache_dir=downloads,
-            local_files_only=not download,
+            local_files_only=not (download and answers),
             allow_patterns=[*SIDE_FILES, f"{split}/{NSHARDS}", f"{split}/*.tar"],
         )
     except Exception as error:  # of the network, the repository, the token, the disk
         if not download:
             raise ValueError(f"{spec} is not in {downloads}, {_SWITCHED_OFF}") from error
-        why = reason(error.__cause__ or error)
+        why = reason(error.__cause__ or error) if answers else "Hugging Face does not answer"
         raise ValueError(f"{spec} cannot be downloaded to {downloads}: {why}") from error
     if not Path(folder, split, NSHARDS).is_file():
         raise _without_split(spec, split, Path(folder))
     return Path(folder)
+
+
+def _hub_answers(repo: str, revision: str | None) -> bool:
+    """False if the server is silent, and `snapshot_download` would wait for it for ever."""
+    from huggingface_hub import HfApi
+
+    from cyclip_pl.http_file import TIMEOUT
+
+    try:
+        HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
+    except Exception as error:  # snapshot_download finds words for all others
+        return "timeout" not in type(error).__name__.lower()
+    return True
 
 
 def _without_split(spec: str, split: str, folder: Path) -> ValueError:

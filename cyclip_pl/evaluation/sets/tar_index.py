@@ -29,6 +29,6 @@ def samples(shard: Path) -> Iterator[TarSample]:
                     name = next(iter(sample.members.values())).name
                     raise ValueError(f"{shard} is not a readable tar: it holds {name} twice")
                 yield sample
-                read, key = read + 1, sample.key
+                read, key = read + (not sample.partial), sample.key
         except BrokenTar as error:
             raise ValueError(f"{shard} is not a readable tar: {error.after(read)}") from error

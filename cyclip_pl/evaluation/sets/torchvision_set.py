@@ -20,7 +20,7 @@ from cyclip_pl.evaluation.sets.catalogue import entries, names_and_templates
 from cyclip_pl.evaluation.sets.hierarchies.read import SHIPPED
 from cyclip_pl.evaluation.sets.interface import NoSplit, content_hash
 from cyclip_pl.files import locked, reason
-from cyclip_pl.images import Undecodable, open_image
+from cyclip_pl.images import Undecodable, check_size, open_image
 
 ROOT = "data/torchvision"
 
@@ -104,6 +104,7 @@ class TorchvisionSet:
             if (path := _path(self._parts[part], number)) is not None:
                 return open_image(path.read_bytes())  # torchvision itself drops the transparency
             image: Image.Image = self._parts[part][number][0]
+            check_size(image.width, image.height)
             image.load()
             return image
         except Undecodable:

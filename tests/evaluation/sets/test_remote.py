@@ -284,3 +284,15 @@ def test_a_set_that_hugging_face_does_not_have(digits_hub: Hub, tmp_path: Path) 
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"is not in .*, and evaluation\.library\.download is"):
         local_copy("hf://datasets/somebody/wds_other", "test", tmp_path, download=False)
+
+
+def test_a_silent_hub_is_not_waited_for(digits_hub: Hub, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(http_file, "TIMEOUT", 0.3)
+    spec = "hf://datasets/somebody/wds_digits"
+    digits_hub.answers = False
+    with pytest.raises(ValueError, match=r"cannot be downloaded to .*: Hugging Face does not answ"):
+        local_copy(spec, "test", tmp_path)
+    digits_hub.answers = True
+    folder = local_copy(spec, "test", tmp_path)
+    digits_hub.answers = False
+    assert local_copy(spec, "test", tmp_path) == folder  # what is there already is used

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
+from cyclip_pl.data.shard_reader import BrokenShard, ShardReader
 from cyclip_pl.evaluation.sets.tar_index import samples
 from tests.helpers.evaluation_sets import write_tar
 
@@ -79,8 +80,11 @@ def test_a_damaged_shard_is_an_error_and_never_a_shorter_set(tmp_path: Path, kin
     shard = tmp_path / "3.tar"
     write_tar(shard, [("a.png", b"x" * 400), ("a.cls", b"1"), ("b.png", b"x"), ("b.cls", b"1")])
     shard.write_bytes(_damaged(kind, shard.read_bytes()))
-    with pytest.raises(ValueError, match=r"3\.tar is not a readable tar"):
+    with pytest.raises(ValueError, match=r"3\.tar is not a readable tar: ") as evaluation:
         list(samples(shard))
+    with pytest.raises(BrokenShard) as training:
+        list(ShardReader("cls")(str(shard), ""))
+    assert str(evaluation.value).endswith(f" a readable tar: {training.value}")
 
 
 def test_a_repeated_member_and_a_missing_shard_are_errors(tmp_path: Path) -> None:
