@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from cyclip_pl import signals
 from cyclip_pl.command_line import as_typed
 from cyclip_pl.conf_dir import config_dir
-from cyclip_pl.config_types import check_types
+from cyclip_pl.config_types import check_types, chosen_defaults
 from cyclip_pl.run_folder import register_names
 
 TRACEBACK = "CYCLIP_TRACEBACK"
@@ -47,7 +47,7 @@ def _main(config_name: str, task: str) -> None:
     # Also caught here: Hydra adds lines of its own to an error that leaves a task.
     def guarded(config: DictConfig) -> None:
         try:
-            check_types(config)
+            check_types(config, chosen_defaults())
             get_method(task)(config)
             return
         except Exception as error:

@@ -24,7 +24,7 @@ def as_typed(argument: str) -> str:
     Hydra cannot read.
 
     Raises:
-        ValueError: A list where one path is needed, or nothing.
+        ValueError: A list where one text is needed, or nothing.
     """
     key = setting_of(argument)
     is_group = Path(config_dir(), key).is_dir()
@@ -39,9 +39,9 @@ def as_typed(argument: str) -> str:
         return argument
     if not (is_group or takes_list(key)):
         if argument.endswith("=") and not argument.startswith("~"):
-            raise ValueError(f"{argument}: must be a path")
+            raise ValueError(f"{argument}: must be a text")
         if _has(tree, OverrideParser.ListContainerContext, OverrideParser.DictContainerContext):
-            raise ValueError(f"{argument}: must be one path; type {quoted(argument)}")
+            raise ValueError(f"{argument}: must be one text; type {quoted(argument)}")
     for token in reversed(list(_values(tree))):
         if token.type != OverrideLexer.NULL or not (is_group or may_be_null(key)):
             end = token.stop + 1

@@ -18,13 +18,12 @@ from cyclip_pl.config_kinds import kind_of
 _UNKNOWN = object()  # the default of a setting that `conf/` does not have
 
 
-def check_types(config: DictConfig) -> None:
+def check_types(config: DictConfig, defaults: DictConfig) -> None:
     """Compare each value with what its setting takes, by `config_kinds` or by its default.
 
     Raises:
         ValueError: One line that names the setting.
     """
-    defaults = _defaults()
     for key in config:
         _check(str(key), config, defaults)
 
@@ -69,14 +68,15 @@ def _plain(config: DictConfig, setting: str) -> Any:
     try:
         value = OmegaConf.select(config, setting, default=_UNKNOWN)
     except InterpolationKeyError as error:
-        raise ValueError(f"{setting}: {str(error).splitlines()[0]}") from error
+        what = str(error).splitlines()[0]
+        raise ValueError(f"{setting}: {what}; where ${{ is text, write \\${{") from error
     except OmegaConfBaseException:
         return _UNKNOWN
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
-def _defaults() -> DictConfig:
-    """The config without experiments and without typed values: the chosen files of each group."""
+def chosen_defaults() -> DictConfig:
+    """This job's config without experiments and typed values: the chosen files of each group."""
     hydra = HydraConfig.get()
     loader = GlobalHydra.instance().config_loader()
     groups = set(loader.list_groups(""))

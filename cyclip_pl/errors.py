@@ -70,8 +70,9 @@ def _instantiation(error: InstantiationException, config_name: str) -> str:
     if isinstance(cause, TypeError) and key and unknown:
         return f"{key}.{unknown[1]}: unknown setting"
     line = text if isinstance(cause, TypeError) and key else one_line(cause, config_name)
-    named = not key or key.partition(".")[0] in line
-    return line if named else f"{key}: {line}"
+    # Ours begin with a setting or a file.
+    named = isinstance(cause, ValueError) and re.match(r"\S+[:=]", text)
+    return line if named or not key or line.startswith(key) else f"{key}: {line}"
 
 
 def _composition(error: BaseException, config_name: str) -> str:

@@ -68,3 +68,18 @@ def test_help_needs_no_torch(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "False"
     for group in ("objective", "encoder", "projector", "evaluation", "trainer"):
         assert f"{group}:" in done.stdout
+
+
+def test_a_sweep_goes_on_past_a_failed_job(tmp_path: Path) -> None:
+    done = run(
+        "train.py",
+        *("-m", f"hydra.sweep.dir={tmp_path}/sweep", "encoder=tiny", "evaluation=[]"),
+        *("data.batch_size=1,8", "data.workers=0", "trainer.max_steps=1"),
+    )
+    assert done.returncode == 1
+    assert "run folder:" in done.stdout
+    assert (tmp_path / "sweep" / "1" / "metrics.json").is_file()
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: job 0 (encoder=tiny 'evaluation=[]' data.batch_size=1 ")
+    assert "): data.batch_size=1: an objective compares the samples of a batch" in last
+    assert "Traceback" not in done.stdout + done.stderr
