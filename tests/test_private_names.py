@@ -2,7 +2,7 @@
 
 hydra-core, lightning and omegaconf have upper bounds; torch is tested at both ends. Hydra's
 messages, which errors.py reads, have their test in test_errors.py; the loops' state, which
-callbacks/last.py writes, in test_training.py.
+callbacks/resume.py writes, in callbacks/test_resume.py.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def test_torch_has_its_names() -> None:
 def test_lightnings_loops_have_theirs() -> None:
     trainer = L.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     assert trainer.fit_loop.epoch_progress.current.processed == 0
-    progress = trainer.fit_loop.state_dict()["epoch_loop.batch_progress"]
+    loop = trainer.fit_loop.state_dict()
+    assert loop["epoch_loop.state_dict"].keys() == {"_batches_that_stepped"}
+    assert loop["epoch_progress"]["total"].keys() >= {"ready", "started", "processed", "completed"}
+    progress = loop["epoch_loop.batch_progress"]
     assert progress["is_last_batch"] is False
     assert {"ready", "completed"} <= progress["current"].keys()
     assert isinstance(trainer.callback_metrics, dict)

@@ -172,16 +172,17 @@ def test_one_seed_is_one_run_and_another_is_not(run, world, tmp_path) -> None:
     assert any(not torch.equal(v, weights[k]) for k, v in _weights(tmp_path / "other").items())
 
 
-# Saved behind the last batch's callbacks, and at the end of the run: two states of Lightning's.
-@pytest.mark.parametrize("every_n_steps", [4, 1000])
-def test_a_run_resumed_after_an_epoch_goes_on_as_if_it_had_not_stopped(
-    world, tmp_path, every_n_steps
+# At the end of an epoch, saved behind the last batch's callbacks or after all; and inside an epoch.
+@pytest.mark.parametrize(("every_n_steps", "batch_size"), [(4, 24), (1000, 24), (1000, 10)])
+def test_a_run_that_is_resumed_goes_on_as_if_it_had_not_stopped(
+    world, tmp_path, every_n_steps, batch_size
 ) -> None:
     assert SAMPLES == 4 * 24, "an epoch is the four steps of a run"
     constant = [
         "scheduler.warmup_steps=0",
         "scheduler.final_fraction=1",
         f"callbacks.last.every_n_steps={every_n_steps}",
+        f"data.batch_size={batch_size}",
     ]
     _train(world, tmp_path / "first", *constant)
     _train(world, tmp_path / "rest", *constant, "trainer.max_steps=8", f"resume={tmp_path}/first")

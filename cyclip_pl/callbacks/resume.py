@@ -63,7 +63,8 @@ class Resume(L.Callback):
 
 def random_state(device: torch.device) -> RandomState:
     """What torch, its `device`, numpy and Python draw from, in types that are safe to unpickle."""
-    name, keys, *rest = np.random.get_state()
+    of_numpy: Any = np.random.get_state()  # typed as either of its two forms
+    name, keys, *rest = of_numpy
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),

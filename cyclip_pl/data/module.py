@@ -34,8 +34,9 @@ logger = logging.getLogger(__name__)
 class DataModule(LightningDataModule):
     """Training batches from WebDataset shards.
 
-    Order and augmentation depend on `seed`, the epoch and the reader alone: a resumed run reads
-    what an uninterrupted one would have read. All ranks make equally many batches of one size.
+    Order and augmentation depend on `seed`, the epoch and the reader alone, and the loader's state
+    is the position in the epoch: a resumed run reads what an uninterrupted one would have read.
+    All ranks make equally many batches of one size.
 
     Args:
         train: The shards, and what an epoch is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import random
 from collections import Counter
@@ -75,7 +76,7 @@ def fit(
     steps: int,
     kill_at: int | None = None,
     resume: bool = False,
-    every: int = 1,
+    every: int | None = None,
     callbacks: list[L.Callback] | None = None,
     resampled: bool = False,
     samples_per_epoch: int | None = None,
@@ -83,7 +84,10 @@ def fit(
     trainer_settings: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Run:
-    """Train to `steps`, or until step `kill_at` would begin; resumed from `folder`'s last.ckpt."""
+    """Train to `steps`, or until step `kill_at` would begin; resumed from `folder`'s last.ckpt.
+
+    Without a cadence, `every`, it saves at the end or just before it is killed.
+    """
     L.seed_everything(3, verbose=False)
     data = DataModule(
         TrainSource(shards, resampled, samples_per_epoch),
@@ -104,7 +108,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         plugins=[CheckpointFiles()],
-        callbacks=[Resume(), Last(folder, every), *(callbacks or [])],
+        callbacks=[Resume(), Last(folder, every or kill_at or 1000, keep=1), *(callbacks or [])],
         **{"max_steps": steps, "max_epochs": -1, "use_distributed_sampler": False}
         | (trainer_settings or {}),
     )
@@ -139,7 +143,7 @@ def check_resumes(folder: Path, shards: Any, kills: list[int], *, steps: int, **
     whole = fit(folder / "whole", shards, steps=steps, **settings)
     assert len(whole.seen) == steps
     seen, skipped = [], Counter()
-    every = settings.get("every", 1)
+    every = settings.get("every") or 1
     for index, kill in enumerate([*kills, None]):
         begun = 0 if index == 0 else kills[index - 1] // every * every
         resume = index > 0 and begun > 0
@@ -173,7 +177,7 @@ def broken_shards(folder: Path) -> Path:
 def test_exact_epochs(tmp_path: Path, broken: bool) -> None:
     """Every point of two epochs and more: the checkpoint of each step goes on."""
     shards = str(broken_shards(tmp_path / "s") if broken else write_shards(tmp_path / "s", SIZES))
-    kills = [1, 2, 5, 13, 14, 15, 17, 18, 29, 31, 34]
+    kills = [1, 5, 13, 14, 17, 18, 34]
     check_resumes(tmp_path, shards, kills, steps=37)
 
 
@@ -184,17 +188,14 @@ def test_every_sample_comes_once(tmp_path: Path) -> None:
     assert len(keys) == len(set(keys)) == 51
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize(("weighted", "broken"), [(False, True), (True, False)])
 def test_resampled(tmp_path: Path, weighted: bool, broken: bool) -> None:
     first = broken_shards(tmp_path / "1") if broken else write_shards(tmp_path / "1", SIZES)
     shards: Any = str(first)
     if weighted:
         second = write_shards(tmp_path / "2", [5, 6], first=300)
         shards = [{"shards": str(first), "weight": 2}, {"shards": str(second), "weight": 1}]
-    check_resumes(
-        tmp_path, shards, [1, 7, 12, 13, 20], steps=24, resampled=True, samples_per_epoch=30
-    )
+    check_resumes(tmp_path, shards, [1, 7, 10, 13], steps=18, resampled=True, samples_per_epoch=30)
 
 
 def test_sets_that_are_too_large_to_keep(tmp_path: Path, monkeypatch) -> None:
@@ -265,7 +266,7 @@ def test_a_checkpoint_from_any_hook(tmp_path: Path, hook: str, length: int) -> N
         assert same(rest.state["optimizer"], whole.state["optimizer"])
 
 
-@pytest.mark.parametrize("stop", [5, 17, 23])
+@pytest.mark.parametrize("stop", [5, 17])
 def test_max_steps_within_an_epoch(tmp_path: Path, stop: int) -> None:
     shards = str(write_shards(tmp_path / "s", SIZES))
     whole = fit(tmp_path / "whole", shards, steps=40)
@@ -282,7 +283,7 @@ def test_a_run_that_counts_epochs(tmp_path: Path) -> None:
     epochs = {"max_epochs": 2}
     whole = fit(tmp_path / "whole", shards, steps=-1, trainer_settings=epochs)
     assert len(whole.seen) == 34
-    for kill in (5, 17, 18, 33):
+    for kill in (17, 20):
         fit(tmp_path / f"{kill}", shards, steps=-1, kill_at=kill, trainer_settings=epochs)
         rest = fit(tmp_path / f"{kill}", shards, steps=-1, resume=True, trainer_settings=epochs)
         assert rest.seen == whole.seen[kill:]
@@ -341,6 +342,8 @@ def test_the_same_order_says_nothing(tmp_path: Path, caplog, recwarn) -> None:
 
 
 def _rank(folder: Path, shards: str, workers: int) -> tuple[bool, list[str], list[str]]:
+    # As in a training process on Linux; here it is that of the rank's own parent.
+    multiprocessing.set_start_method("fork", force=True)
     # As torchrun tells it to each process; the process group is there already.
     world = {"TORCHELASTIC_RUN_ID": 0, "GROUP_RANK": 0, "MASTER_ADDR": "x", "MASTER_PORT": 0}
     world |= {"RANK": rank(), "LOCAL_RANK": rank(), "WORLD_SIZE": 2}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def _kill_at_a_random_moment(folder: Path, settings: Sequence[str], rng: random.
         assert time.monotonic() < give_up
         time.sleep(0.02)
     time.sleep(rng.uniform(0, 1.5))
-    os.killpg(run.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has made its last step
+        os.killpg(run.pid, signal.SIGKILL)
     run.wait()
 
 
