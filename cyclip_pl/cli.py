@@ -13,7 +13,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cyclip_pl import signals
 from cyclip_pl.command_line import as_typed
@@ -55,7 +55,7 @@ def _main(config_name: str, task: str) -> None:
         hydra_config = HydraConfig.get()
         if hydra_config.mode != RunMode.MULTIRUN:
             sys.exit(1)
-        overrides = shlex.join(OmegaConf.to_container(hydra_config.overrides.task))
+        overrides = shlex.join(map(str, hydra_config.overrides.task))
         failed.append(f"job {hydra_config.job.num} ({overrides}): {line}")
         # Not within `except`: it would keep the job's model in memory.
         raise JobFailed
