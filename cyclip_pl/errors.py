@@ -88,8 +88,8 @@ def _composition(error: BaseException, config_name: str) -> str:
         return f"{group}={choice}: unknown choice{did_you_mean(choice, known)} ({there})"
     if several := re.search(r"Ambiguous value for argument '(.*)'", text):
         return _ambiguous(several[1])
-    if there := re.search(r"An item is already at '(\S+)'", text):
-        return f"+{there[1]}: is there already; leave out the +"
+    if present := re.search(r"An item is already at '(\S+)'", text):
+        return f"+{present[1]}: is there already; leave out the +"
     # A key inside the config, or a group of the defaults list.
     unknown = re.search(r"Could not (?:override|delete(?: from config\.)?) '?([^'\s]+)'?", text)
     if unknown:
