@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_method
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import signals
 from cyclip_pl.command_line import as_typed
@@ -55,8 +56,8 @@ def _main(config_name: str, task: str) -> None:
         hydra_config = HydraConfig.get()
         if hydra_config.mode != RunMode.MULTIRUN:
             sys.exit(1)
-        overrides = shlex.join(map(str, hydra_config.overrides.task))
-        failed.append(f"job {hydra_config.job.num} ({overrides}): {line}")
+        overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)
+        failed.append(f"job {hydra_config.job.num} ({shlex.join(overrides)}): {line}")
         # Not within `except`: it would keep the job's model in memory.
         raise JobFailed
 

@@ -83,8 +83,9 @@ def chosen_defaults() -> DictConfig:
     # Not resolved: they may refer to settings.
     arguments: Any = OmegaConf.to_container(hydra.overrides.task)
     typed = OverridesParser.create().parse_overrides(arguments)
-    several = groups - hydra.runtime.choices.keys()
-    lists = [str(o.input_line) for o in typed if o.key_or_group in several]
+    lists = [
+        str(o.input_line) for o in typed if o.key_or_group in groups - hydra.runtime.choices.keys()
+    ]
     chosen = [
         f"{group}={choice}"
         for group, choice in hydra.runtime.choices.items()

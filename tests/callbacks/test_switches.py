@@ -30,7 +30,7 @@ def test_each_switch(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_with_everything_off(world: Path, tmp_path: Path) -> None:
-    off = ["trainer.enable_progress_bar=false", "+trainer.logger=false", "evaluation=[]"]
+    off = ["trainer.enable_progress_bar=false", "+trainer.logger=false"]
     off += ["+trainer.enable_checkpointing=false", "trainer.max_steps=1", "data.batch_size=8"]
     metrics = train(composed(*shrunk(world), *off, run_dir=tmp_path))
     assert metrics["train/steps"] == 1
