@@ -70,6 +70,7 @@ class Ranks(L.Callback):
             raise
         finally:
             self._over.set()
+            self._leave_nobody()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         host = socket.gethostname()
@@ -83,7 +84,7 @@ class Ranks(L.Callback):
         if isinstance(exception, signals.Stopped):
             self._over.set()
 
-    def end(self) -> None:
+    def _leave_nobody(self) -> None:
         """Wait until the ranks that this process has started have ended."""
         for child in self._children:
             with suppress(subprocess.TimeoutExpired):
