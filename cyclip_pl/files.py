@@ -67,6 +67,7 @@ def reason(error: BaseException) -> str:
     # It may quote a stranger: nothing that moves the cursor.
     text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     # The advice of these is to run the code in the file, or is a byte: KeyError(101).
-    if "weights_only" in text or (isinstance(error, KeyError) and isinstance(error.args[0], int)):
+    is_byte = isinstance(error, KeyError) and isinstance(next(iter(error.args), None), int)
+    if "weights_only" in text or is_byte:
         return "not a file of tensors and plain containers, and no other is read"
     return text[:200] or type(error).__name__

@@ -126,7 +126,10 @@ def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
                     f"resume={start.path}: was trained with {name}={_short(before)}, this run has"
                     f" {_short(value)}"
                 )
+    other_objective = "objective._target_" in found  # `check_weights` says whether it fits
     for name, (before, value) in found.items():
+        if other_objective and name.startswith("objective."):
+            continue
         if _BEGINNING.fullmatch(name) and "unset" not in (before, value):
             raise ValueError(
                 f"{name}={_short(value)}: is where a run begins, and this one goes on from"

@@ -186,6 +186,8 @@ def test_sizes_that_the_file_does_not_hold_are_not_built(tmp_path, monkeypatch) 
 
 def test_every_network_of_open_clip_that_fetches_nothing_may_be_built() -> None:
     for name in open_clip.list_models():
+        if name.startswith("inline-"):
+            continue  # another test's
         config = open_clip.get_model_config(name)
         settings = {"architecture": name, "image_size": 224, "pretrained": "/any/thing"}
         if any(key.startswith("hf_") for key in config["text_cfg"]):
