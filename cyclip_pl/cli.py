@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -20,7 +21,7 @@ from cyclip_pl import signals
 from cyclip_pl.command_line import as_typed
 from cyclip_pl.conf_dir import config_dir
 from cyclip_pl.config_types import check_types, chosen_defaults
-from cyclip_pl.run_folder import register_names
+from cyclip_pl.run_folder import leave_no_empty, register_names
 
 TRACEBACK = "CYCLIP_TRACEBACK"
 
@@ -55,6 +56,7 @@ def _main(config_name: str, task: str) -> None:
             line = _told(error, config_name)
         hydra_config = HydraConfig.get()
         if hydra_config.mode != RunMode.MULTIRUN:
+            leave_no_empty(Path(hydra_config.runtime.output_dir))
             sys.exit(1)
         overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)
         failed.append(f"job {hydra_config.job.num} ({shlex.join(overrides)}): {line}")

@@ -41,6 +41,8 @@ def one_line(error: BaseException, config_name: str) -> str:
             f"data worker (pid {worker[1]}) died: {worker[2] or 'unexpectedly'}; if the memory ran"
             " out, lower data.workers, data.shuffle.buffer or data.prefetch"
         )
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's, about its arguments
+        return f"trainer: {text}"
     if text.startswith("Expected more than 1 value per channel when training"):
         return (
             "data.batch_size, microbatch: a BatchNorm layer got one sample and needs two; raise"

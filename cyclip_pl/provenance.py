@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "command": shlex.join(sys.argv),
-        "choices": _choices(),
+        "choices": choices(),
         "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
         "cpu": _cpu_name(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -84,12 +85,19 @@ def git_revision(checkout: Path) -> dict[str, Any] | None:
         return None
 
 
-def _choices() -> dict[str, Any]:
+def choices() -> dict[str, Any]:
     """The choice of each config group; of a sweep, those of this job."""
     if not HydraConfig.initialized():
         return {}
-    choices: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
-    return {group: choice for group, choice in choices.items() if not group.startswith("hydra/")}
+    made: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
+    return {group: choice for group, choice in made.items() if not group.startswith("hydra/")}
+
+
+def typed() -> set[str]:
+    """The groups and settings that the command line names."""
+    if not HydraConfig.initialized():
+        return set()
+    return {re.split("[=@]", one.lstrip("+~"))[0] for one in HydraConfig.get().overrides.task}
 
 
 def _version(package: str) -> str | None:

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
+_named: set[Path] = set()  # folders that `new_folder` has made
 # What a run and its loggers write, besides checkpoints: `clear` removes these.
 WRITTEN = (
     "config.yaml",
@@ -65,6 +66,7 @@ def _made(prefix: str) -> str:
     for path in itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2))):
         try:
             os.mkdir(path)  # fails if it exists: of two processes one gets it
+            _named.add(Path(path).resolve())
             return path
         except FileExistsError:
             continue
@@ -151,6 +153,17 @@ def clear(folder: Path) -> None:
     """Remove what a run has written; files of others stay."""
     for path in [path for pattern in WRITTEN for path in folder.glob(pattern)]:
         path.unlink()
+
+
+def leave_no_empty(folder: Path) -> None:
+    """Remove a folder that this process has named, if it holds a lock and an empty log alone."""
+    if folder.resolve() not in _named:
+        return
+    left = list(folder.iterdir())
+    if all(path.name == LOCK or not path.stat().st_size for path in left):
+        for path in left:
+            path.unlink()
+        folder.rmdir()
 
 
 def shown(folder: Path) -> str:

@@ -31,7 +31,7 @@ from cyclip_pl.compilation import compile_parts
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
-from cyclip_pl.provenance import of_resumed, provenance, write_provenance
+from cyclip_pl.provenance import choices, of_resumed, provenance, typed, write_provenance
 
 STEPS = "train/steps"  # of metrics.json: the steps that its weights have made
 
@@ -60,6 +60,8 @@ def train(config: DictConfig) -> dict[str, float]:
         if config.resume == "auto" and path is None and signals.is_first_rank():
             print(f"resume=auto: no checkpoint in {checkpoints}, so the run begins anew")
         start = None if path is None else resume.read_start(path)
+        if start:
+            resume.check_choices(start, choices(), typed())
         plain = _resolved(config, start)
         changes = resume.changes(start, plain) if start else {}
         home = folder if goes_on_here else Path(path or "").parent.parent

@@ -207,3 +207,17 @@ def test_a_folder_with_a_run_is_kept_unless_it_may_go(
 def test_only_resume_says_where_a_run_goes_on(world: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^first_step=5: only resume sets it; leave it out$"):
         _train(world, tmp_path, 1, "first_step=5")
+
+
+def test_a_choice_of_the_run_is_not_replaced_by_a_default(
+    world: Path, run: Path, tmp_path: Path
+) -> None:
+    """The run was of another objective and projector: who leaves them out is told."""
+    start = tmp_path / "clip"
+    _train(world, start, 1, "objective=clip", "views=weak", "evaluation=[]")
+    with pytest.raises(ValueError, match="with objective=clip views=weak, which .* add obj"):
+        _train(world, tmp_path / "next", 2, f"resume={start}", "evaluation=[]")
+    assert not (tmp_path / "next/config.yaml").exists()
+    typed = ["objective=cyclip", "views=weak", "evaluation=[]"]  # changed, and wanted
+    _train(world, tmp_path / "next", 2, f"resume={start}", *typed)
+    assert _json(tmp_path / "next/provenance.json")["choices"]["objective"] == "cyclip"

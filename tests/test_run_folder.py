@@ -55,6 +55,22 @@ def test_a_process_keeps_its_folder() -> None:
     assert run_folder.new_folder("runs/eval_") != run_folder.new_folder("runs/")
 
 
+def test_a_named_folder_that_nothing_was_written_to_goes_away() -> None:
+    folder = Path(run_folder.new_folder("runs/"))
+    with run_folder.lock(folder):
+        (folder / "train.log").write_text("")
+    (folder / "config.yaml").write_text("seed: 0")
+    run_folder.leave_no_empty(folder)
+    assert folder.is_dir()
+    (folder / "config.yaml").unlink()
+    run_folder.leave_no_empty(folder)
+    assert not folder.exists()
+    typed = Path("typed")
+    typed.mkdir()
+    run_folder.leave_no_empty(typed)
+    assert typed.is_dir()
+
+
 @pytest.mark.parametrize(
     ("environment", "name"),
     [

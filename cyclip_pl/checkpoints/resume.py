@@ -21,6 +21,8 @@ FIXED = (
     "encoder.lock_text",
     "optimizer._target_",
 )
+# Groups of which a default must not take the place of the run's choice unasked.
+_METHOD = ("objective", "projector", "views", "data", "optimizer", "scheduler")
 # Settings of values that a run begins with and learns.
 _BEGINNING = re.compile(r"encoder\.pretrained|objective\.(.+\.)?init_\w+")
 # These say where and how a run starts, not what it is.
@@ -105,6 +107,32 @@ def read_start(path: Path | str) -> Start:
         config,
         made_by if isinstance(made_by, dict) else {},
     )
+
+
+def check_choices(start: Start, choices: dict[str, Any], typed: set[str]) -> None:
+    """Raise ValueError, one line, if a choice of the run is left out, so that a default stands in.
+
+    Args:
+        choices: This command's choice of each config group.
+        typed: The groups that it names. An objective may choose projector and views, and an
+            experiment all of them.
+    """
+    made: Any = start.provenance.get("choices")
+    if not isinstance(made, dict) or not choices or {"experiment", "sweep"} & typed:
+        return
+    chosen = {"projector", "views"} if "objective" in typed else set()
+    left_out = [
+        group
+        for group in _METHOD
+        if group not in typed | chosen and group in made and made[group] != choices.get(group)
+    ]
+    if left_out:
+        was = " ".join(f"{group}={_short(made[group])}" for group in left_out)
+        now = " ".join(f"{group}={choices.get(group)}" for group in left_out)
+        raise ValueError(
+            f"resume={start.path}: was trained with {was}, which this command leaves out; add"
+            f" {was} to go on, or {now} to change it"
+        )
 
 
 def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
