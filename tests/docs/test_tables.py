@@ -99,6 +99,7 @@ def settings() -> set[str]:
         for group in ("objective", "encoder", "projector", "views", "data", "trainer")
         for choice in choices(group)
     ]
+    variants += [("eval", [f"model={choice}", "checkpoint=x"]) for choice in choices("model")]
     for script, overrides in variants:
         config = composed(*overrides, config_name=script)
         for key, node in OmegaConf.to_container(config).items():
