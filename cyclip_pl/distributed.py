@@ -148,7 +148,7 @@ def word_of_torchruns_first(key: str, word: str | None) -> str:
     Rank 0 gives the word, the others None.
     """
     store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
-    # A restart of the processes begins anew, with the same store.
+    # A restart of the processes starts over, with the same store.
     key = f"cyclip_pl/{os.environ['TORCHELASTIC_RESTART_COUNT']}/{key}"
     if word is not None:
         store.set(key, word)

@@ -130,7 +130,7 @@ def check_free(folder: Path, checkpoints: Sequence[str]) -> None:
     if checkpoints:
         raise ValueError(
             f"{name}: holds a run ({', '.join(checkpoints)}); add resume=auto to go on,"
-            " overwrite=true to begin anew, or name another folder"
+            " overwrite=true to start over, or name another folder"
         )
     if (folder / "metrics.json").exists():
         raise ValueError(

@@ -58,7 +58,7 @@ def train(config: DictConfig) -> dict[str, float]:
         if not (config.overwrite or goes_on_here):
             run_folder.check_free(folder, resume.held(checkpoints))
         if config.resume == "auto" and path is None and signals.is_first_rank():
-            print(f"resume=auto: no checkpoint in {checkpoints}, so the run begins anew")
+            print(f"resume=auto: no checkpoint in {checkpoints}, so the run starts over")
         start = None if path is None else resume.read_start(path)
         if start:
             resume.check_choices(start, choices(), typed())

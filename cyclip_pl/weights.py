@@ -30,6 +30,10 @@ _GLOBALS = {
 _MOST_HEADER = 100_000_000  # bytes of a pickle or a header, as in the safetensors library
 
 
+class _Refused(ValueError):
+    """The records of a file are not those of `torch.save`; the text is the whole line."""
+
+
 def check_file(named: str, path: Path) -> None:
     """Raise ValueError, one line that begins with `named`, unless `path` is safe to load.
 
@@ -58,7 +62,9 @@ def read(named: str, file: Path | BinaryIO, mmap: bool = True) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
             _check_records(named, archive, length)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+    except _Refused:
+        raise
+    except Exception as error:  # for damaged bytes zipfile raises many types, struct.error too
         kind = other_kind(file) or "cut short, damaged, or not a file of torch.save"
         raise ValueError(f"{named}: cannot be read as a checkpoint: {kind}") from error
     mmap = mmap and isinstance(file, Path)
@@ -97,20 +103,20 @@ def _check_records(named: str, archive: zipfile.ZipFile, length: int) -> None:
     records = archive.infolist()
     names = {record.filename.lower().rpartition("/")[2] for record in records}
     if "constants.pkl" in names:
-        raise ValueError(
+        raise _Refused(
             f"{named}: cannot be read as a checkpoint: a TorchScript archive, which holds code"
         )
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-        raise ValueError(f"{named}: cannot be read as a checkpoint: torch.save compresses nothing")
+        raise _Refused(f"{named}: cannot be read as a checkpoint: torch.save compresses nothing")
     if sum(record.file_size for record in records) > length:
-        raise ValueError(f"{named}: cannot be read as a checkpoint: its records overlap")
+        raise _Refused(f"{named}: cannot be read as a checkpoint: its records overlap")
     for record in records:
         if not record.filename.lower().endswith(".pkl"):
             continue
         if record.file_size > _MOST_HEADER:
-            raise ValueError(f"{named}: cannot be read as a checkpoint: its pickle is too long")
+            raise _Refused(f"{named}: cannot be read as a checkpoint: its pickle is too long")
         if (stranger := _foreign(archive.read(record))) is not None:
-            raise ValueError(
+            raise _Refused(
                 f"{named}: cannot be read as a checkpoint: holds {stranger}, only tensors and"
                 " plain values are read; nothing in it was executed"
             )

@@ -43,7 +43,7 @@ def test_a_resumed_run_goes_on_in_its_file_and_each_step_stands_once(tmp_path: P
     assert rows[5] == {"step": "5", "loss": "7.0", "epoch": "", "new": "1.0"}
 
 
-def test_a_run_that_begins_anew_drops_what_a_failed_start_left(tmp_path: Path) -> None:
+def test_a_run_that_starts_over_drops_what_a_failed_start_left(tmp_path: Path) -> None:
     _filled(tmp_path / "metrics.csv", 3)
     CSVLogger(tmp_path / "metrics.csv").log_metrics({"other": 1.0}, 0)
     assert (tmp_path / "metrics.csv").read_text() == "step,other\n0,1.0\n"

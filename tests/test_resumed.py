@@ -171,7 +171,7 @@ def test_metrics_of_other_weights_are_not_written(world: Path, run: Path, tmp_pa
     assert "resumed_at" in _json(tmp_path / "b/provenance.json")
 
 
-def test_auto_begins_anew_where_there_is_nothing_to_go_on_from(world: Path, tmp_path: Path) -> None:
+def test_auto_starts_over_where_there_is_nothing_to_go_on_from(world: Path, tmp_path: Path) -> None:
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv/metrics.csv").write_text("step,train/total\n0,9\n1,9\n2,9\n")
     (tmp_path / "config.yaml").write_text("of: a failed start\n")

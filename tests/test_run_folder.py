@@ -166,7 +166,7 @@ def test_a_folder_with_a_run_is_not_free(tmp_path: Path) -> None:
     folder = _write(tmp_path / "run", "metrics.json", "config.yaml")
     message = (
         r"^hydra\.run\.dir=run: holds a run \(best\.ckpt, last\.ckpt\); add resume=auto to go on,"
-        " overwrite=true to begin anew, or name another folder$"
+        " overwrite=true to start over, or name another folder$"
     )
     with pytest.raises(ValueError, match=message):
         run_folder.check_free(folder, ["best.ckpt", "last.ckpt"])

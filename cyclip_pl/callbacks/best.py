@@ -113,6 +113,6 @@ class Best(Checkpoint):
         return {"best": self.best, "sign": self.sign}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # In another folder, and in the opposite mode, the best begins anew.
+        # In another folder, and in the opposite mode, the best starts over.
         if state_dict["sign"] == self.sign and is_file(self.path):
             self.best = dict(state_dict["best"])

@@ -39,7 +39,7 @@ class LocalFolder:
             dump(file)
 
     def keep(self, name: str, copy: str) -> None:
-        """A second name for a file, at no space; where there are no links, its only name."""
+        """Give a file a second name, without a copy; where links are missing, its only name."""
         try:
             os.link(self.path / name, self.path / copy)
         except FileExistsError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -57,6 +56,8 @@ def _damage(file: BinaryIO) -> str | None:
         if "CRC-32" in str(error):
             return f"the checksum of its record {record.filename} differs"
         return "it is cut short or not a checkpoint"
-    except (ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+    except OSError:
+        raise  # the disk's, not the file's
+    except Exception as error:  # for damaged bytes zipfile raises many types, struct.error too
         return f"its list of records is damaged ({reason(error)})"
     return None

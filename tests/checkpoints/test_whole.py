@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from cyclip_pl.checkpoints.files import read_weights
 from cyclip_pl.checkpoints.whole import damage
+from cyclip_pl.weights import check_file
 
 CONTENT = {
     "state_dict": {"a.weight": torch.randn(8, 4), "b": torch.arange(5), "c": torch.ones(3).half()},
@@ -101,3 +103,30 @@ def test_a_file_that_changes_is_looked_at_again(tmp_path: Path, original: bytes)
     path.write_bytes(original[:-1])
     assert damage(path) is not None
     assert damage(tmp_path / "none") == "No such file or directory"
+
+
+@pytest.mark.parametrize("read", [read_weights, lambda path: check_file(str(path), path)])
+def test_a_damaged_list_of_records_is_one_line(
+    tmp_path: Path, original: bytes, read: Callable[[Path], object]
+) -> None:
+    """Several bytes at once: for these zipfile raises many types."""
+    path, rng, lines = tmp_path / "x.ckpt", random.Random(0), []
+    for _ in range(2500):
+        damaged = bytearray(original)
+        for _ in range(rng.randint(1, 8)):
+            damaged[rng.randrange(len(damaged) - 600, len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except ValueError as error:  # any other type fails the test
+            lines.append(str(error))
+    assert len(lines) > 2000
+    assert all(line.startswith(str(path)) and "\n" not in line for line in lines)
+
+
+def test_a_list_that_stands_nowhere(original: bytes) -> None:
+    """One byte of its place: behind a URL, where bytes are in memory, an OverflowError."""
+    for high in range(128, 256):
+        damaged = bytearray(original)
+        damaged[-43] = high
+        assert damage(BytesIO(damaged)) is not None

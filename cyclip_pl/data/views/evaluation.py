@@ -27,7 +27,7 @@ def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
 
 
 def _transformed(image: Image.Image, size: int) -> Tensor:
-    check_size(image.width, image.height)  # opened by whoever calls, perhaps not decoded yet
+    check_size(image.width, image.height)  # the caller opened it; it may not be decoded yet
     return to_tensor(resize_and_crop(to_rgb(image), size)).contiguous()
 
 
