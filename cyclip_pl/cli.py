@@ -1,4 +1,4 @@
-"""`cyclip-train` and `cyclip-eval`: Hydra composes a config, and an error is one line.
+"""Commands that take a config: Hydra composes it, and an error is one line.
 
 Imports are light: `--help` and a mistyped override must not wait for torch.
 """
@@ -38,6 +38,16 @@ def train() -> None:
 def evaluate() -> None:
     """Run `python eval.py checkpoint=PATH [evaluation=[…]] …`."""
     _main("eval", "cyclip_pl.evaluating.evaluate")
+
+
+def export() -> None:
+    """Run `cyclip-export checkpoint=PATH out=DIR [format=…] …`."""
+    _main("export", "cyclip_pl.exporting.export")
+
+
+def search() -> None:
+    """Run `cyclip-search checkpoint=PATH shards=PATH …`."""
+    _main("search", "cyclip_pl.searching.search")
 
 
 def _main(config_name: str, task: str) -> None:

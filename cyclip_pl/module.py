@@ -142,13 +142,20 @@ class ContrastiveModule(L.LightningModule):
         checkpoint["config"] = self.config
         checkpoint["provenance"] = self.provenance
         checkpoint["scale"] = self.scale
+        checkpoint["bias"] = self.bias
 
     def as_model(self) -> EmbeddingModel:
         """The encoder and projector as evaluations see them; shared, not copied."""
-        return EmbeddingModel(self.encoder, self.projector, self.scale)
+        return EmbeddingModel(self.encoder, self.projector, self.scale, self.bias)
 
     @property
     def scale(self) -> float:
         """Multiplier of the image-text similarities, 1 if the objective has none."""
         scale = self.objective.scalars().get("scale")
         return 1.0 if scale is None else scale.item()
+
+    @property
+    def bias(self) -> float | None:
+        """Of the scaled similarities, None if the objective has none."""
+        bias = self.objective.scalars().get("bias")
+        return None if bias is None else bias.item()

@@ -18,13 +18,21 @@ class EmbeddingModel(ImageTextModel):
     Args:
         encoder, projector: Trained together; shared, not copied.
         scale: Multiplier of the similarities, exp(logit_scale).
+        bias: Added to scaled similarities before a sigmoid; None for objectives without one.
     """
 
-    def __init__(self, encoder: DualEncoder, projector: Projector, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        encoder: DualEncoder,
+        projector: Projector,
+        scale: float = 1.0,
+        bias: float | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.projector = projector
         self.scale = scale
+        self.bias = bias
         self.tokenizer = encoder.tokenizer
         # PIL image → uint8: the shorter side resized bicubically, centre crop.
         self.preprocess = evaluation_transform(encoder.image_size)

@@ -52,13 +52,13 @@ def load(
     config = checkpoint["config"]
     make_encoder = _class(config, "encoder", DualEncoder, file, trust)
     make_projector = _class(config, "projector", Projector, file, trust)
-    scale = checkpoint["scale"]
+    scale, bias = checkpoint["scale"], checkpoint.get("bias")
 
     def build() -> EmbeddingModel:
         # The weights are in the checkpoint; the pretrained file they started from may be gone.
         encoder = make_encoder(pretrained=None)
         projector = make_projector(features=encoder.embed_dim)
-        return EmbeddingModel(encoder, projector, scale)
+        return EmbeddingModel(encoder, projector, scale, bias)
 
     try:
         model = filled(build, weights, sketch=not trust)
@@ -70,6 +70,8 @@ def load(
     check_finite(str(file), weights, step if type(step) is int else None)
     if not 0 < scale < math.inf:
         raise ValueError(f"{file}: its scale is {scale}, not a number above 0")
+    if bias is not None and not (isinstance(bias, float) and math.isfinite(bias)):
+        raise ValueError(f"{file}: its bias is {shown(bias)}, not a finite number")
     return model.to(device).eval()
 
 
