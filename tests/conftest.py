@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported, and for the processes that tests start: a core per worker.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
