@@ -26,3 +26,8 @@ def show(table: Table, console: Console | None = None) -> None:
     if width > console.width:
         console = Console(file=console.file, width=width)
     console.print(table)
+
+
+def plain(text: str) -> str:
+    """One printable line: control characters, which could steer a terminal, become U+FFFD."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
