@@ -64,7 +64,7 @@ ALLOWED = {
         "config_types",
     },
     "losses": set(),
-    "data": set(),
+    "data": {"__version__"},
     "encoders": set(),
     "projectors": set(),
     "objectives": {"losses"},
