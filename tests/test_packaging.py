@@ -58,6 +58,14 @@ def requirements(*extras: str) -> Iterator[Requirement]:
             yield requirement
 
 
+def test_all_is_every_extra_for_users() -> None:
+    block = re.search(r"^\[project.optional-dependencies\]\n(.*?)^\[", pyproject(), re.M | re.S)
+    assert block
+    extras = set(re.findall(r"^(\w+) = \[", block[1], re.M))
+    named = re.search(r'^all = \[\s*"cyclip-pl\[(.*?)\]"', block[1], re.M)
+    assert named and set(named[1].split(",")) == extras - {"all", "demo", "dev", "docs"}
+
+
 def test_the_lock_satisfies_what_the_project_asks_for() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", lock, re.M))

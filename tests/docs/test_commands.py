@@ -89,6 +89,8 @@ def _is_command(conf: Path, words: list[str]) -> None:
             makefile = (ROOT / "Makefile").read_text()
             assert re.search(rf"^{target}:.*## ", makefile, re.MULTILINE)
             assert all(f"\n{v.partition('=')[0]} ?=" in makefile for v in variables)
+        case ["pip", "install", "cyclip-pl"]:
+            pass
         case ["pip", "install", package]:
             extra = package.removeprefix("cyclip-pl[").removesuffix("]")
             assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()

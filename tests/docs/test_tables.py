@@ -139,6 +139,16 @@ def test_the_catalogue_is_listed() -> None:
     assert sorted(listed) == sorted(entries())
 
 
+def test_commands_and_extras_are_listed() -> None:
+    project = (README.parent / "pyproject.toml").read_text("utf-8")
+    scripts = re.findall(r"^(cyclip-\w+) = ", project, re.M)
+    assert [names(row[0])[0] for row in table("installation.md", "| command |")] == scripts
+    block = project.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    extras = re.findall(r"^(\w+) = \[", block, re.M)
+    listed = [name for row in table("installation.md", "| extra |") for name in names(row[0])]
+    assert sorted(listed) == sorted(extras)
+
+
 def test_the_readme_is_short() -> None:
     lines = README.read_text("utf-8").splitlines()
     assert len(lines) <= 120
