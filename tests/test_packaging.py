@@ -136,6 +136,7 @@ def test_it_installs_all_commands(site: Path) -> None:
         ("cyclip-prepare", ["--help"], "Make WebDataset shards"),
         ("cyclip-inspect", ["--help"], "Say what shards hold"),
         ("cyclip-inspect", ["--version"], cyclip_pl.__version__),
+        ("cyclip-train", ["--version"], cyclip_pl.__version__),
         ("cyclip-report", ["--help"], "compare"),
     ],
 )

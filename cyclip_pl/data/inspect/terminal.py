@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -36,16 +36,10 @@ def print_report(told: Mapping[str, Any], console: Console) -> None:
     facts.add_column(max_width=_WIDTH - 14)
     for name, text in _facts(told).items():
         facts.add_row(name, escape(text))
-    show(facts, console)
+    console.print(facts)
     if told["quantiles"]:
-        table = new_table()
-        table.add_column("")
-        for name in QUANTILES:
-            table.add_column(name, justify="right")
-        for name, values in told["quantiles"].items():
-            table.add_row(_NAMES[name], *(f"{values[quantile]:,}" for quantile in QUANTILES))
         console.print()
-        show(table, console)
+        show(list(QUANTILES), lambda shown: _quantiles(told["quantiles"], shown), console)
     lost = told["lost_samples"]
     if lost:
         console.print("\nlost", style="bold")
@@ -56,6 +50,16 @@ def print_report(told: Mapping[str, Any], console: Console) -> None:
         console.print(escape(line), highlight=False, soft_wrap=True)
     if len(lost) > _TOLD:
         console.print("… (--json FILE has more of them)")
+
+
+def _quantiles(told: Mapping[str, Mapping[str, int]], shown: Sequence[str]) -> Table:
+    table = new_table()
+    table.add_column("")
+    for name in shown:
+        table.add_column(name, justify="right")
+    for name, values in told.items():
+        table.add_row(_NAMES[name], *(f"{values[quantile]:,}" for quantile in shown))
+    return table
 
 
 def _facts(told: Mapping[str, Any]) -> dict[str, str]:
