@@ -49,3 +49,8 @@ def show(
 
 def _width(table: Table, console: Console) -> int:
     return console.measure(table, options=console.options.update(width=10_000)).maximum
+
+
+def plain(text: str) -> str:
+    """One printable line: control characters, which could steer a terminal, become U+FFFD."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

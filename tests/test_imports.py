@@ -67,7 +67,7 @@ ALLOWED = {
         "__version__",
     },
     "losses": set(),
-    "data": set(),
+    "data": {"__version__"},
     "encoders": set(),
     "projectors": set(),
     "objectives": {"losses"},

@@ -60,16 +60,24 @@ class Decoder:
             SkippedSample: The image or the caption is missing or unreadable.
             Undecodable: The image cannot be decoded; a JPEG may raise it only when it is viewed.
         """
+        image, captions = self.parts(sample)
+        keep = _KEEP[self.images]
+        jpeg = Jpeg.open(image, keep) if keep else None
+        return jpeg or decode_image(image), captions
+
+    def parts(self, sample: RawSample) -> tuple[bytes, list[str]]:
+        """The image's bytes and the captions.
+
+        Raises:
+            SkippedSample: The image is missing, or the caption is missing or unreadable.
+        """
         if sample.fault is not None:
             raise SkippedSample(*sample.fault)
         if sample.image is None:
             raise SkippedSample("missing image")
         if sample.caption is None:
             raise SkippedSample("missing caption")
-        captions = self.captions(sample.caption)
-        keep = _KEEP[self.images]
-        jpeg = Jpeg.open(sample.image, keep) if keep else None
-        return jpeg or decode_image(sample.image), captions
+        return sample.image, self.captions(sample.caption)
 
     def captions(self, data: bytes) -> list[str]:
         """The captions in a `txt` or `json` member: one or more, none empty."""

@@ -25,6 +25,8 @@ from cyclip_pl.data.skipped import SkipCounter, of_unknown_size
 
 # What is counted where a shard that reads to its end holds less than was counted.
 MISSING = "missing sample"
+# What is counted where it holds more.
+UNCOUNTED = "uncounted sample"
 # Shards in a row without a sample, before reading stops with an error.
 _FRUITLESS = 16
 
@@ -152,7 +154,7 @@ class ExactEpochs(Epochs):
                     uncounted = sum(1 for _ in whole) if read == size else 0
                 if uncounted:
                     detail = f"it holds {size + uncounted} samples, {size} were counted"
-                    skipped.add("uncounted sample", url, detail, uncounted)
+                    skipped.add(UNCOUNTED, url, detail, uncounted)
             except BrokenShard as error:
                 cause, problem = error.cause, str(error)
             if read < end:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from cyclip_pl.data.sample_names import NameCheck, has_image
 from cyclip_pl.files import reason
@@ -41,7 +41,7 @@ def shard_sizes(urls: Sequence[str]) -> list[Size]:
     Raises:
         ValueError: A `sizes.json` is not such a table.
     """
-    listed = cache(_listed)  # read once per folder
+    listed = cache(listed_sizes)  # read once per folder
     sizes: dict[str, Size] = {}
     todo: dict[str, str] = {}
     for url in urls:
@@ -63,7 +63,12 @@ def shard_sizes(urls: Sequence[str]) -> list[Size]:
     return [sizes[url] for url in urls]
 
 
-def _listed(folder: str) -> dict[str, int]:
+def listed_sizes(folder: str) -> dict[str, int]:
+    """Samples by shard of a folder's `sizes.json`; empty if there is none.
+
+    Raises:
+        ValueError: It is not such a table.
+    """
     path = os.path.join(folder, "sizes.json")
     try:
         with open(path, encoding="utf-8") as file:
@@ -72,22 +77,28 @@ def _listed(folder: str) -> dict[str, int]:
         return {}
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not readable JSON: {error}") from error
-    if not isinstance(table, dict) or not all(_is_count(value) for value in table.values()):
+    if not isinstance(table, dict) or not all(is_count(value) for value in table.values()):
         raise ValueError(f'{path}: expected counts by file name, {{"00000.tar": 1000, ...}}')
     return table
 
 
-def _from_stats(path: str) -> int | None:
+def read_stats(path: str) -> dict[str, Any]:
+    """img2dataset's `00000_stats.json` beside the shard at `path`; empty if there is none."""
     try:
         with open(f"{os.path.splitext(path)[0]}_stats.json", encoding="utf-8") as file:
             stats = json.load(file)
     except (OSError, ValueError, RecursionError):
-        return None
-    count = stats.get("successes") if isinstance(stats, dict) else None
-    return count if _is_count(count) else None
+        return {}
+    return stats if isinstance(stats, dict) else {}
 
 
-def _is_count(value: object) -> bool:
+def _from_stats(path: str) -> int | None:
+    count = read_stats(path).get("successes")
+    return count if is_count(count) else None
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a value of a stranger's JSON counts something."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

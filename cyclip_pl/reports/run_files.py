@@ -7,6 +7,8 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from cyclip_pl.console import plain as plain
+
 MOST_BYTES = 4 << 20
 """The largest file that is read: a hundred times what an evaluation writes."""
 
@@ -47,8 +49,3 @@ def number(value: Any, where: str) -> float:
         return float(value)
     except OverflowError as error:
         raise ValueError(f"{where} is too large a number") from error
-
-
-def plain(text: str) -> str:
-    """One printable line: control characters, which could steer a terminal, become U+FFFD."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf, open_dict
 
+from cyclip_pl.data.inspect.__main__ import parser as inspect_parser
 from cyclip_pl.data.prepare.__main__ import parser as prepare_parser
 from cyclip_pl.reports.__main__ import parser as reports_parser
 from tests.docs.commands import COMMANDS
@@ -83,6 +84,8 @@ def _is_command(conf: Path, words: list[str]) -> None:
             _composes(conf, script, arguments)
         case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
             prepare_parser().parse_args(arguments)
+        case ["cyclip-inspect", *arguments]:
+            inspect_parser().parse_args(arguments)
         case ["python", "-m", "cyclip_pl.reports", *arguments]:
             reports_parser().parse_args(arguments)
         case ["python", "-m", "pytest", "-q", *paths]:
@@ -93,6 +96,8 @@ def _is_command(conf: Path, words: list[str]) -> None:
             makefile = (ROOT / "Makefile").read_text()
             assert re.search(rf"^{target}:.*## ", makefile, re.MULTILINE)
             assert all(f"\n{v.partition('=')[0]} ?=" in makefile for v in variables)
+        case ["pip", "install", "cyclip-pl"]:
+            pass
         case ["pip", "install", package]:
             extra = package.removeprefix("cyclip-pl[").removesuffix("]")
             assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()

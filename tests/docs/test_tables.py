@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from cyclip_pl.data.epochs import MISSING
+from cyclip_pl.data.epochs import MISSING, UNCOUNTED
 from cyclip_pl.data.sample_names import APART, DOTS
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.images import FORMATS, MAX_PIXELS, TooLarge, Undecodable
@@ -61,8 +61,17 @@ def test_a_page_describes_every_choice(page: str, header: str, group: str) -> No
 def test_every_cause_of_a_lost_sample_is_explained() -> None:
     data = CONF.parent / "cyclip_pl" / "data"
     found = set(re.findall(r'SkippedSample\("([^"]+)"', (data / "decoder.py").read_text()))
-    found |= set(re.findall(r'skipped\.add\("([^"]+)"', (data / "epochs.py").read_text()))
-    found |= {CUT, DAMAGED, UNREADABLE, MISSING, APART, DOTS, Undecodable.reason, TooLarge.reason}
+    found |= {
+        CUT,
+        DAMAGED,
+        UNREADABLE,
+        MISSING,
+        UNCOUNTED,
+        APART,
+        DOTS,
+        Undecodable.reason,
+        TooLarge.reason,
+    }
     found |= {"link", "sparse file", f"file over {_LARGEST_MEMBER >> 20} MiB"}
     assert {cause for row in table("data.md", "| cause |") for cause in names(row[0])} == found
 
@@ -128,6 +137,16 @@ def test_the_kinds_of_images_are_listed() -> None:
 def test_the_catalogue_is_listed() -> None:
     listed = [name for row in table("datasets.md", "| kind |") for name in names(row[1])]
     assert sorted(listed) == sorted(entries())
+
+
+def test_commands_and_extras_are_listed() -> None:
+    project = (README.parent / "pyproject.toml").read_text("utf-8")
+    scripts = re.findall(r"^(cyclip-\w+) = ", project, re.M)
+    assert [names(row[0])[0] for row in table("installation.md", "| command |")] == scripts
+    block = project.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    extras = re.findall(r"^(\w+) = \[", block, re.M)
+    listed = [name for row in table("installation.md", "| extra |") for name in names(row[0])]
+    assert sorted(listed) == sorted(extras)
 
 
 def test_the_readme_is_short() -> None:
