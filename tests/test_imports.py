@@ -55,6 +55,8 @@ ALLOWED = {
     "errors": {"command_line", "config_kinds"},
     "run_folder": set(),
     "csv_logger": set(),
+    "mlflow_logger": {"checkpoints"},
+    "wandb_logger": set(),
     "cli": {
         "training",
         "evaluating",
@@ -93,6 +95,7 @@ ALLOWED = {
         "compilation",
         "evaluation",
         "module",
+        "optimization",
         "run_folder",
     },
     "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
