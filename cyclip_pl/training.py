@@ -33,6 +33,7 @@ from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.encoders.interface import check_interface
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
@@ -118,6 +119,7 @@ def _train(
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
+    check_interface(encoder)
     projector = instantiate(config.projector)(features=encoder.embed_dim)
     objective = instantiate(config.objective)
     views = instantiate(config.views)

@@ -93,6 +93,7 @@ ALLOWED = {
         "callbacks",
         "checkpoints",
         "compilation",
+        "encoders",
         "evaluation",
         "module",
         "optimization",
