@@ -14,19 +14,22 @@ from hydra.grammar.gen.OverrideParser import OverrideParser
 from cyclip_pl.conf_dir import config_dir
 from cyclip_pl.config_kinds import is_text, may_be_null, takes_list
 
+_LISTS = ("callbacks", "evaluation", "logger")  # groups of which several are chosen, or none
 _NOT_TEXT = (OverrideLexer.INT, OverrideLexer.FLOAT, OverrideLexer.BOOL, OverrideLexer.NULL)
 
 
 def as_typed(argument: str) -> str:
     """`argument` with quotes where Hydra would read a path such as 2024, 1e5 or true as a value.
 
-    Likewise for the name of a choice. Other arguments are returned as they are, and those that
-    Hydra cannot read.
+    Likewise for the name of a choice. Where a group takes a list, null is the empty one. Other
+    arguments are returned as they are, and those that Hydra cannot read.
 
     Raises:
         ValueError: A list where one text is needed, or nothing.
     """
     key = setting_of(argument)
+    if argument == f"{key}=null" and key in _LISTS:
+        return f"{key}=[]"
     is_group = Path(config_dir(), key).is_dir()
     if argument.startswith("-") or not (is_text(key) or is_group):
         return argument

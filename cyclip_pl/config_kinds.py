@@ -147,6 +147,8 @@ _KINDS: dict[str, Kind] = {
     "callbacks.*.every_n_minutes": partial(checks.number, above=0, optional=True),
     "callbacks.best.mode": partial(checks.one_of, choices=["max", "min"]),
     "callbacks.best.monitor": _text_or_null,
+    "callbacks.examples.datasets": _paths,
+    "callbacks.examples.library": _anything,
     "callbacks.progress.lines_every": checks.whole,
     "logger.*.save_dir": _path,
     "logger.*": _anything,

@@ -48,6 +48,11 @@ def one_line(error: BaseException, config_name: str) -> str:
             "data.batch_size, microbatch: a BatchNorm layer got one sample and needs two; raise"
             " data.batch_size, or choose a microbatch that leaves no single sample over"
         )
+    if early := re.match(r"Early stopping conditioned on metric `(.*?)` which is not", text):
+        return (
+            f"callbacks: EarlyStopping looks at {early[1]} at the end of each epoch, and it is not"
+            " there; set evaluation.<name>.cadence.every_n_epochs=1, or its strict=false to wait"
+        )
     if isinstance(error, (ValueError, FileNotFoundError)) and text:
         return text
     return f"{type(error).__name__}: {text} (CYCLIP_TRACEBACK=1 shows where)"

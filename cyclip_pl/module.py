@@ -141,8 +141,9 @@ class ContrastiveModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
         checkpoint["provenance"] = self.provenance
-        checkpoint["scale"] = self.scale
-        checkpoint["bias"] = self.bias
+        # An average of the weights has scalars of its own.
+        checkpoint.setdefault("scale", self.scale)
+        checkpoint.setdefault("bias", self.bias)
 
     def as_model(self) -> EmbeddingModel:
         """The encoder and projector as evaluations see them; shared, not copied."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -35,6 +37,29 @@ def _clean(name: str) -> str:
     for wrapper in _WRAPPERS:
         name = name.replace(wrapper, "")
     return name
+
+
+def named(make: partial[Optimizer]) -> Callable[..., Optimizer]:
+    """`make`, whose errors name the setting.
+
+    Raises:
+        ValueError: Now, for settings that the optimizer does not take; when it is called, for
+            parameter groups that it cannot use.
+    """
+    where = f"optimizer._target_={make.func.__module__}.{make.func.__qualname__}"
+    known = inspect.signature(make.func).parameters
+    unknown = [name for name in make.keywords if name not in known]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        rest = " ".join(f"~optimizer.{name}" for name in unknown)
+        raise ValueError(f"{where}: does not take {', '.join(unknown)}; add {rest}")
+
+    def made(groups: list[dict[str, Any]]) -> Optimizer:
+        try:
+            return make(groups)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    return made
 
 
 def keep_settings(optimizer: Optimizer) -> None:

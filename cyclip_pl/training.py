@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import uuid
 import warnings
 from contextlib import nullcontext
@@ -16,12 +17,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder, signals, sweeps
+from cyclip_pl.callbacks import refused
+from cyclip_pl.callbacks.ema import EMA
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
 from cyclip_pl.callbacks.logged import LoggedStep
 from cyclip_pl.callbacks.overview import Overview
+from cyclip_pl.callbacks.profile import ProfileTable
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
+from cyclip_pl.callbacks.settings import Settings
 from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.switches import switched_on
@@ -29,10 +34,12 @@ from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.encoders.interface import check_interface
 from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
+from cyclip_pl.optimization import named
 from cyclip_pl.provenance import choices, of_resumed, provenance, typed, write_provenance
 
 STEPS = "train/steps"  # of metrics.json: the steps that its weights have made
@@ -45,6 +52,26 @@ def train(config: DictConfig) -> dict[str, float]:
         ValueError: Settings that do not work together, files that cannot be used, or a run folder
             that another run has.
     """
+    return _try(config) if config.trainer.get("fast_dev_run") else _run(config)
+
+
+def _try(config: DictConfig) -> dict[str, float]:
+    """Run all parts once, in a folder that does not stay."""
+    if config.resume is not None:
+        raise ValueError(
+            f"trainer.fast_dev_run: tries a new run; leave out resume={config.resume}, or"
+            " trainer.fast_dev_run"
+        )
+    named = Path(config.run_dir)
+    with tempfile.TemporaryDirectory(prefix="cyclip_pl_") as folder:
+        config.run_dir = folder
+        metrics = _run(config)
+    if named.is_dir():
+        run_folder.leave_no_empty(named)
+    return metrics
+
+
+def _run(config: DictConfig) -> dict[str, float]:
     folder = Path(config.run_dir)
     _quiet()
     sweeps.check(config.objective_metric, list(entries(config.get("evaluation"))))
@@ -95,6 +122,7 @@ def _train(
     L.seed_everything(config.seed, workers=True, verbose=False)
 
     encoder = instantiate(config.encoder)
+    check_interface(encoder)
     projector = instantiate(config.projector)(features=encoder.embed_dim)
     objective = instantiate(config.objective)
     views = instantiate(config.views)
@@ -104,7 +132,7 @@ def _train(
         encoder,
         projector,
         objective,
-        optimizer=instantiate(config.optimizer),
+        optimizer=named(instantiate(config.optimizer)),
         scheduler=instantiate(config.scheduler),
         config=plain,
         microbatch=config.microbatch,
@@ -120,7 +148,13 @@ def _train(
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
     ranks = Ranks()
     off = config.trainer.get("logger") is False
-    loggers = [] if off else [one for one in _instances(config, "logger") if one is not None]
+    loggers = [] if off else [one for one in _instances(config, "logger").values() if one]
+    chosen = _instances(config, "callbacks")
+    refused.check(chosen, config.trainer)
+    others = switched_on(chosen.values(), config.trainer, loggers)
+    averages = [one for one in others if isinstance(one, EMA)]
+    if start:
+        resume.check_average(start.path, bool(averages))
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
@@ -128,16 +162,20 @@ def _train(
             skipped,
             Resume(),
             LoggedStep(),
+            Settings(),
             Overview(),
+            *averages,  # before evaluations look at them
             evaluation,
             ranks,
-            *switched_on(_instances(config, "callbacks"), config.trainer, loggers),
+            *(one for one in others if one not in averages),
+            ProfileTable(),
             Stop(),
         ],
         logger=loggers,
         enable_checkpointing=True,  # of `Stop`; the others are left out
         plugins=[CheckpointFiles()],
         default_root_dir=folder,
+        _convert_="all",  # Lightning's own take no containers of OmegaConf
     )
     module.provenance = provenance(trainer.strategy.root_device)
     if start:
@@ -163,7 +201,8 @@ def _train(
     if trainer.is_global_zero:
         write_metrics(folder, metrics)
         print_table(evaluation.metrics)
-        print(f"run folder: {folder}")
+        tried = "all parts ran; nothing is kept (trainer.fast_dev_run)"
+        print(tried if config.trainer.get("fast_dev_run") else f"run folder: {folder}")
     return metrics
 
 
@@ -197,9 +236,10 @@ def _ended(start: resume.Start, trainer: DictConfig, home: Path) -> dict[str, fl
     return metrics
 
 
-def _instances(config: DictConfig, group: str) -> list[Any]:
+def _instances(config: DictConfig, group: str) -> dict[str, Any]:
     """Instantiate each entry of a group; an empty group is allowed."""
-    return list(instantiate(config.get(group) or {}).values())
+    made: Any = instantiate(config.get(group) or {}, _convert_="all")
+    return made
 
 
 def _quiet() -> None:

@@ -59,6 +59,7 @@ def test_null_is_text_where_a_path_is_needed() -> None:
     assert value_of(as_typed("checkpoint=NULL")) == "NULL"
     assert value_of(as_typed("resume=null")) is None
     assert value_of(as_typed("experiment=null")) is None
+    assert value_of(as_typed("logger=null")) == []
 
 
 def test_lists_and_sweeps_of_numbers() -> None:

@@ -171,6 +171,21 @@ def test_metrics_of_other_weights_are_not_written(world: Path, run: Path, tmp_pa
     assert "resumed_at" in _json(tmp_path / "b/provenance.json")
 
 
+def test_metrics_of_an_evaluation_that_runs_no_more_are_not_written(
+    world: Path, again: Path
+) -> None:
+    """In the same folder, where `metrics.json` of the earlier end still lies."""
+    assert "shapes/zero_shot/acc1" in _json(again / "metrics.json")
+    typed = ["evaluation=[retrieval]", f"evaluation.retrieval.datasets=[{world}/captions]"]
+    only = [one for one in shrunk(world) if not one.startswith("evaluation.")]
+    train(composed(*only, "trainer.max_steps=3", "resume=auto", *typed, run_dir=again))
+    names = _json(again / "metrics.json")
+    assert {name.split("/")[1] for name in names if not name.startswith("train/")} == {"retrieval"}
+    assert names["train/steps"] == 3
+    assert _csv(again, "shapes/zero_shot/acc1") == [1]
+    assert _csv(again, "captions/retrieval/image_to_text_r1") == [2]
+
+
 def test_auto_starts_over_where_there_is_nothing_to_go_on_from(world: Path, tmp_path: Path) -> None:
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv/metrics.csv").write_text("step,train/total\n0,9\n1,9\n2,9\n")

@@ -11,6 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from cyclip_pl import checks
+from cyclip_pl.callbacks.ema import averaged
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.checkpoints.io import save_on_all
 from cyclip_pl.checkpoints.places import folder, is_file
@@ -91,7 +92,8 @@ class Best(Checkpoint):
         # NaN compares false: a metric that is not a number is never the best.
         if self.sign * value > self.sign * self.best.get(name, -self.sign * math.inf):
             # For evaluation only: without the optimiser's state it is a third of the size.
-            problem = save_on_all(trainer, self.path, weights_only=True)
+            with averaged(trainer):
+                problem = save_on_all(trainer, self.path, weights_only=True)
             if problem is None:
                 self.best[name] = value
             elif trainer.is_global_zero:

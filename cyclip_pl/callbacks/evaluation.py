@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from cyclip_pl import checks, signals
+from cyclip_pl.callbacks.ema import averaged
 from cyclip_pl.distributed import overwrite_with_first
 from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
@@ -118,7 +119,7 @@ class EvaluationCallback(Callback):
             return
         stopped: signals.Stopped | None = None
         # Left before it is raised on: Lightning restores the random state where nothing is raised.
-        with isolate_rng(), evaluation_mode(pl_module):
+        with isolate_rng(), evaluation_mode(pl_module), averaged(trainer):
             # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so
             # has every rank from DDP's next step on.
             for buffer in pl_module.buffers():

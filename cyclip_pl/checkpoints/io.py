@@ -16,6 +16,9 @@ from cyclip_pl.checkpoints.files import read_weights
 from cyclip_pl.checkpoints.places import split
 from cyclip_pl.files import reason
 
+# What Lightning calls the weights of the last step, where `state_dict` holds their average.
+AVERAGED_FROM = "current_model_state"
+
 
 class CheckpointFiles(CheckpointIO):
     """Writes beside the target, then renames; verifies what it reads.
@@ -112,7 +115,7 @@ def _shown(size: int) -> str:
 
 
 def _check_finite(checkpoint: dict[str, Any], path: str | Path) -> None:
-    for part in ("state_dict", "optimizer_states"):
+    for part in ("state_dict", AVERAGED_FROM, "optimizer_states"):
         for name, x in _tensors(checkpoint.get(part), part):
             if not x.is_floating_point() or not x.numel():
                 continue

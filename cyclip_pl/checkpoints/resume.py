@@ -10,6 +10,7 @@ from torch import nn
 
 from cyclip_pl.checkpoints import places
 from cyclip_pl.checkpoints.files import LAST, checkpoint_file, read_checkpoint
+from cyclip_pl.checkpoints.io import AVERAGED_FROM
 
 # Settings that a checkpoint's state depends on: shapes, parameters that learn, random numbers.
 FIXED = (
@@ -187,24 +188,33 @@ def check_weights(path: Path | str, module: nn.Module) -> None:
             )
 
 
+def check_average(path: Path | str, kept: bool) -> None:
+    """Raise ValueError, one line, if the run in `path` kept an average of its weights, not this."""
+    if AVERAGED_FROM in read_checkpoint(path) and not kept:
+        raise ValueError(
+            f"resume={path}: was trained with callbacks.ema, which this command leaves out, and so"
+            " its weights are an average; add callbacks=[default,ema] to go on"
+        )
+
+
 def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """Settings by dotted name, the run folder as `run_dir` wherever it stands."""
     folder = str(config.get("run_dir"))
     of_run = {key: value for key, value in config.items() if key not in _OF_A_START}
     return {
         name: value.replace(folder, "run_dir") if isinstance(value, str) else value
-        for name, value in _leaves(of_run, "").items()
+        for name, value in leaves(of_run).items()
     }
 
 
-def _leaves(node: Any, name: str) -> dict[str, Any]:
+def leaves(node: Any, name: str = "") -> dict[str, Any]:
     """Nested settings by dotted name."""
     if not isinstance(node, dict):
         return {name: node}
-    leaves: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in node.items():
-        leaves |= _leaves(value, f"{name}.{key}" if name else str(key))
-    return leaves
+        found |= leaves(value, f"{name}.{key}" if name else str(key))
+    return found
 
 
 def _short(value: Any) -> str:

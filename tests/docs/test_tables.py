@@ -102,7 +102,8 @@ def settings() -> set[str]:
 
     every = f"evaluation=[{','.join(choices('evaluation'))}]"
     loggers = f"logger=[{','.join(choices('logger'))}]"
-    variants = [("train", [every, loggers]), ("eval", [every, "checkpoint=x"])]
+    callbacks = f"callbacks=[{','.join(choices('callbacks'))}]"
+    variants = [("train", [every, loggers, callbacks]), ("eval", [every, "checkpoint=x"])]
     variants += [
         ("train", [f"{group}={choice}"])
         for group in ("objective", "encoder", "projector", "views", "data", "trainer")
