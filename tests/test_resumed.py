@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
@@ -226,18 +227,13 @@ def test_a_choice_of_the_run_is_not_replaced_by_a_default(
 def test_a_run_from_pretrained_weights_goes_on_without_them(world: Path, tmp_path: Path) -> None:
     """With their scale, activation and pixels, which its checkpoints keep."""
     from cyclip_pl.models.load import load
-    from tests.helpers.architectures import VIT
     from tests.helpers.model_folders import MEAN, STD, write_open_clip
 
-    write_open_clip(tmp_path / "weights", {**VIT, "quick_gelu": True})
-    (tmp_path / "weights").rename(source := tmp_path / "start")
-    typed = [
-        "encoder.architecture={embed_dim: 12, vision_cfg: {timm_model_name: null, layers: 2, width:"
-        " 16, head_width: 8, patch_size: 8, image_size: 32}, text_cfg: {context_length: 8,"
-        " vocab_size: 49408, width: 16, heads: 2, layers: 1}}",
-        f"encoder.pretrained={source}",
-        "optimizer.lr=0.0",
-    ]
+    encoder = composed(*shrunk(world)).encoder
+    config = OmegaConf.to_container(encoder.architecture, resolve=True)
+    assert isinstance(config, dict)
+    write_open_clip(source := tmp_path / "start", {**config, "quick_gelu": True})
+    typed = [f"encoder.pretrained={source}", "optimizer.lr=0.0"]
     _train(world, tmp_path / "run", 2, *typed)
     scale = 20.085536923187668  # e³
     kept = _last(tmp_path / "run")
