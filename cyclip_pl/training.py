@@ -28,7 +28,7 @@ from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
-from cyclip_pl.evaluation.output import write_metrics
+from cyclip_pl.evaluation.output import write_details, write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.provenance import choices, of_resumed, provenance, typed, write_provenance
@@ -158,6 +158,7 @@ def _train(
     }
     if trainer.is_global_zero:
         write_metrics(folder, metrics)
+        write_details(folder, evaluation.details)
         print_table(evaluation.metrics)
         print(f"run folder: {folder}")
     return metrics

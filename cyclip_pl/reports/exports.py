@@ -15,6 +15,8 @@ from cyclip_pl.console import new_table, show
 from cyclip_pl.reports.groups import Cell, Group, metric_names
 from cyclip_pl.reports.runs import Run, of_title, titles
 
+_METRIC, _NAME, _VALUE = 34, 20, 8  # columns on the terminal, at most and at least
+
 
 def to_csv(runs: Sequence[Run]) -> str:
     """The numbers of `metrics.json` as they are: one row per metric, one column per run.
@@ -34,7 +36,7 @@ def to_csv(runs: Sequence[Run]) -> str:
 
 
 def to_markdown(runs: Sequence[Run], groups: Sequence[Group]) -> str:
-    """A table in GitHub's Markdown; the best of a row is bold."""
+    """A table in GitHub's Markdown; what is better than all others beyond chance is bold."""
     lines = [
         ["data set", "evaluation", "metric", *(_markdown(run.name) for run in runs)],
         ["---"] * 3 + ["---:"] * len(runs),
@@ -52,17 +54,26 @@ def to_markdown(runs: Sequence[Run], groups: Sequence[Group]) -> str:
 def print_table(
     runs: Sequence[Run], groups: Sequence[Group], console: Console | None = None
 ) -> None:
-    """Print the table."""
-    table = new_table()
-    table.add_column("metric")
-    for run in runs:
-        table.add_column(Text(run.name), justify="right")
-    for group in groups:
-        table.add_row(Text(group.label, style="bold"), *[""] * len(runs))
-        for row in group.rows:
-            cells = (Text(c.text, style="bold" if c.best else "") for c in row.cells)
-            table.add_row(Text(f"  {row.label}"), *cells)
-    show(table, console)
+    """Print the table within the terminal's width: of many runs, a few at a time."""
+    console = console or Console()
+    widest = max((len(run.name) for run in runs), default=0)
+    name = min(widest, _NAME)
+    at_once = max(1, (console.width - _METRIC - 1) // (max(name, _VALUE) + 1))
+    for first in range(0, len(runs), at_once):
+        block = slice(first, first + at_once)
+        table = new_table()
+        table.add_column("metric", overflow="fold", max_width=_METRIC)
+        for run in runs[block]:
+            heading = Text(run.name, overflow="fold")
+            table.add_column(heading, justify="right", max_width=max(name, _VALUE))
+        for group in groups:
+            table.add_row(Text(group.label, style="bold"), *[""] * len(runs[block]))
+            for row in group.rows:
+                cells = (Text(c.text, style="bold" if c.best else "") for c in row.cells[block])
+                table.add_row(Text(f"  {row.label}"), *cells)
+        show(table, console)
+        if first + at_once < len(runs):
+            console.print()
 
 
 def _no_formula(text: str) -> str:

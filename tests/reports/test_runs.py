@@ -9,7 +9,8 @@ import pytest
 
 from cyclip_pl.reports import run_files
 from cyclip_pl.reports.run_files import plain, read_object
-from cyclip_pl.reports.runs import Point, folder_names, natural, read_runs
+from cyclip_pl.reports.run_order import natural
+from cyclip_pl.reports.runs import Point, folder_names, read_runs
 from tests.helpers.run_folders import write_run
 
 
