@@ -27,6 +27,11 @@ class Best:
         """The metric with its set and evaluation."""
         return " · ".join([*filter(None, of_title(self.title)), self.metric])
 
+    def name(self, runs: Sequence[Run]) -> str:
+        """The best run's name, empty if another one is as good."""
+        values = [runs[n].value(self.title, self.metric) for n in self.order[:2]]
+        return runs[self.order[0]].name if len({*values}) == len(values) else ""
+
 
 def find_best(runs: Sequence[Run], asked: str | None = None) -> Best | None:
     """The best run by the metric that was asked for, or by the usual one that most runs have.
@@ -86,8 +91,10 @@ def conclusion(runs: Sequence[Run], best: Best) -> list[str]:
     second = runs[best.order[1]]
     other = second.value(title, metric)
     assert value is not None and other is not None
-    if kind.text(value) == kind.text(other):
-        return [f"{first.name} and {second.name} are equal in {best.label}: {kind.text(value)}."]
+    if value == other:
+        return [
+            f"{first.name} and {second.name} are equal in {best.label}: {kind.text(value)}{unit}."
+        ]
     points = " percentage points" if kind.unit else ""
     lead = f"It leads {second.name} by {kind.text(abs(value - other))}{points}"
     pair = paired(first, second, title, metric)

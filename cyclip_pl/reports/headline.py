@@ -19,7 +19,7 @@ class Headline:
     """The first lines of a report.
 
     Attributes:
-        best: The name of the best run, empty if there is none.
+        best: The name of the best run; empty if there is none, or another is as good.
         sentences: By which metric, by how much, and whether chance explains it.
         ahead: Run -> the metrics by which it is better than all others, beyond chance.
         failed: Runs of a sweep that left no metrics.
@@ -45,10 +45,7 @@ def headline(
     for name, metrics in leads.items():
         more = len(metrics) - _NAMED
         ahead[name] = ", ".join(metrics[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    compared = best is not None and len(runs) > 1
-    return Headline(
-        runs[best.order[0]].name if best is not None and compared else "",
-        tuple(conclusion(runs, best)) if best is not None and compared else (),
-        ahead,
-        tuple(plain(str(path)) for path in failed),
-    )
+    name, sentences = "", []
+    if best is not None and len(runs) > 1:
+        name, sentences = best.name(runs), conclusion(runs, best)
+    return Headline(name, tuple(sentences), ahead, tuple(plain(str(path)) for path in failed))

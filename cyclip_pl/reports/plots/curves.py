@@ -29,7 +29,7 @@ _HEADINGS = {"total": "loss", "gradient_norm": "gradient norm"}
 _ORDER = ("total",)
 _LAST = ("scale", "bias", "gradient_norm", "learning rate")
 _POINTS = 1000  # of a line
-_METRICS = 6  # of evaluations
+_METRICS = 6  # of evaluations, at most
 
 
 def curves(run: Run) -> dict[str, Curve]:
@@ -52,8 +52,9 @@ def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One panel per curve, one line per run."""
     of_run = [curves(run) for run in runs]
     every = {name for found in of_run for name in found}
-    metrics = sorted((name for name in every if name.count("/") == 2), key=natural)[:_METRICS]
     own = sorted((name for name in every if name.count("/") < 2), key=_place)
+    metrics = sorted((name for name in every if name.count("/") == 2), key=natural)
+    metrics = metrics[: min(_METRICS, -len(own) % PANELS)]  # what is left of the last plot
     for shown in pages([*own, *metrics], PANELS):
         used = [n for n, found in enumerate(of_run) if found.keys() & set(shown)]
         figure, all_axes = panels(len(shown))
@@ -62,6 +63,7 @@ def draw(runs: Sequence[Run]) -> Iterator[Figure]:
             lines = [short(line, 26) for line in heading.replace("/", "\n", 1).split("\n")]
             axes.set_title("\n".join(lines))
             axes.grid(axis="y")
+            axes.ticklabel_format(useOffset=False)
             for n in used:
                 if name in of_run[n]:
                     _line(axes, of_run[n][name], n, name)

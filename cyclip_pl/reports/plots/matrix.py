@@ -41,7 +41,7 @@ def matrix(run: Run, title: str) -> np.ndarray | None:
 
 def draw(runs: Sequence[Run]) -> Iterator[Figure]:
     """One column per data set, one row per run."""
-    for figure, cells in grids(runs, matrix, height=2.2):
+    for figure, cells in grids(runs, matrix, height=1.8):
         found = [cosines for _, cosines in cells if cosines is not None]
         low, high = min(c.min() for c in found), max(c.max() for c in found)
         shown = None
