@@ -86,7 +86,7 @@ ALLOWED = {
     "evaluation": {"metrics"},
     "checkpoints": {"run_folder", "signals"},
     "callbacks": {"csv_logger", "data", "evaluation", "checkpoints"},
-    "reports": set(),
+    "reports": {"__version__", "metrics"},
     "training": {
         "callbacks",
         "checkpoints",
@@ -105,7 +105,8 @@ ROOMS = {
     "probes": {"features"},
     "protocols": {"features", "sets", "probes", "results"},
     "results": set(),
-    "output": {"results"},
+    "output": {"results", "thumbnails"},
+    "thumbnails": set(),
     "terminal": set(),
     "build": {"protocols", "sets"},
     "__init__": set(),

@@ -76,7 +76,7 @@ def _is_command(conf: Path, words: list[str]) -> None:
             _composes(conf, script, arguments)
         case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
             prepare_parser().parse_args(arguments)
-        case ["python", "-m", "cyclip_pl.reports", *arguments]:
+        case ["cyclip-report", *arguments] | ["python", "-m", "cyclip_pl.reports", *arguments]:
             reports_parser().parse_args(arguments)
         case ["python", "-m", "pytest", "-q", *paths]:
             assert all(path in FILES or (ROOT / path).is_file() for path in paths)

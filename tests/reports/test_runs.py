@@ -140,6 +140,7 @@ def test_details_are_found_by_title_and_only_in_their_folder(tmp_path: Path) -> 
     assert run.detail("../../x/y", "secret") is None
     assert run.detail("a/other", "found") is None
     (tmp_path / "r/details/a_b.json").write_text("[]")
+    (run,) = read_runs([tmp_path / "r"])
     with pytest.raises(ValueError, match=r"details/a_b\.json must hold a JSON object"):
         run.detail("a/b", "found")
 
