@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
+
+from rich.console import Console
 
 from cyclip_pl.files import atomic
 from cyclip_pl.reports import galleries
@@ -128,12 +131,14 @@ def compare(
         with atomic(output / name) as partial:
             partial.write_bytes(data)
     print_table(runs, table)
-    for line in [*(f"failed: {name}" for name in first.failed), *first.sentences]:
-        print(line)
-    if missing:
-        titles = ", ".join(title for title, _ in missing)
-        print(f"not shown: {titles}; the page says how to get them")
-    print(f"report: {output / 'report.html'}")
+    said = " ".join(first.sentences)
+    titles = ", ".join(title for title, _ in missing)
+    hidden = f"not shown: {titles}; the page says what they need" if missing else ""
+    for text in filter(None, (said, hidden)):
+        print(fill(text, Console().width, break_long_words=False))
+    print(
+        *(f"failed: {name}" for name in first.failed), f"report: {output / 'report.html'}", sep="\n"
+    )
 
 
 def draw(runs: Sequence[Run]) -> tuple[list[Plot], list[tuple[str, str]]]:

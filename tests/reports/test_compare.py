@@ -57,8 +57,10 @@ def test_names_and_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "first run" in out and "second" in out
     assert "first run and second are equal in s · zero_shot · acc1: 50.0 %." in out
-    (line,) = [line for line in out.splitlines() if line.startswith("not shown: ")]
-    assert "Training curves, " in line and "Both modalities in the common space" in line
+    hidden = " ".join(out.partition("not shown: ")[2].split())
+    assert hidden.startswith("Training curves, ")
+    assert "Both modalities in the common space, " in hidden
+    assert max(map(len, out.splitlines()[:-1])) <= 80
     assert (tmp_path / "out/table.csv").read_text().startswith("dataset,evaluation,metric,first")
 
 
