@@ -52,7 +52,7 @@ need-runs:
 	@test -n "$(RUNS)" || { echo "make report needs RUNS='RUN_FOLDER …'" >&2; exit 1; }
 
 report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, runs/report/report.html
-	$(BIN)/python -m cyclip_pl.reports compare $(RUNS) $(ARGS)
+	$(BIN)/python -m cyclip_pl.reports $(RUNS) $(ARGS)
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)

@@ -29,6 +29,8 @@ WRITTEN = (
     "config.yaml",
     "metrics.json",
     "provenance.json",
+    "details/*.json",
+    "details/*/*.webp",
     "csv/metrics.csv",
     "tensorboard/events.out.tfevents.*",
     "tensorboard/hparams.yaml",

@@ -36,7 +36,7 @@ from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.encoders.interface import check_interface
 from cyclip_pl.evaluation.build import entries
-from cyclip_pl.evaluation.output import write_metrics
+from cyclip_pl.evaluation.output import write_details, write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.optimization import named
@@ -210,6 +210,7 @@ def _train(
     }
     if trainer.is_global_zero:
         write_metrics(folder, metrics)
+        write_details(folder, evaluation.details)
         print_table(evaluation.metrics)
         tried = "all parts ran; nothing is kept (trainer.fast_dev_run)"
         print(tried if config.trainer.get("fast_dev_run") else f"run folder: {folder}")

@@ -101,7 +101,7 @@ ALLOWED = {
     "evaluation": {"metrics"},
     "checkpoints": {"run_folder", "signals"},
     "callbacks": {"csv_logger", "data", "evaluation", "checkpoints"},
-    "reports": set(),
+    "reports": {"__version__", "metrics"},
     "training": {
         "callbacks",
         "checkpoints",
@@ -125,7 +125,8 @@ ROOMS = {
     "probes": {"features"},
     "protocols": {"features", "sets", "probes", "results"},
     "results": set(),
-    "output": {"results"},
+    "output": {"results", "thumbnails"},
+    "thumbnails": set(),
     "terminal": set(),
     "build": {"protocols", "sets"},
     "__init__": set(),

@@ -183,8 +183,9 @@ def test_a_failed_start_is_not_a_run(tmp_path: Path) -> None:
 
 
 def test_clear_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
-    mine = ["notes.md", "checkpoints/mine.ckpt", "details/x.json", "csv/plot.png"]
-    _write(tmp_path, *mine, "config.yaml", "metrics.json", "tensorboard/events.out.tfevents.1")
+    mine = ["notes.md", "checkpoints/mine.ckpt", "details/notes.txt", "csv/plot.png"]
+    own = ["config.yaml", "metrics.json", "tensorboard/events.out.tfevents.1"]
+    _write(tmp_path, *mine, *own, "details/s_zero_shot.json", "details/s_zero_shot/3.webp")
     run_folder.clear(tmp_path)
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(tmp_path)) for path in left) == sorted(mine)

@@ -115,7 +115,7 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(
     assert json.loads((tmp_path / "eval/metrics.json").read_text()) == found
     assert json.loads((tmp_path / "eval/provenance.json").read_text())["device"] == "cpu"
     for kind, suffix in (("details", ".json"), ("predictions", ".parquet")):
-        names = sorted(path.name for path in (tmp_path / "eval" / kind).iterdir())
+        names = sorted(path.name for path in (tmp_path / "eval" / kind).glob("*.*"))
         assert names == [f"captions_retrieval{suffix}", f"shapes_zero_shot{suffix}"]
 
     def none(*arguments):

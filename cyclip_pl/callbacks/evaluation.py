@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -17,6 +17,7 @@ from cyclip_pl.evaluation.build import CADENCE, build, entries
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Protocol, run
+from cyclip_pl.evaluation.results import Results
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class EvaluationCallback(Callback):
     Attributes:
         metrics: The last metrics of each evaluation, `<dataset>/<evaluation>/<metric>`: at the end
             those of the final weights, all computed by this process.
+        details: The details of the same, with the images that they name.
 
     Raises:
         ValueError: When the training begins: a missing or broken data set, or a wrong setting.
@@ -62,6 +64,7 @@ class EvaluationCallback(Callback):
         self.cadence = {name: (cadence or {}).get(name, Cadence()) for name in self.evaluations}
         self.features = dict(features or {})
         self.metrics: dict[str, float] = {}
+        self.details = Results()
         self._step_of_last = dict.fromkeys(self.evaluations, 0)
 
     @classmethod
@@ -127,13 +130,15 @@ class EvaluationCallback(Callback):
             evaluations = [self.evaluations[name] for name in names]
             try:
                 with signals.interruptible():
-                    metrics = run(evaluations, self._store(pl_module)).metrics
+                    results = run(evaluations, self._store(pl_module))
             except signals.Stopped as error:
                 stopped = error
         if stopped:
             raise stopped
         self._step_of_last.update(dict.fromkeys(names, steps))
+        metrics = results.metrics
         self.metrics.update(metrics)
+        self.details.update(replace(results, metrics={}, predictions={}))
         # Not through `log_dict`: between the steps that Lightning logs it would lose metrics, and
         # at the end of the training it is not allowed. Under the last step's number, from 0, as
         # that step's loss: what a checkpoint of N steps has seen are the rows below N.

@@ -3,6 +3,7 @@
 metrics.json                                every metric by `<dataset>/<evaluation>/<metric>`
 provenance.json                             code, packages, command, device and time of the run
 details/<dataset>_<evaluation>.json         what is not a single number, and how metrics were made
+details/<dataset>_<evaluation>/<name>.webp  small copies of the images that it names
 predictions/<dataset>_<evaluation>.parquet  one row per example
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 
 from cyclip_pl import files
 from cyclip_pl.evaluation.results import Results
+from cyclip_pl.evaluation.thumbnails import write_thumbnails
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
@@ -39,6 +41,7 @@ def write_details(folder: Path, results: Results) -> None:
         text = json.dumps(details, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         with files.atomic(path) as partial:
             partial.write_text(text, encoding="utf-8")
+        write_thumbnails(path.with_suffix(""), results.images.get(title, {}))
 
 
 def write_predictions(folder: Path, results: Results) -> None:

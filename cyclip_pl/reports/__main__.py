@@ -1,4 +1,4 @@
-"""`python -m cyclip_pl.reports compare RUN…`: the command that makes reports."""
+"""`cyclip-report RUN_OR_SWEEP…`, or `python -m cyclip_pl.reports`: reports of finished runs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,44 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from cyclip_pl import __version__
 from cyclip_pl.reports.run_files import plain
+
+_EXAMPLES = """examples:
+  cyclip-report runs/clip runs/cyclip --names CLIP,CyCLIP
+  cyclip-report runs/sweep_2026-11-26_12-00-00 --best zero_shot/acc1
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     top = argparse.ArgumentParser(
-        prog="python -m cyclip_pl.reports", description="Make reports of finished runs."
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="compare")
-    comparison = commands.add_parser(
-        "compare",
-        help="a table, plots and a page of several runs",
+        prog="cyclip-report",
         description="Compare the metrics of runs: one table (also as CSV and Markdown), plots, and "
-        "one HTML page that needs no other file. Histograms, PCA and baselines come from details/, "
-        "which eval.py writes.",
+        "one HTML page that needs no other file. It reads files of run folders, and no model.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    comparison.add_argument("runs", nargs="+", metavar="RUN", help="a folder with metrics.json")
-    comparison.add_argument(
-        "--output", default="runs/report", metavar="FOLDER", help="where to write; runs/report"
+    top.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN_OR_SWEEP",
+        help="a folder with metrics.json, or a folder of such folders",
     )
-    comparison.add_argument(
-        "--names", metavar="A,B,…", help="names for the runs; by default those of their folders"
+    top.add_argument(
+        "--output", default="runs/report", metavar="DIR", help="where to write; runs/report"
     )
+    top.add_argument(
+        "--names",
+        metavar="A,B,…",
+        help="names for the runs; by default those of their folders, and in a sweep what differs",
+    )
+    top.add_argument(
+        "--best",
+        metavar="METRIC",
+        help="what the best run is the best by: zero_shot/acc1, or SET/zero_shot/acc1",
+    )
+    top.add_argument("--version", action="version", version=f"cyclip_pl {__version__}")
     return top
 
 
@@ -45,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # After the check: it imports both.
         from cyclip_pl.reports.compare import compare
 
-        compare([Path(run) for run in arguments.runs], Path(arguments.output), names)
+        folders = [Path(run) for run in arguments.runs]
+        compare(folders, Path(arguments.output), names, arguments.best)
     except (ValueError, OSError) as error:
         print(f"error: {plain(str(error))}", file=sys.stderr)
         return 1

@@ -16,6 +16,8 @@ from cyclip_pl.console import new_table, show
 from cyclip_pl.reports.groups import Cell, Group, metric_names
 from cyclip_pl.reports.runs import Run, of_title, titles
 
+_METRIC, _NAME, _VALUE = 34, 20, 8  # columns on the terminal, at most and at least
+
 
 def to_csv(runs: Sequence[Run]) -> str:
     """The numbers of `metrics.json` as they are: one row per metric, one column per run.
@@ -35,7 +37,7 @@ def to_csv(runs: Sequence[Run]) -> str:
 
 
 def to_markdown(runs: Sequence[Run], groups: Sequence[Group]) -> str:
-    """A table in GitHub's Markdown; the best of a row is bold."""
+    """A table in GitHub's Markdown; what is better than all others beyond chance is bold."""
     lines = [
         ["data set", "evaluation", "metric", *(_markdown(run.name) for run in runs)],
         ["---"] * 3 + ["---:"] * len(runs),
@@ -53,13 +55,15 @@ def to_markdown(runs: Sequence[Run], groups: Sequence[Group]) -> str:
 def print_table(
     runs: Sequence[Run], groups: Sequence[Group], console: Console | None = None
 ) -> None:
-    """Print the table."""
+    """Print the table within the terminal's width: of many runs, a few at a time."""
+    name = max(_VALUE, min(_NAME, max((len(run.name) for run in runs), default=0)))
 
     def table(shown: Sequence[int]) -> Table:
         table = new_table()
-        table.add_column("metric")
+        table.add_column("metric", overflow="fold", max_width=_METRIC)
         for number in shown:
-            table.add_column(Text(runs[number].name), justify="right")
+            heading = Text(runs[number].name, overflow="fold")
+            table.add_column(heading, justify="right", max_width=name)
         for group in groups:
             table.add_row(Text(group.label, style="bold"), *[""] * len(shown))
             for row in group.rows:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cyclip_pl.metric_kinds import BOUNDS, COUNTS, kind_of, label, without_bounds
-from cyclip_pl.reports.runs import Run, natural, of_title, titles
+from cyclip_pl.reports.paired import paired
+from cyclip_pl.reports.run_order import natural
+from cyclip_pl.reports.runs import Run, of_title, titles
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Group:
 def groups(runs: Sequence[Run]) -> list[Group]:
     """The union of the runs' metrics, data sets first; a cell holds the metric's interval too.
 
-    The best of a row is marked where one direction is better and the runs differ. Values that
-    print alike are equal.
+    The best of a row is marked where one direction is better and its interval lies apart from that
+    of every other run; without intervals, where its paired difference from every other run does.
     """
     found = []
     every = titles(runs, lambda run, title: True)
@@ -71,15 +73,41 @@ def metric_names(runs: Sequence[Run], title: str) -> list[str]:
 
 
 def _row(runs: Sequence[Run], title: str, metric: str) -> Row:
-    kind = kind_of(metric)
-    values = [run.value(title, metric) for run in runs]
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    best = None
-    if kind.better and len({kind.text(value) for value in finite}) > 1:
-        best = kind.text(max(finite, key=lambda value: kind.better * value))
+    text = kind_of(metric).text
+    best = _best(runs, title, metric)
     cells = []
-    for run, text in zip(runs, map(kind.text, values), strict=True):
+    for number, run in enumerate(runs):
         ends = [run.value(title, metric + bound) for bound in BOUNDS]
-        interval = "" if None in ends else "[{}, {}]".format(*map(kind.text, ends))
-        cells.append(Cell(text, interval, text == best))
+        interval = "" if None in ends else "[{}, {}]".format(*map(text, ends))
+        cells.append(Cell(text(run.value(title, metric)), interval, number == best))
     return Row(metric, tuple(cells))
+
+
+def _best(runs: Sequence[Run], title: str, metric: str) -> int | None:
+    """The run that is better than all others by more than chance, if there is one."""
+    better = kind_of(metric).better
+    values = {n: run.value(title, metric) for n, run in enumerate(runs)}
+    finite = {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
+    if not better or len(finite) < 2:
+        return None
+    best = max(finite, key=lambda n: better * finite[n])
+    apart = (_apart(runs[best], runs[n], title, metric, better) for n in finite if n != best)
+    return best if all(apart) else None
+
+
+def _apart(run: Run, other: Run, title: str, metric: str, better: int) -> bool:
+    ends, others = ([one.value(title, metric + b) for b in BOUNDS] for one in (run, other))
+    if None in ends or None in others:
+        pair = paired(run, other, title, metric)
+        return pair is not None and pair.apart and better * pair.value > 0
+    return intervals_apart(ends, others, better)
+
+
+def intervals_apart(
+    ends: Sequence[float | None], others: Sequence[float | None], better: int
+) -> bool:
+    """Whether the first interval lies wholly on the better side of the second."""
+    (low, high), (other_low, other_high) = ends, others
+    if low is None or high is None or other_low is None or other_high is None:
+        return False
+    return low > other_high if better > 0 else high < other_low

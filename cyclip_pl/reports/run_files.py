@@ -19,15 +19,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: One line that names the file.
     """
-    try:
-        if not path.is_file():  # reading a named pipe would wait for ever
-            raise ValueError(f"{path} is not a file")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes: not a file of a run")
+    content = read_bytes(path)
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -35,6 +27,30 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a JSON object; it holds a {type(found).__name__}")
     return found
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The content of a file of at most `most` bytes, `MOST_BYTES` if None.
+
+    Raises:
+        ValueError: One line that names the file.
+    """
+    most = MOST_BYTES if most is None else most
+    try:
+        if not path.is_file():  # reading a named pipe would wait for ever
+            raise ValueError(f"{path} is not a file")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    if len(content) > most:
+        raise ValueError(f"{path} has more than {most:,} bytes: not a file of a run")
+    return content
+
+
+def read_text(path: Path, most: int | None = None) -> str:
+    """As `read_bytes`, UTF-8; what is not UTF-8 becomes U+FFFD."""
+    return read_bytes(path, most).decode("utf-8", "replace")
 
 
 def number(value: Any, where: str) -> float:

@@ -28,6 +28,12 @@ def run_line(number: int) -> dict[str, Any]:
     return {**run_marker(number), "linestyle": "-" if number < len(_COLOURS) else (0, (4, 1.5))}
 
 
+def run_stroke(number: int) -> dict[str, Any]:
+    """The run's line without markers."""
+    line = "-" if number < len(_COLOURS) else (0, (4, 1.5))
+    return {"color": run_colour(number), "linestyle": line, "linewidth": 1.4}
+
+
 def run_bar(number: int) -> dict[str, Any]:
     """The run's bar."""
     hatch = None if number < len(_COLOURS) else "/////"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cyclip_pl.metric_kinds import BOUNDS
+from cyclip_pl.reports.run_config import RunConfig, read_config
 from cyclip_pl.reports.run_files import number, plain, read_object
+from cyclip_pl.reports.run_order import natural
+from cyclip_pl.reports.training_log import Curve, read_log
 
 _DRAWABLE = 1e6  # a larger value would flatten everything else in a plot
 _MOST_TITLES = 2000
@@ -35,12 +38,14 @@ class Run:
         metrics: By title, `<dataset>/<evaluation>`, the metrics by their own names, printable too.
             None stands for null in the file.
         files: The files of details, by title as their names write it, `<dataset>_<evaluation>`.
+        config: What it was made with.
     """
 
     name: str
     folder: Path
     metrics: dict[str, dict[str, float | None]]
     files: dict[str, Path]
+    config: RunConfig = field(default_factory=RunConfig)
 
     def value(self, title: str, metric: str) -> float | None:
         """A metric, or None if the run does not have it."""
@@ -62,16 +67,40 @@ class Run:
         """(where it is, for messages; what it is) of an entry in a title's file of details."""
         # Looked up, not composed: a name from a file must not become a path.
         path = self.files.get(title.replace("/", "_"))
-        details = {} if path is None else read_object(path)
+        if path is None:
+            return None
+        details = self._details.get(path)
+        if details is None:
+            details = self._details[path] = read_object(path)
         return (f"{path}: {name}", details[name]) if name in details else None
 
+    def thumbnail(self, title: str, name: str) -> Path | None:
+        """The file of a small image that a title's details name, if it is there."""
+        return self._thumbnails.get(title.replace("/", "_"), {}).get(name)
 
-def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[Run]:
+    @cached_property
+    def log(self) -> dict[str, Curve]:
+        """What it logged while it was trained, see `read_log`."""
+        return read_log(self.folder)
+
+    @cached_property
+    def _details(self) -> dict[Path, dict[str, Any]]:
+        return {}
+
+    @cached_property
+    def _thumbnails(self) -> dict[str, dict[str, Path]]:
+        found: dict[str, dict[str, Path]] = {}
+        for path in sorted(self.folder.glob("details/*/*.webp")):
+            found.setdefault(plain(path.parent.name), {})[path.stem] = path
+        return found
+
+
+def read_runs(folders: Sequence[Path], names: Sequence[str | None] | None = None) -> list[Run]:
     """Read runs, in the order of their folders.
 
     Args:
         folders: Each with `metrics.json`.
-        names: Their names in the report; None takes the folders' names.
+        names: Their names in the report; in place of None stands the folder's name.
 
     Raises:
         ValueError: One line that names the folder or the file.
@@ -83,11 +112,11 @@ def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> li
             raise ValueError(f"{folder} is not a folder")
     if twice := _twice(folder.resolve() for folder in folders):
         raise ValueError(f"{twice} is given twice")
-    if names is None:
-        names = folder_names(folders)
-    elif len(names) != len(folders):
+    names = [None] * len(folders) if names is None else names
+    if len(names) != len(folders):
         raise ValueError(f"{len(names)} names for {len(folders)} runs")
-    shown = [plain(name).strip() for name in names]
+    both = zip(names, folder_names(folders), strict=True)
+    shown = [plain(own if name is None else name).strip() for name, own in both]
     if not all(shown):
         raise ValueError("a run's name is empty")
     if twice := _twice(shown):
@@ -95,7 +124,7 @@ def read_runs(folders: Sequence[Path], names: Sequence[str] | None = None) -> li
     runs = []
     for name, folder in zip(shown, folders, strict=True):
         files = {plain(path.stem): path for path in sorted(folder.glob("details/*.json"))}
-        runs.append(Run(name, folder, _metrics(folder), files))
+        runs.append(Run(name, folder, _metrics(folder), files, read_config(folder)))
     return runs
 
 
@@ -113,12 +142,6 @@ def titles(runs: Sequence[Run], wanted: Callable[[Run, str], object]) -> list[st
     """The titles for which `wanted` is true of at least one run, in natural order."""
     found = dict.fromkeys(title for run in runs for title in run.metrics)
     return sorted((t for t in found if any(wanted(run, t) for run in runs)), key=natural)
-
-
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """A sorting key that compares digits as numbers: k3 comes before k10."""
-    pieces = re.split(r"(\d{1,18})", text)
-    return [(0, int(p), "") if p.isdecimal() and p.isascii() else (1, 0, p) for p in pieces]
 
 
 def of_title(title: str) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def _is_command(conf: Path, words: list[str]) -> None:
             prepare_parser().parse_args(arguments)
         case ["cyclip-inspect", *arguments]:
             inspect_parser().parse_args(arguments)
-        case ["python", "-m", "cyclip_pl.reports", *arguments]:
+        case ["cyclip-report", *arguments] | ["python", "-m", "cyclip_pl.reports", *arguments]:
             reports_parser().parse_args(arguments)
         case ["python", "-m", "pytest", "-q", *paths]:
             assert all(path in FILES or (ROOT / path).is_file() for path in paths)

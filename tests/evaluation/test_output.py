@@ -57,7 +57,9 @@ def test_details_say_how_and_of_which_classes(results: Results, tmp_path: Path) 
     write_details(tmp_path / "run", results)
     folder = tmp_path / "run/details"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "c_retrieval",
         "c_retrieval.json",
+        "s_zero_shot",
         "s_zero_shot.json",
     ]
     found = json.loads((folder / "s_zero_shot.json").read_text(encoding="utf-8"))

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+IMAGES = 400  # of a set of `plausible_run`
 
 
 def write_run(
@@ -51,10 +54,54 @@ def plausible_run(folder: Path, gain: float = 0.0, sets: tuple[str, ...] = ("bir
                 "text": generator.normal(size=(10, 2)).tolist(),
             },
         }
+        zero_shot = f"{name}/zero_shot"
+        right = np.arange(IMAGES) < IMAGES * (0.5 + gain)
+        put(zero_shot, "acc1", float(right.mean()))
+        details[zero_shot] = {
+            "hits": {
+                "set": name,
+                "count": IMAGES,
+                "images": {"acc1": np.packbits(right).tobytes().hex()},
+            },
+            "failures": [{"image": "3", "class": name, "predicted": "x", "lead": 0.2 + gain}],
+            "confusions": [{"class": name, "predicted": "x", "images": 7, "share": 0.5}],
+        }
+        details[f"{name}/geometry"]["matrix"] = {
+            "texts": ["a", name],
+            "cosine": [[0.5, 0.1], [0.2, 0.5 + gain]],
+        }
+        found = [{"image": "3", "cosine": 0.25, "right": True}, {"image": "4", "cosine": None}]
+        details[f"{name}/retrieval"] = {
+            "gallery": [{"image": "3", "text": f"a {name}", "rank": 2, "found": found}]
+        }
+        put(f"{name}/retrieval", "text_to_image_r1", 0.2)
     put("photos/robustness", "acc1", 0.5 + gain)
     metrics["photos/robustness/mean_acc1"] = 0.3 + gain
     put("drawings/robustness", "acc1", 0.3 + gain)
     metrics["drawings/robustness/drop"] = 0.4
     line = {"slope": 0.8, "intercept": -0.1, "scale": "linear"}
     details["drawings/robustness"] = {"protocol": {"baseline": line}}
-    return write_run(folder, metrics, details)
+    write_run(folder, metrics, details)
+    for title in (f"{name}_{kind}" for name in sets for kind in ("zero_shot", "retrieval")):
+        (folder / "details" / title).mkdir()
+        Image.new("RGB", (96, 64), "red").save(folder / "details" / title / "3.webp")
+    write_config(folder, {"objective": {"lambda_in_modal": gain}, "seed": 0})
+    (folder / "csv").mkdir()
+    rows = [f"{step},{1 / step + gain},{14 + gain},0.1" for step in range(1, 31)]
+    log = ["step,train/total,train/scale,lr-AdamW/pg1", *rows]
+    (folder / "csv/metrics.csv").write_text("\n".join(log) + "\n")
+    return folder
+
+
+def write_config(
+    folder: Path,
+    settings: Mapping[str, Any],
+    choices: Mapping[str, Any] | None = None,
+    command: str = "train.py",
+) -> Path:
+    """`config.yaml`, as JSON, which is YAML too, and `provenance.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(json.dumps({"run_dir": str(folder), **settings}))
+    about = {"choices": dict(choices or {}), "command": command}
+    (folder / "provenance.json").write_text(json.dumps(about))
+    return folder

@@ -24,7 +24,7 @@ def test_the_command_reads_files_and_no_model(tmp_path: Path) -> None:
     )
     output = tmp_path / "out" / "deep"
     done = subprocess.run(
-        [sys.executable, "-c", code, "compare", *map(str, folders), "--output", str(output)],
+        [sys.executable, "-c", code, *map(str, folders), "--output", str(output)],
         capture_output=True,
         text=True,
     )
@@ -42,10 +42,10 @@ def test_the_same_runs_make_the_same_files(
 ) -> None:
     # Nor do a user's own settings of matplotlib change them.
     with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "red"}):
-        assert main(["compare", *map(str, two_runs), "--output", str(tmp_path)]) == 0
+        assert main([*map(str, two_runs), "--output", str(tmp_path)]) == 0
         assert matplotlib.rcParams["font.size"] == 30
     files = sorted(path.name for path in report.iterdir())
-    assert sorted(path.name for path in tmp_path.iterdir()) == files and len(files) == 9
+    assert sorted(path.name for path in tmp_path.iterdir()) == files and len(files) == 12
     for name in files:
         assert (report / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
@@ -53,11 +53,14 @@ def test_the_same_runs_make_the_same_files(
 def test_names_and_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [str(write_run(tmp_path / n, {"s/zero_shot/acc1": 0.5})) for n in "ab"]
     output = str(tmp_path / "out")
-    assert main(["compare", *folders, "--output", output, "--names", "first run,second"]) == 0
+    assert main([*folders, "--output", output, "--names", "first run,second"]) == 0
     out = capsys.readouterr().out
     assert "first run" in out and "second" in out
-    assert "no consistency plot: no run has metrics of evaluation=[consistency]" in out
-    assert "no pca plot: no run has details of evaluation=[geometry]" in out
+    assert "first run and second are equal in s · zero_shot · acc1: 50.0 %." in out
+    hidden = " ".join(out.partition("not shown: ")[2].split())
+    assert hidden.startswith("Training curves, ")
+    assert "Both modalities in the common space, " in hidden
+    assert max(map(len, out.splitlines()[:-1])) <= 80
     assert (tmp_path / "out/table.csv").read_text().startswith("dataset,evaluation,metric,first")
 
 
@@ -72,7 +75,7 @@ def test_errors_are_one_line_and_write_nothing(
     folder.mkdir()
     if content is not None:
         (folder / "metrics.json").write_text(content)
-    assert main(["compare", str(folder), "--output", str(tmp_path / "out")]) == 1
+    assert main([str(folder), "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr()
     assert said.out == "" and not (tmp_path / "out").exists()
     assert said.err.startswith("error: ") and message in said.err
@@ -82,7 +85,7 @@ def test_errors_are_one_line_and_write_nothing(
 def test_an_output_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "a", {"s/zero_shot/acc1": 0.5})
     file = tmp_path / "a/metrics.json"
-    assert main(["compare", str(tmp_path / "a"), "--output", str(file)]) == 1
+    assert main([str(tmp_path / "a"), "--output", str(file)]) == 1
     assert str(file) in capsys.readouterr().err
 
 
@@ -95,6 +98,6 @@ def test_a_package_that_is_missing(
 ) -> None:
     write_run(tmp_path / "a", {})
     monkeypatch.setitem(sys.modules, package, None)
-    assert main(["compare", str(tmp_path / "a"), "--output", str(tmp_path / "out")]) == 1
+    assert main([str(tmp_path / "a"), "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert said == f"error: reports need {package}: pip install 'cyclip-pl[reports]'\n"

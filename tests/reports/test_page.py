@@ -11,22 +11,24 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cyclip_pl.reports.compare import _PLOTS as PLOTS
 from cyclip_pl.reports.compare import compare
 from cyclip_pl.reports.groups import groups
-from cyclip_pl.reports.page import page
+from cyclip_pl.reports.headline import headline
+from cyclip_pl.reports.page import Page, page
 from cyclip_pl.reports.runs import read_runs
 from tests.helpers.hostile import HOSTILE
 from tests.helpers.run_folders import write_run
 
-VOID = {"meta", "link", "img", "wbr"}
+VOID = {"meta", "link", "img", "wbr", "br"}
 STRUCTURE = {"html", "head", "title", "style", "body", "nav", "section", "div", "figure"}
-TEXT = {"h1", "h2", "p", "a", "strong", "small", "figcaption"}
+TEXT = {"h1", "h2", "h3", "p", "a", "strong", "small", "figcaption", "span", "br", "ul", "li"}
 TAGS = VOID | STRUCTURE | TEXT | {"table", "thead", "tbody", "tr", "th", "td"}
 # Fractions and differences of fractions that have no interval.
 UNBOUNDED = ("drop", "effective_robustness", "mean_acc1", "mean_per_class_recall")
 
 
-class Page(HTMLParser):
+class Html(HTMLParser):
     """The page's table and images; raises AssertionError if the page is not well-formed."""
 
     def __init__(self, text: str) -> None:
@@ -66,23 +68,28 @@ class Page(HTMLParser):
         for tag, attributes in self.tags:
             if tag == "img":
                 kind, _, data = (attributes["src"] or "").partition(",")
-                assert kind == "data:image/png;base64" and attributes["alt"]
+                assert kind == "data:image/webp;base64" and attributes["alt"]
                 found.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
         return found
 
 
-def page_of(folders: list[Path], names: list[str] | None = None) -> Page:
+def page_of(folders: list[Path], names: list[str] | None = None) -> Html:
     """The page without plots."""
     runs = read_runs(folders, names)
-    return Page(page(runs, groups(runs), [], []))
+    table = groups(runs)
+    first = headline(runs, table, None, [])
+    return Html(page(Page(runs, first, [], table, None, [], [], [], [])))
 
 
 def test_images_are_those_of_the_files(report: Path) -> None:
-    images = Page((report / "report.html").read_text(encoding="utf-8")).images()
-    names = ("consistency", "hierarchy", "robustness", "similarity", "pca", "geometry")
-    files = [Image.open(report / f"{name}.png") for name in names]
-    assert [p.tobytes() for p in images] == [f.tobytes() for f in files]
-    assert all(image.format == "PNG" for image in images)
+    images = Html((report / "report.html").read_text(encoding="utf-8")).images()
+    plots = [image for image in images if image.width == 1440]
+    files = [Image.open(report / f"{kind.NAME}.png").convert("RGB") for kind in PLOTS]
+    assert [p.convert("RGB").tobytes() for p in plots] == [f.tobytes() for f in files]
+    thumbnails = [image.size for image in images if image.width != 1440]
+    # Of two sets a query and one image found per run, and one failure per run.
+    assert thumbnails == [(96, 64)] * (2 + 3 + 3)
+    assert (report / "report.html").stat().st_size < 2e6
 
 
 def test_cells_hold_the_metrics_of_the_runs(real_runs: list[Path]) -> None:
@@ -91,9 +98,8 @@ def test_cells_hold_the_metrics_of_the_runs(real_runs: list[Path]) -> None:
     assert head == ["", "one", "two"]
     shown: dict[str, list[str]] = {}
     for row in rows:
-        if len(row) == 2:
+        if len(row) == 1:
             dataset, evaluation = row[0].split(" · ")
-            assert row[1] == ""
         else:
             shown[f"{dataset}/{evaluation}/{row[0].split(' (')[0]}"] = row[1:]
 
@@ -115,16 +121,23 @@ def test_cells_hold_the_metrics_of_the_runs(real_runs: list[Path]) -> None:
                 assert ends == pytest.approx(both, abs=0.0501)
 
 
-def test_the_best_is_bold(tmp_path: Path) -> None:
+def test_the_best_is_bold_where_its_interval_lies_apart(tmp_path: Path) -> None:
+    def acc(name: str, value: float) -> dict[str, float]:
+        ends = {f"{name}_low": value - 0.02, f"{name}_high": value + 0.02}
+        return {f"s/zero_shot/{key}": x for key, x in ({name: value} | ends).items()}
+
+    rank = "s/retrieval/x_median_rank"
     folders = [
-        write_run(tmp_path / "a", {"s/zero_shot/acc1": 0.25, "s/retrieval/x_median_rank": 3}),
-        write_run(tmp_path / "b", {"s/zero_shot/acc1": 0.125, "s/retrieval/x_median_rank": 5}),
+        write_run(tmp_path / "a", acc("acc1", 0.25) | acc("acc3", 0.33) | {rank: 3}),
+        write_run(tmp_path / "b", acc("acc1", 0.125) | acc("acc3", 0.30) | {rank: 5}),
     ]
-    assert page_of(folders).bold == ["3", "25.0"]
+    found = page_of(folders)
+    assert found.bold == ["25.0"]
+    assert "a: s · zero_shot acc1" in found.text["li"]
 
 
 def test_the_page_needs_nothing_else(report: Path) -> None:
-    found = Page((report / "report.html").read_text(encoding="utf-8"))
+    found = Html((report / "report.html").read_text(encoding="utf-8"))
     assert {tag for tag, _ in found.tags} <= TAGS
     for _, attributes in found.tags:
         for name in ("src", "href"):
@@ -146,13 +159,31 @@ def test_names_of_strangers_are_only_text(name: str, tmp_path: Path) -> None:
     assert {tag for tag, _ in found.tags} <= TAGS
     assert not any(attribute.startswith("on") for _, a in found.tags for attribute in a)
     assert found.rows[0] == ["", name]
-    assert [f"{dataset} · {dataset}", ""] in found.rows and [dataset, "0.5"] in found.rows
+    assert [f"{dataset} · {dataset}"] in found.rows and [dataset, "0.5"] in found.rows
     assert found.text["title"] == found.text["p"].splitlines()[0][: len(name)] == name
 
 
-def test_the_page_names_missing_plots(tmp_path: Path) -> None:
+def test_the_page_says_what_is_missing_and_what_it_takes(tmp_path: Path) -> None:
     compare([write_run(tmp_path / "a", {"s/zero_shot/acc1": 0.5})], tmp_path / "out")
-    found = Page((tmp_path / "out/report.html").read_text(encoding="utf-8"))
+    found = Html((tmp_path / "out/report.html").read_text(encoding="utf-8"))
     assert found.images() == []
-    for name in ("consistency", "hierarchy", "robustness", "similarity", "pca", "geometry"):
-        assert f"no {name} plot: no run has" in found.text["p"]
+    for kind in PLOTS:
+        assert f"{kind.TITLE}: needs {kind.NEEDS}" in found.text["li"]
+    assert (
+        "Captions and the images found first: needs details of evaluation=[retrieval]"
+        in (found.text["li"])
+    )
+
+
+def test_the_page_begins_with_the_best_run_and_what_is_known_of_its_lead(report: Path) -> None:
+    found = Html((report / "report.html").read_text(encoding="utf-8"))
+    assert found.text["h1"] == "Best of 2 runs: high"
+    first = " ".join(found.text["p"].split())
+    assert "high has the best birds · zero_shot · acc1: 60.0 %." in first
+    assert "It leads low by 10.0 percentage points (95 % interval [7.0, 13.0]," in first
+    assert "paired over 400 images" in first and "another seed may still change it" in first
+    assert ["setting", "low", "high"] in found.rows
+    assert ["objective.lambda_in_modal", "0.0", "0.1"] in found.rows
+    assert ["", "low", "high best"] in found.rows
+    assert ["acc1 (%)", "+10.0 [7.0, 13.0]"] in found.rows
+    assert ["birds → x", "7", "7"] in found.rows

@@ -14,12 +14,22 @@ from PIL import Image
 from cyclip_pl.reports import canvas, compare
 from cyclip_pl.reports.canvas import look
 from cyclip_pl.reports.compare import draw
-from cyclip_pl.reports.plots import consistency, geometry, hierarchy, pca, robustness, similarity
+from cyclip_pl.reports.plots import (
+    consistency,
+    curves,
+    geometry,
+    hierarchy,
+    matrix,
+    paired,
+    pca,
+    robustness,
+    similarity,
+)
 from cyclip_pl.reports.run_marks import run_colour, run_marker
 from cyclip_pl.reports.runs import Run, read_runs
 from tests.helpers.run_folders import plausible_run, write_run
 
-PLOTS = (consistency, hierarchy, robustness, similarity, pca, geometry)
+PLOTS = compare._PLOTS
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +138,49 @@ def test_geometry_is_one_bar_per_run_and_set(runs: list[Run]) -> None:
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["birds", "cars"]
 
 
+def test_curves_are_raw_and_smoothed(runs: list[Run]) -> None:
+    (figure,) = drawn(curves, runs)
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "scale", "learning rate"]
+    loss, _, rate = figure.axes
+    raw, bold = loss.lines[:2]
+    step = np.arange(1, 31)
+    assert raw.get_xydata() == pytest.approx(np.stack([step, 1 / step], 1))
+    assert bold.get_ydata()[0] == 1 and bold.get_ydata()[10] == pytest.approx(
+        np.mean(1 / step[9:12])
+    )
+    assert raw.get_alpha() < 1 and raw.get_color() == bold.get_color() == run_colour(0)
+    assert len(loss.lines) == 4 and len(rate.lines) == 2
+
+
+def test_smoothing_keeps_means_and_straight_lines() -> None:
+    line = np.arange(200.0)
+    assert curves.smoothed(line) == pytest.approx(line)
+    noise = np.random.default_rng(0).normal(size=2000)
+    assert curves.smoothed(noise)[300:-300].std() < 0.15
+    assert curves.smoothed(np.array([3.0])) == pytest.approx([3.0])
+
+
+def test_differences_are_paired_with_the_first_run(runs: list[Run]) -> None:
+    (figure,) = drawn(paired, runs)
+    (axes,) = figure.axes
+    assert axes.get_title() == "zero_shot · acc1"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["birds"]
+    (point,) = series(axes)
+    assert point == pytest.approx(np.array([[10, 0]]))
+    low, high = bars(axes)[1][:, 0]
+    assert 6 < low < 8 and 12 < high < 14
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["high"]
+
+
+def test_matrices_share_a_scale(runs: list[Run]) -> None:
+    (figure,) = drawn(matrix, runs)
+    shown = [
+        axes.images[0] for axes in figure.axes if axes.images and axes.get_ylabel() != "cosine"
+    ]
+    assert len(shown) == 3 and {image.get_clim() for image in shown} == {(0.1, 0.6)}
+    assert shown[0].get_array().tolist() == [[0.5, 0.1], [0.2, 0.5]]
+
+
 def test_many_sets_and_runs_make_several_plots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +205,7 @@ def test_several_plots_have_numbered_names(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(compare, "_PLOTS", (kind,))
         plots, missing = compare.draw([])
         assert [plot.name for plot in plots] == names
-        assert missing == ([] if names else ["no pca plot: no run has details"])
+        assert missing == ([] if names else [("T", "details")])
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.NAME)
@@ -169,14 +222,17 @@ def test_plots_show_every_run(plot: ModuleType, report: Path) -> None:
     colours = {colour for _, colour in image.getcolors(1 << 24)}
     blue, vermilion = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
     # Of runs, or of modalities; similarities have one colour for true pairs, whatever the run.
-    assert ({vermilion} if plot is similarity else {blue, vermilion}) <= colours
+    one = {similarity: {vermilion}, paired: {vermilion}, matrix: set()}
+    assert one.get(plot, {blue, vermilion}) <= colours
     assert image.getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_real_evaluations_have_the_data_of_every_plot(real_runs: list[Path]) -> None:
     plots, missing = draw(read_runs(real_runs))
-    assert missing == []
-    assert [plot.name for plot in plots] == [plot.NAME for plot in PLOTS]
+    assert [title for title, _ in missing] == [curves.TITLE]  # they were not trained
+    assert [plot.name for plot in plots if "_" not in plot.name] == [
+        plot.NAME for plot in PLOTS if plot not in (curves, paired)
+    ]
 
 
 @pytest.mark.filterwarnings("error")
@@ -185,7 +241,8 @@ def test_names_are_only_text_to_a_plot(tmp_path: Path) -> None:
     plausible_run(tmp_path / "0", sets=(names[0], names[3]))
     plausible_run(tmp_path / "1", sets=tuple(names[1:3]))
     plots, missing = draw(read_runs([tmp_path / "0", tmp_path / "1"], [names[0], names[1]]))
-    assert not missing and len(plots) >= len(PLOTS)
+    assert [title for title, _ in missing] == [paired.TITLE]  # the runs share no set
+    assert len(plots) >= len(PLOTS) - 1
 
 
 def test_legends_name_runs_whatever_they_are_called(tmp_path: Path) -> None:
@@ -245,6 +302,10 @@ def test_the_first_runs_look_different() -> None:
             "pca.image must be a list of at most 10,000 points",
         ),
         (pca, {"pca": {"image": [], "text": []}}, "pca.variance must have pairs"),
+        (matrix, {"matrix": {"cosine": []}}, "matrix.cosine must have 1 to 100 rows"),
+        (matrix, {"matrix": {"cosine": [[0, 0]]}}, "matrix.cosine must have as many columns"),
+        (matrix, {"matrix": {"cosine": [[None]]}}, "matrix.cosine must be a number"),
+        (matrix, {"matrix": {"cosine": [[9]]}}, "matrix.cosine must have cosines"),
     ],
 )
 def test_malformed_details_are_one_line_that_names_the_file(

@@ -9,7 +9,8 @@ import pytest
 
 from cyclip_pl.reports import run_files
 from cyclip_pl.reports.run_files import plain, read_object
-from cyclip_pl.reports.runs import Point, folder_names, natural, read_runs
+from cyclip_pl.reports.run_order import natural
+from cyclip_pl.reports.runs import Point, folder_names, read_runs
 from tests.helpers.run_folders import write_run
 
 
@@ -139,6 +140,7 @@ def test_details_are_found_by_title_and_only_in_their_folder(tmp_path: Path) -> 
     assert run.detail("../../x/y", "secret") is None
     assert run.detail("a/other", "found") is None
     (tmp_path / "r/details/a_b.json").write_text("[]")
+    (run,) = read_runs([tmp_path / "r"])
     with pytest.raises(ValueError, match=r"details/a_b\.json must hold a JSON object"):
         run.detail("a/b", "found")
 

@@ -123,6 +123,17 @@ class EncodedImages:
             whole_N[number_m] = x_m.cpu()
         return whole_N
 
+    def chosen(self, index_c: Tensor, x_n: Tensor) -> Tensor:
+        """Rows of a few images of all ranks, on every rank and on the CPU.
+
+        Args:
+            index_c: int64, positions in the set, increasing, of images that could be decoded.
+            x_n: One row for each of this rank's images.
+        """
+        mine_n = torch.isin(self.rows.index_n, index_c)
+        order_c = gather_rows(self.rows.index_n[mine_n]).argsort()
+        return gather_rows(x_n.cpu()[mine_n])[order_c]
+
     def columns(self, dataset: ImageSet, **columns: Tensor) -> dict[str, list[Any]]:
         """The set's predictions: `index`, `key`, `label` and more columns, on every rank.
 

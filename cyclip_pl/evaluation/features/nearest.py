@@ -25,11 +25,12 @@ def within(ks: Sequence[int], rows: int, dataset: str) -> list[int]:
 
 def labels_of_nearest(
     test_nD: Tensor, train: EncodedImages, train_mD: Tensor, k: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Cosines (n, k) and labels (n, k) of the k training images nearest to this rank's test images.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosines, labels and places of the k training images nearest to this rank's test images.
 
-    The training images of all ranks pass by, a block at a time. A neighbour whose cosine is not
-    finite has label -1. All ranks enter together.
+    Each is (n, k); places are among all of `train`'s decodable images. The training images of all
+    ranks pass by, a block at a time. A neighbour whose cosine is not finite has label -1. All ranks
+    enter together.
 
     Args:
         test_nD: Rows of this rank's test images.
@@ -39,4 +40,4 @@ def labels_of_nearest(
     passing = train.passing_by(train_mD)
     cosine_nk, number_nk = nearest_of_blocks(test_nD, passing, k, device)
     label_M = train.whole(train.rows.label_n)
-    return cosine_nk, known_labels(cosine_nk, number_nk, label_M.to(device))
+    return cosine_nk, known_labels(cosine_nk, number_nk, label_M.to(device)), number_nk

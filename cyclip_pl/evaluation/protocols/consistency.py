@@ -8,6 +8,7 @@ import torch
 
 from cyclip_pl import checks
 from cyclip_pl.evaluation.features.classifier import predict
+from cyclip_pl.evaluation.features.examples import hits
 from cyclip_pl.evaluation.features.nearest import labels_of_nearest, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
@@ -68,10 +69,11 @@ class Consistency(Protocol[TrainTest]):
         )
         ks = within(self.ks, train.total, dataset.test.name)
         test_nD, train_mD = images.rows.embedding_nD, train.rows.embedding_nD
-        _, label_nk = labels_of_nearest(test_nD, train, train_mD, max(ks, default=1), device)
+        _, label_nk, _ = labels_of_nearest(test_nD, train, train_mD, max(ks, default=1), device)
         majority_nk = majority(label_nk)
         score = ConsistencyScore(ks).to(device)
         score.update(prediction_n, majority_nk)
+        agrees_nk = (prediction_n[:, None] == majority_nk) & (majority_nk >= 0)
         results.add(
             dataset.test.name,
             self.name,
@@ -81,7 +83,8 @@ class Consistency(Protocol[TrainTest]):
                     train_split=self.train_split,
                     templates=self.templates.title,
                     ties="drop the farthest neighbour",
-                )
+                ),
+                "hits": hits(dataset.test, images, {f"k{k}": agrees_nk[:, k - 1] for k in ks}),
             },
             images.columns(
                 dataset.test,

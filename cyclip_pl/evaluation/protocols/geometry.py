@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torchmetrics import Metric
 
 from cyclip_pl.distributed import rank
+from cyclip_pl.evaluation.features.blocks import EncodedImages
+from cyclip_pl.evaluation.features.examples import cut, spread
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results
@@ -23,6 +26,7 @@ from cyclip_pl.metrics.projections import JointPCA, SimilarityHistogram, project
 from cyclip_pl.metrics.uniformity import CaptionUniformity, LabelUniformity
 
 _POINTS = 500  # of each modality, in the details
+_PAIRS = 24  # in the matrix of similarities
 
 
 class Geometry(Protocol[LabelledSet | CaptionSet]):
@@ -32,8 +36,8 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
     `alignment` and `uniformity`, those of labels or of captions; `modality_gap`, the
     inconsistencies (the set is one batch), `image_effective_rank` and `text_effective_rank`;
     `samples`, the images that could be decoded. A set with fewer than two has no other metrics.
-    Details, for plots: histograms of the similarities of true and of other pairs, and the two main
-    axes of both modalities, for the first images and texts.
+    Details, for plots: histograms of the similarities of true and of other pairs, the two main axes
+    of both modalities for the first images and texts, and the similarities of a few pairs.
 
     Args:
         datasets: Labelled sets and sets of captioned images, or names with sets.
@@ -122,9 +126,38 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
                 "image": images.whole(image_n2)[:_POINTS].tolist(),
                 "text": project(text_MD[:_POINTS], axes).tolist(),
             }
+        if (matrix := _matrix(dataset, images, text_MD.cpu(), images.whole(text_n))) is not None:
+            details["matrix"] = matrix
         results.add(
             dataset.name,
             self.name,
             {**(metrics if images.total > 1 else {}), "samples": images.total},
             details,
         )
+
+
+def _matrix(
+    dataset: LabelledSet | CaptionSet, images: EncodedImages, text_MD: Tensor, text_N: Tensor
+) -> dict[str, Any] | None:
+    """Cosines of a few images, one per text, with their texts; None if one is not finite.
+
+    Args:
+        text_N: The row of each image's text in `text_MD`, all images in the set's order.
+    """
+    index_N = images.whole(images.rows.index_n)
+    first: dict[int, int] = {}
+    for place, text in enumerate(text_N.tolist()):
+        first.setdefault(text, place)
+    texts = sorted(first)
+    shown = sorted((texts[n] for n in spread(len(texts), _PAIRS)), key=first.__getitem__)
+    index_p = index_N[[first[text] for text in shown]]
+    image_pD = images.chosen(index_p, images.rows.embedding_nD)
+    cosine_pp = image_pD.double() @ text_MD[shown].double().T
+    if not cosine_pp.isfinite().all():
+        return None
+    if isinstance(dataset, CaptionSet):
+        names = [dataset.captions[i][0] for i in index_p.tolist()]
+    else:
+        names = [dataset.classnames[text] for text in shown]
+    rounded = [[round(x, 4) for x in row] for row in cosine_pp.tolist()]
+    return {"texts": [cut(name) for name in names], "cosine": rounded}

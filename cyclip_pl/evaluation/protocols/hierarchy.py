@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl import checks
+from cyclip_pl.evaluation.features.examples import hits
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results
@@ -106,6 +107,12 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
             accuracy.update(score_nK, label_n)
             fine.append(fine_ranks(score_nK, label_n, superclass_K))
             coarse.append(coarse_ranks(score_nK, label_n, superclass_K))
+        rank_n = {"fine": torch.cat(fine), "coarse": torch.cat(coarse)}
+        right = {
+            f"{level}_acc{k}": rank_n[level] < k
+            for level, ks in (("fine", accuracy.fine_k), ("coarse", accuracy.coarse_k))
+            for k in ks
+        }
         results.add(
             labelled.name,
             self.name,
@@ -119,7 +126,8 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
                     templates=self.templates.title,
                     hierarchy=Path(self._file(labelled)).name,
                     level=self.level,
-                )
+                ),
+                "hits": hits(labelled, images, right),
             },
-            images.columns(labelled, fine_rank=torch.cat(fine), coarse_rank=torch.cat(coarse)),
+            images.columns(labelled, fine_rank=rank_n["fine"], coarse_rank=rank_n["coarse"]),
         )

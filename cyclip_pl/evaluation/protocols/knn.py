@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from PIL.Image import Image
+from torch import Tensor
 
 from cyclip_pl import checks
+from cyclip_pl.evaluation.features.blocks import EncodedImages
+from cyclip_pl.evaluation.features.examples import FOUND, QUERIES, cut, hits, spread
 from cyclip_pl.evaluation.features.nearest import labels_of_nearest, within
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Protocol
@@ -62,7 +69,7 @@ class KNN(Protocol[TrainTest]):
         train = store.images(dataset.train, features=True)
         device = store.double_device
         ks = within(self.ks, train.total, dataset.test.name)
-        cosine_nk, label_nk = labels_of_nearest(
+        cosine_nk, label_nk, number_nk = labels_of_nearest(
             images.rows.probe_nF, train, train.rows.probe_nF, max(ks, default=1), device
         )
         predictions = knn_predictions(cosine_nk, label_nk, ks, self.temperature)
@@ -74,6 +81,9 @@ class KNN(Protocol[TrainTest]):
             for name, value in accuracy.compute().items()
             if dataset.test.metric == of_classes or not name.endswith(of_classes)
         }
+        label_n = images.rows.label_n
+        right = {name: said.cpu() == label_n for name, said in predictions.items()}
+        gallery, shown = _gallery(dataset, images, train, cosine_nk, number_nk)
         results.add(
             dataset.test.name,
             self.name,
@@ -84,7 +94,45 @@ class KNN(Protocol[TrainTest]):
                     temperature=self.temperature,
                     rows=images.rows.probed,
                     metric=dataset.test.metric,
-                )
+                ),
+                "hits": hits(dataset.test, images, right),
+                "gallery": gallery,
             },
             images.columns(dataset.test, **predictions),
+            shown,
         )
+
+
+def _gallery(
+    dataset: TrainTest,
+    images: EncodedImages,
+    train: EncodedImages,
+    cosine_nk: Tensor,
+    number_nk: Tensor,
+) -> tuple[list[dict[str, Any]], dict[str, Callable[[], Image]]]:
+    """A few test images with the training images nearest to them, and all of these by name."""
+    index_N, index_M = images.whole(images.rows.index_n), train.whole(train.rows.index_n)
+    index_q = index_N[spread(len(index_N), QUERIES)]
+    number_qk = images.chosen(index_q, number_nk[:, :FOUND])
+    cosine_qk = images.chosen(index_q, cosine_nk[:, :FOUND])
+    test_set, train_set = dataset.test, dataset.train
+    rows: list[dict[str, Any]] = []
+    shown: dict[str, Callable[[], Image]] = {}
+    for i, number_k, cosine_k in zip(index_q.tolist(), number_qk, cosine_qk, strict=True):
+        label = int(test_set.label_N[i])
+        found: list[dict[str, Any]] = []
+        shown[f"test_{i}"] = partial(test_set.image, i)
+        for j, cosine in zip(index_M[number_k].tolist(), cosine_k.tolist(), strict=True):
+            near = int(train_set.label_N[j])
+            shown[f"train_{j}"] = partial(train_set.image, j)
+            found.append(
+                {
+                    "image": f"train_{j}",
+                    "text": cut(train_set.classnames[near]),
+                    "cosine": round(cosine, 4),
+                    "right": near == label,
+                }
+            )
+        name = cut(test_set.classnames[label])
+        rows.append({"image": f"test_{i}", "text": name, "found": found})
+    return rows, shown

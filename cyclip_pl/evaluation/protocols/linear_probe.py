@@ -13,6 +13,7 @@ from torch import Tensor
 from cyclip_pl import checks
 from cyclip_pl.distributed import world_size
 from cyclip_pl.evaluation.features.blocks import EncodedImages
+from cyclip_pl.evaluation.features.examples import hits
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.probes.adamw_probe import adamw_probe
 from cyclip_pl.evaluation.probes.dealt import dealt
@@ -135,6 +136,8 @@ class LinearProbe(Protocol[TrainTest]):
             metrics[key] = mean(of_seeds)
             if len(of_seeds) > 1:
                 metrics[f"{key}_std"] = stdev(of_seeds)
+        label_n = images.rows.label_n
+        right = {f"{name}_acc1": said.cpu() == label_n for name, said in predictions.items()}
         results.add(
             dataset.test.name,
             self.name,
@@ -148,6 +151,7 @@ class LinearProbe(Protocol[TrainTest]):
                     search="a part of each class" if validation is None else self.val_split,
                 ),
                 "l2_of_shots": l2_of_shots,
+                "hits": hits(dataset.test, images, right),
             },
             images.columns(dataset.test, **predictions),
         )

@@ -6,8 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from cyclip_pl import checks
+from cyclip_pl.evaluation.features.classifier import predict
+from cyclip_pl.evaluation.features.examples import hits
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results
@@ -114,12 +119,17 @@ class Robustness(Protocol[list[LabelledSet]]):
     def _add(self, results: Results, dataset: list[LabelledSet], store: FeatureStore) -> None:
         accuracy: dict[str, dict[str, float]] = {}
         samples: dict[str, int] = {}
+        of_images: dict[str, dict[str, Any]] = {}
         for one in dataset:
             images, classifier = store.images(one), self.classifier(one, store)
             metric = TopKAccuracy(len(one.classnames), (1,)).to(store.double_device)
+            classes = []
             for block in images.blocks:
                 score_nK = classifier(block.embedding_nD.to(store.double_device))
                 metric.update(score_nK, block.label_n.to(store.double_device))
+                classes.append(predict(score_nK)[0].cpu())
+            right_n = torch.cat(classes) == images.rows.label_n
+            of_images[one.name] = hits(one, images, {"acc1": right_n})
             found = metric.compute()
             accuracy[one.name] = {n: float(v) for n, v in found.items() if n.startswith("acc1")}
             samples[one.name] = images.total
@@ -138,7 +148,8 @@ class Robustness(Protocol[list[LabelledSet]]):
                         in_distribution=self.base,
                         baseline=None if line is None else asdict(line),
                         models=list(self.models),
-                    )
+                    ),
+                    "hits": of_images[name],
                 },
             )
 

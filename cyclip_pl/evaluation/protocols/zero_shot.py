@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,17 +13,19 @@ import torch
 from cyclip_pl import checks
 from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.features.classifier import predict
+from cyclip_pl.evaluation.features.examples import cut, hits
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.interface import LabelledSet
 from cyclip_pl.evaluation.sets.library import Library
 from cyclip_pl.evaluation.sets.setting import Sets, named_sets
-from cyclip_pl.metrics.accuracy import TopKAccuracy
+from cyclip_pl.metrics.accuracy import TopKAccuracy, rank_of_label
 
 logger = logging.getLogger(__name__)
 
 _CONFUSIONS = 50  # pairs that the details name
+_FAILURES = 16  # images
 
 
 class ZeroShot(Protocol[LabelledSet]):
@@ -31,7 +34,8 @@ class ZeroShot(Protocol[LabelledSet]):
     Metrics of a set: those of `TopKAccuracy` on the images that could be decoded; `samples`, their
     number, `skipped`, the number of the others, and `classes`. A k above the number of classes is
     left out: it says nothing. Details: which of `acc1` and `mean_per_class_recall` is the set's
-    own metric, accuracy per class, and the pairs of classes most often confused.
+    own metric, accuracy per class, the pairs of classes most often confused, and the images that
+    were most surely wrong.
 
     Args:
         datasets: Sets, see `open_labelled`, or names with sets.
@@ -67,13 +71,16 @@ class ZeroShot(Protocol[LabelledSet]):
     def _add(self, results: Results, dataset: LabelledSet, store: FeatureStore) -> None:
         images, classifier = store.images(dataset), self.classifier(dataset, store)
         accuracy = TopKAccuracy(len(dataset.classnames), self.top_k).to(store.double_device)
-        classes, scores = [], []
+        classes, scores, ranks, margins = [], [], [], []
         for block in images.blocks:
             score_nK = classifier(block.embedding_nD.to(store.double_device))
-            accuracy.update(score_nK, block.label_n.to(store.double_device))
+            label_n = block.label_n.to(store.double_device)
+            accuracy.update(score_nK, label_n)
             class_n, score_n = predict(score_nK)
             classes.append(class_n.cpu())
             scores.append(score_n.cpu())
+            ranks.append(rank_of_label(score_nK, label_n).cpu())
+            margins.append((score_n - score_nK.gather(1, label_n[:, None])[:, 0]).cpu())
         predictions = images.columns(
             dataset, prediction=torch.cat(classes), score=torch.cat(scores)
         )
@@ -81,6 +88,8 @@ class ZeroShot(Protocol[LabelledSet]):
         predictions["correct"] = [
             true == said for true, said in zip(label, prediction, strict=True)
         ]
+        rank_n, margin_N = torch.cat(ranks), images.whole(torch.cat(margins))
+        failures = _failures(dataset, predictions, margin_N.tolist())
         skipped = self.skipped(dataset, images)
         results.add(
             dataset.name,
@@ -99,8 +108,11 @@ class ZeroShot(Protocol[LabelledSet]):
                 ),
                 "per_class": _per_class(dataset.classnames, label, prediction),
                 "confusions": _confusions(dataset.classnames, label, prediction),
+                "hits": hits(dataset, images, {f"acc{k}": rank_n < k for k in accuracy.top_k}),
+                "failures": failures,
             },
             predictions,
+            {one["image"]: partial(dataset.image, int(one["image"])) for one in failures},
         )
 
 
@@ -134,6 +146,27 @@ def _confusions(
             "share": pairs[true, predicted] / images[true],
         }
         for true, predicted in sorted(wrong, key=lambda pair: (-pairs[pair], pair))[:_CONFUSIONS]
+    ]
+
+
+def _failures(
+    dataset: LabelledSet, predictions: Mapping[str, Sequence[Any]], margin: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The images that the model is most sure about and wrong, by the predicted class's lead.
+
+    `lead` is how much its cosine is above the true class's.
+    """
+    rows = zip(*(predictions[k] for k in ("index", "label", "prediction")), margin, strict=True)
+    wrong = [row for row in rows if row[1] != row[2] >= 0]
+    wrong.sort(key=lambda row: (-row[3], row[0]))
+    return [
+        {
+            "image": str(index),
+            "class": cut(dataset.classnames[label]),
+            "predicted": cut(dataset.classnames[said]),
+            "lead": round(lead, 4),
+        }
+        for index, label, said, lead in wrong[:_FAILURES]
     ]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize, one_hot
@@ -181,3 +183,37 @@ def test_ranks_agree_with_one_process_to_the_last_digit(
             found, expected = getattr(results, kind), getattr(alone, kind)
             titles = {title for title in expected if title.endswith(f"/{name}")}
             assert {t: found[t] for t in titles} == {t: expected[t] for t in titles}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_hits_of_single_images_make_the_metrics(
+    name: str, by_ranks: dict[int, list[Results]]
+) -> None:
+    (mixed,) = by_ranks[1]
+    found = {}
+    for title in [title for title in mixed.details if title.endswith(f"/{name}")]:
+        hits = mixed.details[title].get("hits", {})
+        for kind in ("images", "texts"):
+            for metric, bits in hits.get(kind, {}).items():
+                count = sum(hits["texts_of_image"]) if kind == "texts" else hits["count"]
+                right = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8))
+                assert len(right) - 8 < count <= len(right) and not right[count:].any()
+                found[f"{title.split('/')[0]}/{metric}"] = right[:count].mean()
+    # A mean over classes, sets or draws is not one over images.
+    single = {k: v for k, v in shares(mixed, name).items() if not re.search("recall|mean|shot_", k)}
+    assert found == pytest.approx(single)
+    assert len(set(found.values())) > 1 or name == "geometry"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_details_name_images_that_are_there(name: str, by_ranks: dict[int, list[Results]]) -> None:
+    (mixed,) = by_ranks[1]
+    for title in [title for title in mixed.details if title.endswith(f"/{name}")]:
+        details = mixed.details[title]
+        queries = details.get("gallery", []) + details.get("failures", [])
+        shown = [one for query in queries for one in (query, *query.get("found", ()))]
+        images = mixed.images.get(title, {})
+        assert {one["image"] for one in shown} == images.keys() and len(images) <= 64
+        assert all(read().size == (8, 8) for read in images.values())
