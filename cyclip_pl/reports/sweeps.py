@@ -44,7 +44,8 @@ def expand(given: Sequence[Path]) -> Found:
             found.names.append(None)
             continue
         begun = sorted(
-            (below for below in path.iterdir() if below.is_dir() and _is_run(below)),
+            # A number alone is a link to a job's folder.
+            (b for b in path.iterdir() if b.is_dir() and not b.is_symlink() and _is_run(b)),
             key=lambda below: natural(below.name),
         )
         runs = [below for below in begun if (below / "metrics.json").exists()]

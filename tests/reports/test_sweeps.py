@@ -38,6 +38,7 @@ def write_sweep(folder: Path) -> Path:
     write_config(folder / "4", {"seed": 2})
     (folder / "multirun.yaml").write_text("hydra: {}")
     (folder / "notes").mkdir()
+    (folder / "00").symlink_to("0", target_is_directory=True)  # as training links numbers
     return folder
 
 
