@@ -160,12 +160,18 @@ def clear(folder: Path) -> None:
         path.unlink()
 
 
-def leave_no_empty(folder: Path) -> None:
-    """Remove a folder that this process has named, if it holds a lock and an empty log alone."""
+def leave_no_empty(folder: Path, with_log: bool = False) -> None:
+    """Remove a folder that this process has named, if it holds a lock and an empty log alone.
+
+    `with_log` removes a log that is not empty as well.
+    """
     if folder.resolve() not in _named:
         return
     left = list(folder.iterdir())
-    if all(path.name == LOCK or not path.stat().st_size for path in left):
+    if all(
+        path.name == LOCK or not path.stat().st_size or (with_log and path.suffix == ".log")
+        for path in left
+    ):
         for path in left:
             path.unlink()
         folder.rmdir()

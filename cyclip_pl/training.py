@@ -63,12 +63,13 @@ def _try(config: DictConfig) -> dict[str, float]:
             " trainer.fast_dev_run"
         )
     named = Path(config.run_dir)
-    with tempfile.TemporaryDirectory(prefix="cyclip_pl_") as folder:
-        config.run_dir = folder
-        metrics = _run(config)
-    if named.is_dir():
-        run_folder.leave_no_empty(named)
-    return metrics
+    try:
+        with tempfile.TemporaryDirectory(prefix="cyclip_pl_") as folder:
+            config.run_dir = folder
+            return _run(config)
+    finally:
+        if named.is_dir():
+            run_folder.leave_no_empty(named, with_log=True)
 
 
 def _run(config: DictConfig) -> dict[str, float]:
