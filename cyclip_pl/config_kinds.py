@@ -75,6 +75,11 @@ def _deterministic(setting: str, value: Any) -> None:
         checks.boolean(setting, value, optional=True)
 
 
+def _trust(setting: str, value: Any) -> None:
+    if not isinstance(value, bool | str | list):
+        checks.refuse(setting, value, "true, false or the name of your package")
+
+
 _whole_or_null = partial(checks.whole, optional=True)
 _text_or_null = partial(checks.text, optional=True)
 _path_or_null = partial(_path, optional=True)
@@ -105,6 +110,8 @@ _KINDS: dict[str, Kind] = {
     "model.name": _path,
     "model.path": _path,
     "model.pretrained": _path,
+    "model.trust": _trust,
+    "model.weights": partial(checks.one_of, choices=["saved", "raw"]),
     "encoder.architecture": _anything,
     "encoder.context_length": _whole_or_null,
     "encoder.pretrained": _path_or_null,

@@ -81,6 +81,7 @@ ALLOWED = {
         "microbatch",
         "guard",
         "models",
+        "checkpoints",
     },
     "metrics": set(),
     "evaluation": {"metrics"},

@@ -15,8 +15,8 @@ from cyclip_pl.checkpoints.files import read_weights
 from cyclip_pl.encoders.dual import quiet_open_clip
 from cyclip_pl.files import reason
 from cyclip_pl.models.allowed import check_config
-from cyclip_pl.models.base import filled
-from cyclip_pl.models.open_clip import OpenCLIPModel
+from cyclip_pl.models.filled import filled
+from cyclip_pl.models.open_clip_model import OpenCLIPModel
 from cyclip_pl.weights import check_finite
 
 _HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it

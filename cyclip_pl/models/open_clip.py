@@ -2,65 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import methodcaller
-from typing import Any
-
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from cyclip_pl.encoders.dual import check_architecture, check_pretrained, quiet_open_clip
 from cyclip_pl.files import reason
-from cyclip_pl.images import check_size
-from cyclip_pl.models.base import ImageTextModel
+from cyclip_pl.models.open_clip_model import OpenCLIPModel
 from cyclip_pl.weights import check_finite
-
-_LONGEST_SIDE_RATIO = 16
-
-
-class OpenCLIPModel(ImageTextModel):
-    """A network of open_clip with its own preprocessing, which gives normalised floats.
-
-    Args:
-        network: An `open_clip.CLIP`, or a class with the same methods.
-        tokenizer: Strings → int64 tokens (N, L).
-    """
-
-    def __init__(self, network: Any, tokenizer: Callable[[Sequence[str]], Tensor]) -> None:
-        super().__init__()
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-
-        self.network = network
-        self.tokenizer = tokenizer
-        self.scale = network.logit_scale.exp().item()
-        preprocessing = PreprocessCfg(**network.visual.preprocess_cfg)
-        transform = image_transform_v2(preprocessing, is_train=False)
-        # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
-        transform.transforms.insert(0, methodcaller("convert", "RGB"))
-        transform.transforms.insert(0, _bounded)
-        self.preprocess = transform
-
-    def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit-norm rows (N, D), and the same before they are normalised."""
-        features = self.network.encode_image(images.to(self.device), normalize=False)
-        return normalize(features, dim=-1), features
-
-    def encode_tokens(self, tokens: Tensor) -> Tensor:
-        return normalize(self.network.encode_text(tokens, normalize=False), dim=-1)
-
-
-def _bounded(image: Image.Image) -> Image.Image:
-    """Refuse too many pixels, and cut the ends of a strip, which the crop would throw away.
-
-    The shorter side is enlarged: a strip one pixel high would take gigabytes.
-    """
-    width, height = image.size
-    check_size(width, height)
-    longest = _LONGEST_SIDE_RATIO * min(width, height)
-    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
-    return image.crop((left, top, width - left, height - top)) if left or top else image
 
 
 def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu") -> OpenCLIPModel:
