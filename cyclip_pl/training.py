@@ -78,6 +78,9 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
         raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
     config.first_step = start.step if start else 0
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
+    for name, value in resume.of_weights(start).items() if start else ():
+        if name in config.encoder and config.encoder[name] is None:
+            config.encoder[name] = value
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return plain
 
@@ -91,9 +94,16 @@ def _train(
     folder = Path(config.run_dir)
     L.seed_everything(config.seed, workers=True, verbose=False)
 
-    encoder = instantiate(config.encoder)
+    # A resumed run has its weights in the checkpoint; what it started from may be gone.
+    begun = {"pretrained": None} if start and "pretrained" in config.encoder else {}
+    encoder = instantiate(config.encoder, **begun)
+    plain["encoder"] |= getattr(encoder, "settings", {})
     projector = instantiate(config.projector)(features=encoder.embed_dim)
     objective = instantiate(config.objective)
+    scale = getattr(encoder, "pretrained_scale", None)
+    # The scale is of the embeddings that it was trained with: a head would make others.
+    if scale is not None and not list(projector.parameters()):
+        objective.begin_from(scale, encoder.pretrained_bias)
     views = instantiate(config.views)
     objective.needs.check(views, projector)
     projector.check(views)

@@ -1,90 +1,82 @@
 """Files of weights from strangers: what may be read of them, and how much.
 
-torch refuses to unpickle what could run code, and safetensors holds no code. Here the memory is
-bounded by the length of the file, and each refusal is one line.
+No format is read with code in it: pickles are read as data, and safetensors holds none. The memory
+is bounded by the length of the file, checksums are compared, and each refusal is one line.
 """
 
 from __future__ import annotations
 
 import os
-import pickletools
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
-import torch
 from torch import Tensor
 
+from cyclip_pl import old_torch_file, torch_archive
 from cyclip_pl.files import reason
+from cyclip_pl.tensor_pickle import Refused
+from cyclip_pl.whole import damage
 
-# What `torch.save` names for tensors and plain containers, beside storages and dtypes of torch.
-_GLOBALS = {
-    "collections OrderedDict",
-    "torch Size",
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_tensor_v3",
-    "torch._utils _rebuild_parameter",
-    "torch.storage UntypedStorage",
-}
-_MOST_HEADER = 100_000_000  # bytes of a pickle or a header, as in the safetensors library
+_MOST_HEADER = 100_000_000  # bytes of a header, as in the safetensors library
 
 
-class _Refused(ValueError):
-    """The records of a file are not those of `torch.save`; the text is the whole line."""
+class Damaged(ValueError):
+    """A file that was whole once, as its checksums say."""
 
 
-def check_file(named: str, path: Path) -> None:
-    """Raise ValueError, one line that begins with `named`, unless `path` is safe to load.
+def read_state(named: str, path: Path) -> dict[str, Tensor]:
+    """Read the weights in a file of safetensors (by its name), of `torch.save` or of TorchScript.
 
-    It is a safetensors file, by its name, or a zip file of `torch.save` that `read` takes.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            _check_safetensors(named, path)
-        else:
-            read(named, path)
-    except OSError as error:
-        raise ValueError(f"{named}: cannot be read: {error.strerror or reason(error)}") from error
-
-
-def read(named: str, file: Path | BinaryIO, mmap: bool = True) -> Any:
-    """Read a file of `torch.save`: tensors and plain containers.
-
-    Args:
-        mmap: Read the tensors of a path when they are first used, from the file as it is then.
+    They are all that it holds, or its `state_dict`; `module.` of several GPUs is cut off the names.
 
     Raises:
         ValueError: Not such a file, or it would take more memory than its length; one line that
             begins with `named`.
     """
-    length = file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
     try:
-        with zipfile.ZipFile(file) as archive:
-            _check_records(named, archive, length)
-    except _Refused:
-        raise
-    except Exception as error:  # for damaged bytes zipfile raises many types, struct.error too
-        kind = other_kind(file) or "cut short, damaged, or not a file of torch.save"
-        raise ValueError(f"{named}: cannot be read as a checkpoint: {kind}") from error
-    mmap = mmap and isinstance(file, Path)
-    if not isinstance(file, Path):
-        file.seek(0)
+        is_safe = path.suffix == ".safetensors"
+        content = _read_safetensors(named, path) if is_safe else read(named, path)
+    except OSError as error:
+        raise ValueError(f"{named}: cannot be read: {error.strerror or reason(error)}") from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise ValueError(f"{named}: has no state_dict of tensors")
+    for name, weight in state.items():
+        if not (isinstance(name, str) and isinstance(weight, Tensor)):
+            raise ValueError(f"{named}: its {ascii(name)[:60]} is not a named tensor")
+    prefix = "module." if next(iter(state)).startswith("module.") else ""
+    return {name.removeprefix(prefix): weight for name, weight in state.items()}
+
+
+def read(named: str, file: Path | BinaryIO, mmap: bool = True) -> Any:
+    """Read a file of `torch.save`: tensors and plain containers.
+
+    The format before torch 1.6 has no checksums. Of TorchScript it is `{"state_dict": …}`.
+
+    Args:
+        mmap: Read the tensors of a path when they are first used, from the file as it is then.
+
+    Raises:
+        Damaged: Its checksums differ, or it is cut short; one line that begins with `named`.
+        ValueError: Not such a file, or it would take more memory than its length; likewise.
+    """
+    start = _start(file)
+    if (other := _other_kind(start)) is not None:
+        raise ValueError(f"{named}: cannot be read as a checkpoint: {other}")
+    old = start.startswith(old_torch_file.START)
+    if not old and (problem := damage(file)) is not None:
+        raise Damaged(f"{named}: damaged: {problem}")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # a broken pickle raises nearly anything
-        raise ValueError(
-            f"{named}: cannot be read as a checkpoint: damaged, or it holds more than tensors and"
-            " plain values"
-        ) from error
-    values = 0
-    for tensor in _tensors(content):
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise ValueError(f"{named}: holds a tensor that is sparse, quantized or without values")
-        values += tensor.numel()
-    if values > length:
-        raise ValueError(f"{named}: claims {values:,} values, more than the file can hold")
-    return content
+        if not old:
+            return torch_archive.read(file, mmap)
+        if not isinstance(file, Path):
+            return old_torch_file.read(file)
+        with file.open("rb") as opened:
+            return old_torch_file.read(opened)
+    except (Refused, BadZipFile) as error:
+        raise ValueError(f"{named}: cannot be read as a checkpoint: {reason(error)}") from error
 
 
 def check_finite(named: str, weights: Mapping[str, Tensor], step: int | None = None) -> None:
@@ -105,71 +97,27 @@ def _is_finite(weight: Tensor) -> bool:
     return bool(weight.isfinite().all())
 
 
-def _check_records(named: str, archive: zipfile.ZipFile, length: int) -> None:
-    """torch inflates a deflated record, and reads one again for each entry that names it."""
-    records = archive.infolist()
-    names = {record.filename.lower().rpartition("/")[2] for record in records}
-    if "constants.pkl" in names:
-        raise _Refused(
-            f"{named}: cannot be read as a checkpoint: a TorchScript archive, which holds code"
-        )
-    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-        raise _Refused(f"{named}: cannot be read as a checkpoint: torch.save compresses nothing")
-    if sum(record.file_size for record in records) > length:
-        raise _Refused(f"{named}: cannot be read as a checkpoint: its records overlap")
-    for record in records:
-        if not record.filename.lower().endswith(".pkl"):
-            continue
-        if record.file_size > _MOST_HEADER:
-            raise _Refused(f"{named}: cannot be read as a checkpoint: its pickle is too long")
-        if (stranger := _foreign(archive.read(record))) is not None:
-            raise _Refused(
-                f"{named}: cannot be read as a checkpoint: holds {stranger}, only tensors and"
-                " plain values are read; nothing in it was executed"
-            )
+def _start(file: Path | BinaryIO) -> bytes:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(1024)
+    file.seek(0, os.SEEK_SET)
+    return file.read(1024)
 
 
-def _foreign(pickle: bytes) -> str | None:
-    """The first thing that a pickle names beside tensors and plain containers."""
-    try:
-        for opcode, argument, _ in pickletools.genops(pickle):
-            if opcode.name in ("GLOBAL", "INST") and argument not in _GLOBALS:
-                module, _, name = str(argument).partition(" ")
-                known = getattr(torch, name, None) if module == "torch" else None
-                if not (name.endswith("Storage") or isinstance(known, torch.dtype)) or not known:
-                    return ascii(f"{module}.{name}"[:60])
-            elif opcode.name == "STACK_GLOBAL":
-                return "a pickle of another kind than torch.save's"
-    except Exception:  # genops raises nearly anything for broken bytes
-        return "a damaged pickle"
-    return None
-
-
-def other_kind(file: Path | BinaryIO) -> str | None:
-    """What a file is that is certainly not of `torch.save`; None if it may be."""
-    try:
-        if isinstance(file, Path):
-            with file.open("rb") as opened:
-                start = opened.read(1024)
-        else:
-            file.seek(0)
-            start = file.read(1024)
-    except OSError as error:
-        return error.strerror or "the disk failed"
+def _other_kind(start: bytes) -> str | None:
+    """What a file that begins like this is, if it is certainly not of `torch.save`."""
     if start[8:9] == b"{":
-        return (
-            "a safetensors file; only encoder.pretrained and model.pretrained read those, under a"
-            " name that ends in .safetensors"
-        )
+        return "a safetensors file; its name must end in .safetensors"
     if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS; fetch the file itself with `git lfs pull`"
-    if start.startswith(b"\x80"):
-        return "a bare pickle, or torch's format before 1.6; save it again with torch.save"
+    if start.startswith(b"\x80") and not start.startswith(old_torch_file.START):
+        return "a bare pickle, which can hold code; save its state_dict with torch.save"
     return None
 
 
-def _check_safetensors(named: str, path: Path) -> None:
-    from safetensors import safe_open
+def _read_safetensors(named: str, path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
 
     length = path.stat().st_size
     with path.open("rb") as file:
@@ -182,21 +130,8 @@ def _check_safetensors(named: str, path: Path) -> None:
                 f" {length:,}"
             )
     try:
-        with safe_open(path, framework="pt"):
-            pass
+        return load_file(path)
     except Exception as error:  # SafetensorError, and what its binding raises
         raise ValueError(
             f"{named}: cut short or damaged: its header does not fit the file"
         ) from error
-
-
-def _tensors(content: Any) -> Iterator[Tensor]:
-    """All tensors in nested containers, each container once."""
-    left, seen = [content], set()
-    while left:
-        node = left.pop()
-        if isinstance(node, Tensor):
-            yield node
-        elif isinstance(node, dict | list | tuple) and id(node) not in seen:
-            seen.add(id(node))
-            left.extend(node.values() if isinstance(node, dict) else node)

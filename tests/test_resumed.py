@@ -221,3 +221,35 @@ def test_a_choice_of_the_run_is_not_replaced_by_a_default(
     typed = ["objective=cyclip", "views=weak", "evaluation=[]"]  # changed, and wanted
     _train(world, tmp_path / "next", 2, f"resume={start}", *typed)
     assert _json(tmp_path / "next/provenance.json")["choices"]["objective"] == "cyclip"
+
+
+def test_a_run_from_pretrained_weights_goes_on_without_them(world: Path, tmp_path: Path) -> None:
+    """With their scale, activation and pixels, which its checkpoints keep."""
+    from cyclip_pl.models.load import load
+    from tests.helpers.architectures import VIT
+    from tests.helpers.model_folders import MEAN, STD, write_open_clip
+
+    write_open_clip(tmp_path / "weights", {**VIT, "quick_gelu": True})
+    (tmp_path / "weights").rename(source := tmp_path / "start")
+    typed = [
+        "encoder.architecture={embed_dim: 12, vision_cfg: {timm_model_name: null, layers: 2, width:"
+        " 16, head_width: 8, patch_size: 8, image_size: 32}, text_cfg: {context_length: 8,"
+        " vocab_size: 49408, width: 16, heads: 2, layers: 1}}",
+        f"encoder.pretrained={source}",
+        "optimizer.lr=0.0",
+    ]
+    _train(world, tmp_path / "run", 2, *typed)
+    scale = 20.085536923187668  # e³
+    kept = _last(tmp_path / "run")
+    assert kept["scale"] == pytest.approx(scale, rel=1e-5)
+    assert kept["config"]["encoder"]["quick_gelu"] is True
+    assert (kept["config"]["encoder"]["mean"], kept["config"]["encoder"]["std"]) == (MEAN, STD)
+    source.rename(tmp_path / "gone")
+    resumed = f"resume={tmp_path / 'run'}"
+    _train(world, tmp_path / "on", 3, *typed, resumed)
+    again = _last(tmp_path / "on")
+    assert again["scale"] == pytest.approx(scale, rel=1e-5) and again["global_step"] == 3
+    assert again["config"]["encoder"] == kept["config"]["encoder"]
+    model = load(tmp_path / "on")
+    assert model.scale == pytest.approx(scale, rel=1e-5)
+    assert "QuickGELU" in {type(module).__name__ for module in model.modules()}

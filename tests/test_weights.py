@@ -65,10 +65,12 @@ def test_whole_files_are_read(tmp_path) -> None:
     assert all(torch.equal(read["state_dict"][name], value) for name, value in state.items())
     save_file({"a": state["a"]}, tmp_path / "whole.safetensors")
     for name in ("whole.pt", "whole.safetensors"):
-        weights.check_file("whole", tmp_path / name)
+        state_read = weights.read_state("whole", tmp_path / name)
+        assert all(torch.equal(value, state[key]) for key, value in state_read.items())
+        assert "a" in state_read
     (tmp_path / "other.pt").write_bytes((tmp_path / "whole.safetensors").read_bytes())
-    with pytest.raises(ValueError, match=r"^whole: .*ends in \.safetensors"):
-        weights.check_file("whole", tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"^whole: .*must end in \.safetensors"):
+        weights.read_state("whole", tmp_path / "other.pt")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -100,6 +102,6 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, setting: str) -
         elif setting == "encoder.pretrained":
             DualEncoder(architecture, 32, pretrained=str(path))
         else:
-            from cyclip_pl.encoders.dual import _registered_name
+            from cyclip_pl.encoders.dual import registered_name
 
-            load_open_clip(_registered_name(architecture), str(path))
+            load_open_clip(registered_name(architecture), str(path))

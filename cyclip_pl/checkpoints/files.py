@@ -9,9 +9,9 @@ from typing import Any
 
 from cyclip_pl import weights
 from cyclip_pl.checkpoints.places import Folder, fetched, folder, is_file, located, split
-from cyclip_pl.checkpoints.whole import damage
 from cyclip_pl.files import reason
 from cyclip_pl.signals import is_first_rank
+from cyclip_pl.whole import damage
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +81,11 @@ def read_weights(path: Path | str, mmap: bool = True) -> dict[str, Any]:
     """
     try:
         source = fetched(path)
+        found = weights.read(str(path), source, mmap)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or reason(error)}") from error
-    if (problem := weights.other_kind(source)) is not None:
-        raise ValueError(f"{path}: cannot be read as a checkpoint: {problem}")
-    if (problem := damage(source)) is not None:
-        raise ValueError(f"{path}: damaged: {problem}{_instead(path)}")
-    found = weights.read(str(path), source, mmap)
+    except weights.Damaged as error:
+        raise ValueError(f"{error}{_instead(path)}") from error
     return found if isinstance(found, dict) else {}
 
 

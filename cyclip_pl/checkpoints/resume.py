@@ -19,12 +19,18 @@ FIXED = (
     "encoder.architecture",
     "encoder.lock_image",
     "encoder.lock_text",
+    "encoder.quick_gelu",
+    "encoder.mean",
+    "encoder.std",
     "optimizer._target_",
 )
 # Groups of which a default must not take the place of the run's choice unasked.
 _METHOD = ("objective", "projector", "views", "data", "optimizer", "scheduler")
+# Settings of the encoder that pretrained weights decide, where they are null.
+_OF_WEIGHTS = ("quick_gelu", "mean", "std")
 # Settings of values that a run begins with and learns.
-_BEGINNING = re.compile(r"encoder\.pretrained|objective\.(.+\.)?init_\w+")
+_FIRST_VALUE = re.compile(r"objective\.(.+\.)?init_\w+")
+_BEGINNING = re.compile(rf"encoder\.pretrained|{_FIRST_VALUE.pattern}")
 # These say where and how a run starts, not what it is.
 _OF_A_START = ("resume", "overwrite", "run_dir", "run_id", "first_step", "logger")
 _MOST_CHANGES = 20
@@ -109,6 +115,13 @@ def read_start(path: Path | str) -> Start:
     )
 
 
+def of_weights(start: Start) -> dict[str, Any]:
+    """The encoder's settings that the pretrained weights of the run decided."""
+    encoder = start.config.get("encoder")
+    encoder = encoder if isinstance(encoder, dict) else {}
+    return {name: encoder[name] for name in _OF_WEIGHTS if encoder.get(name) is not None}
+
+
 def check_choices(start: Start, choices: dict[str, Any], typed: set[str]) -> None:
     """Raise ValueError, one line, if a choice of the run is left out, so that a default stands in.
 
@@ -146,7 +159,7 @@ def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         name: (was.get(name, "unset"), now.get(name, "unset"))
         for name in sorted(was.keys() | now.keys())
     }
-    found = {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+    found = {name: p for name, p in found.items() if p[0] != p[1] and not _left_to_it(name, *p)}
     for fixed in FIXED:
         for name, (before, value) in found.items():
             if name == fixed or name.startswith(f"{fixed}."):
@@ -164,6 +177,11 @@ def changes(start: Start, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
                 f" {start.path}; set {name}={_short(before)}, which it began with"
             )
     return found
+
+
+def _left_to_it(name: str, before: Any, value: Any) -> bool:
+    """Whether null leaves a setting to the checkpoint: unknown then, or only of the beginning."""
+    return value is None and (before == "unset" or _FIRST_VALUE.fullmatch(name) is not None)
 
 
 def changes_line(start: Start, found: dict[str, tuple[Any, Any]]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from cyclip_pl.checks import did_you_mean
+from cyclip_pl.encoders.model_files import check_deviation, check_mean
+from cyclip_pl.encoders.pretrained import Pretrained, fill, read_pretrained
 from cyclip_pl.files import reason
 from cyclip_pl.types import Batch, Features
-from cyclip_pl.weights import check_file, check_finite
+from cyclip_pl.weights import check_finite
 
 
 class DualEncoder(nn.Module):
@@ -33,12 +35,21 @@ class DualEncoder(nn.Module):
             config (`embed_dim`, `vision_cfg`, `text_cfg`).
         image_size: Side of the square input in pixels.
         context_length: Tokens per text, None for the architecture's own.
-        pretrained: An open_clip tag of that architecture, or a file: safetensors by its name,
-            or of `torch.save`.
+        pretrained: Weights of that architecture: an open_clip tag; a file, of safetensors by its
+            name, of `torch.save` or of TorchScript; a folder or `hf-hub:ORG/NAME`, of open_clip or
+            of `transformers`.
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         lock_image, lock_text: Freeze a tower (LiT), BatchNorm statistics included.
         patch_dropout: Share of patches dropped in training, for Vision Transformers only.
         channels_last: Memory format of the image tower and its input.
+        quick_gelu: OpenAI's approximation of GELU. None for what a tag or folder says, and the
+            architecture's own where they do not.
+        mean, std: Of the normalisation, three numbers in [0, 1]. None for those of the pretrained
+            weights, or OpenAI's.
+
+    Attributes:
+        settings: The last three, where pretrained weights decide them.
+        pretrained_scale, pretrained_bias: Of the similarities; None without pretrained weights.
 
     Raises:
         ValueError: An unknown architecture, tag or file; weights that do not fit; patch dropout
@@ -56,41 +67,67 @@ class DualEncoder(nn.Module):
         lock_text: bool = False,
         patch_dropout: float = 0.0,
         channels_last: bool = True,
+        quick_gelu: bool | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         # Imported here, because it takes seconds and only a model needs it.
         import open_clip
 
-        name = _registered_name(architecture)
+        name = registered_name(architecture)
         config = open_clip.get_model_config(name)
         if patch_dropout and isinstance(config["vision_cfg"].get("layers"), list):
             raise ValueError(
                 f"encoder.patch_dropout={patch_dropout}: {name} is a ResNet, which has no patches;"
                 " set encoder.patch_dropout=0"
             )
+        begin = Pretrained()
         if pretrained is not None:
-            check_pretrained("encoder.pretrained", name, pretrained)
+            begin = read_pretrained("encoder.pretrained", name, pretrained)
+        if quick_gelu is None:
+            quick_gelu = begin.quick_gelu
+        if quick_gelu is None:
+            quick_gelu = config.get("quick_gelu", False)
+        preprocess = {"mean": begin.mean if mean is None else mean}
+        preprocess["std"] = begin.std if std is None else std
+        for key, check in (("mean", check_mean), ("std", check_deviation)):
+            if preprocess[key] is not None:
+                check(f"encoder.{key}", preprocess[key])
         try:
             with quiet_open_clip():
                 self.tokenizer = _tokenizer(name, context_length, json.dumps(config["text_cfg"]))
                 self.model = open_clip.create_model(
                     name,
-                    pretrained=pretrained,
+                    pretrained=begin.tag,
                     device=torch.get_default_device(),
                     force_image_size=image_size,
                     force_context_length=context_length,
                     force_patch_dropout=patch_dropout or None,
+                    force_preprocess_cfg=preprocess,
                     pretrained_image=False,
+                    pretrained_text=begin.state is None,
+                    quick_gelu=quick_gelu,
                 )
+                if begin.state is not None:
+                    fill(self.model, begin.state)
         except Exception as error:  # timm, open_clip and unpicklers raise many types
             problem = f"pretrained={pretrained}: does not fit {name}"
             if pretrained is None:
                 problem = f"architecture={name}: cannot be built"
             raise ValueError(f"encoder.{problem}: {reason(error)}") from error
+        preprocess = {key: list(self.model.visual.preprocess_cfg[key]) for key in ("mean", "std")}
+        self.settings: dict[str, Any] = {}
+        self.pretrained_scale: float | None = None
+        self.pretrained_bias: float | None = None
+        bias = getattr(self.model, "logit_bias", None)
         if pretrained is not None:
             check_finite(f"encoder.pretrained={pretrained}", self.model.state_dict())
+            self.settings = {"quick_gelu": quick_gelu, **preprocess}
+            self.pretrained_scale = self.model.logit_scale.exp().item()
+            self.pretrained_bias = None if bias is None else bias.item()
         del self.model.logit_scale
-        if getattr(self.model, "logit_bias", None) is not None:
+        if bias is not None:
             del self.model.logit_bias
         if gradient_checkpointing:
             self.model.set_grad_checkpointing()
@@ -103,8 +140,8 @@ class DualEncoder(nn.Module):
 
         self.image_size = image_size
         self.embed_dim: int = config["embed_dim"]
-        for key in ("mean", "std"):
-            pixels = 255 * torch.tensor(self.model.visual.preprocess_cfg[key]).view(3, 1, 1)
+        for key, values in preprocess.items():
+            pixels = 255 * torch.tensor(values).view(3, 1, 1)
             self.register_buffer(key, pixels, persistent=False)
         self.mean: Tensor
         self.std: Tensor
@@ -140,7 +177,7 @@ def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
     return encode(views.flatten(0, 1)).unflatten(0, views.shape[:2])
 
 
-def _registered_name(architecture: str | Mapping[str, Any]) -> str:
+def registered_name(architecture: str | Mapping[str, Any]) -> str:
     """A name that open_clip knows; an inline config is registered under its hash."""
     import open_clip
 
@@ -171,21 +208,6 @@ def check_architecture(setting: str, name: str) -> None:
     if name not in known:
         hint = did_you_mean(name, known)
         raise ValueError(f"{setting}={name}: open_clip has no such architecture{hint}")
-
-
-def check_pretrained(setting: str, name: str, pretrained: str) -> None:
-    """Raise ValueError unless `pretrained` is a tag of `name`, or a file that is safe to load."""
-    import open_clip
-
-    if open_clip.get_pretrained_cfg(name, pretrained):
-        return
-    if Path(pretrained).is_file():
-        check_file(f"{setting}={pretrained}", Path(pretrained))
-    else:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise ValueError(
-            f"{setting}={pretrained}: not a file, and not a tag of {name} (tags: {tags})"
-        )
 
 
 @contextmanager

@@ -113,6 +113,16 @@ def _list_of(rule: Rule, length: int) -> Rule:
     return check
 
 
+def _three(rule: Rule) -> Rule:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, list | tuple) or len(value) != 3:
+            _refuse(name, value, "a list of three numbers")
+        for item in value:
+            rule(name, item)
+
+    return check
+
+
 def _node(rules: Mapping[str, Rule]) -> Rule:
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Mapping):
@@ -227,6 +237,9 @@ _SETTINGS: dict[str, Rule] = {
     "context_length": _or_none(_TOKENS),
     "pretrained": _anything,
     "patch_dropout": _SHARE,
+    "quick_gelu": _or_none(_switch),
+    "mean": _or_none(_three(_SHARE)),
+    "std": _or_none(_three(_number(64, 1e-6))),
     "blocks": _LAYERS,
     "layers": _LAYERS,
     "depth": _LAYERS,

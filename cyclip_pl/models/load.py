@@ -68,7 +68,7 @@ def load(
     checks.one_of("weights", weights, WEIGHTS)
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"dtype={dtype}: must be a type of floats, such as torch.bfloat16")
-    model = _of_open_clip_or_transformers(source, device)
+    model = _of_open_clip_or_transformers(source, device, trust)
     if model is not None and weights != "saved":
         raise ValueError(f"weights={weights}: {source} has one set of weights; leave it out")
     if model is None:
@@ -77,7 +77,7 @@ def load(
 
 
 def _of_open_clip_or_transformers(
-    source: str | Path, device: torch.device | str
+    source: str | Path, device: torch.device | str, trust: Trust
 ) -> ImageTextModel | None:
     """A model that a name or the files of a folder say is one of these, else None."""
     name, where = str(source), located(source)
@@ -91,17 +91,10 @@ def _of_open_clip_or_transformers(
                 " open_clip:ViT-B-32/laion2b_s34b_b79k"
             )
         return load_open_clip(architecture, tag, device)
-    is_folder = isinstance(where, Path) and where.is_dir()
-    if name.startswith(("hf-hub:", "local-dir:")) or (
-        is_folder and Path(where, "open_clip_config.json").is_file()
-    ):
+    if name.startswith(("hf-hub:", "local-dir:")) or _holds_a_model(where):
         from cyclip_pl.models.open_clip_folder import load_open_clip_folder
 
-        return load_open_clip_folder(name, device)
-    if is_folder and Path(where, "config.json").is_file():
-        from cyclip_pl.models.transformers_clip import load_transformers_clip
-
-        return load_transformers_clip(where, device)
+        return load_open_clip_folder(name, device, trust is True)
     return None
 
 
@@ -128,3 +121,9 @@ def _of_checkpoint(
         return load_official(where, device)
     except ValueError as error:
         raise ValueError(f"{error}; {_TAKEN}") from error
+
+
+def _holds_a_model(where: Path | str) -> bool:
+    """Whether a folder has the config of a model of open_clip or `transformers`."""
+    names = ("open_clip_config.json", "config.json")
+    return isinstance(where, Path) and any((where / name).is_file() for name in names)

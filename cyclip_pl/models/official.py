@@ -1,4 +1,4 @@
-"""Checkpoints of the CyCLIP authors' code (github.com/goel-shashank/CyCLIP)."""
+"""Checkpoints of the CyCLIP authors' code (github.com/goel-shashank/CyCLIP), and OpenAI's own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.checkpoints.files import read_weights
 from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.encoders.pretrained import NOT_WEIGHTS
 from cyclip_pl.files import reason
 from cyclip_pl.models.allowed import check_config
 from cyclip_pl.models.filled import filled
 from cyclip_pl.models.open_clip_model import OpenCLIPModel
-from cyclip_pl.weights import check_finite
+from cyclip_pl.weights import check_finite, read_state
 
 _HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it
 
@@ -25,13 +25,14 @@ _HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it
 def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenCLIPModel:
     """Load a model as the authors saved it, in evaluation mode and float32.
 
-    Their files hold `epoch`, `name`, `state_dict` and `optimizer`. The weights have the names of
-    OpenAI's CLIP, after `module.` if several GPUs trained. The architecture follows from the
-    shapes: a ResNet or a Vision Transformer, and a text transformer, with QuickGELU as in OpenAI's
-    code.
+    Their files hold `epoch`, `name`, `state_dict` and `optimizer`; OpenAI's are TorchScript
+    archives. The weights have the names of OpenAI's CLIP, after `module.` if several GPUs trained.
+    The architecture follows from the shapes: a ResNet or a Vision Transformer, and a text
+    transformer, with QuickGELU as in OpenAI's code.
 
     Args:
-        path: Such as `epoch_64.pt`. It may come from a stranger: only tensors are unpickled.
+        path: Such as `epoch_64.pt` or `ViT-B-32.pt`. It may come from a stranger: nothing in it is
+            executed.
         device: Where to put the model.
 
     Raises:
@@ -42,7 +43,8 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
     file = Path(path).expanduser()
     if not file.is_file():
         raise ValueError(f"model.path={path}: there is no such file")
-    state = _weights(file)
+    weights = read_state(str(file), file)
+    state = {name: weight for name, weight in weights.items() if name not in NOT_WEIGHTS}
     try:
         config = architecture(state)
         check_config("shapes", config)
@@ -57,16 +59,6 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
     open_clip.set_model_preprocess_cfg(network, asdict(preprocess))
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
     return OpenCLIPModel(network, tokenizer).to(device).eval()
-
-
-def _weights(file: Path) -> dict[str, Tensor]:
-    state = read_weights(file).get("state_dict")
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{file}: not a checkpoint of CyCLIP's code (no state_dict of tensors)")
-    plain = {str(name).removeprefix("module."): weight for name, weight in state.items()}
-    for number in ("input_resolution", "context_length", "vocab_size"):  # in OpenAI's own files
-        plain.pop(number, None)
-    return plain
 
 
 def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:

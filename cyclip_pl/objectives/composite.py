@@ -47,6 +47,10 @@ class Composite(Objective):
         scales = [part["scale"] for part in of_parts.values() if "scale" in part]
         return {**named, "scale": scales[0]} if scales else named
 
+    def begin_from(self, scale: float, bias: float | None) -> None:
+        for part in self.parts().values():
+            part.begin_from(scale, bias)
+
     @torch.no_grad()
     def clamp_(self) -> None:
         for part in self.parts().values():

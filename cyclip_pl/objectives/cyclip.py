@@ -26,7 +26,7 @@ class CyCLIP(CLIP):
         self,
         lambda_in_modal: float = 0.25,
         lambda_cross_modal: float = 0.25,
-        init_scale: float = 1 / 0.07,
+        init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)

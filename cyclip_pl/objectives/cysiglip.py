@@ -21,8 +21,8 @@ class CySigLIP(SigLIP):
         self,
         lambda_in_modal: float = 0.25,
         lambda_cross_modal: float = 0.25,
-        init_scale: float = 10.0,
-        init_bias: float = -10.0,
+        init_scale: float | None = None,
+        init_bias: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, init_bias, max_scale)

@@ -26,7 +26,7 @@ class HardNegativeCLIP(ScaledObjective):
         alpha: float = 1.0,
         beta: float = 0.25,
         top_k: int | None = None,
-        init_scale: float = 1 / 0.07,
+        init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)

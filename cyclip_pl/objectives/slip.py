@@ -31,7 +31,7 @@ class SLIP(ScaledObjective):
         self,
         self_supervision: float = 1.0,
         temperature: float = 0.1,
-        init_scale: float = 1 / 0.07,
+        init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)

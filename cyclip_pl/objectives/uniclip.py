@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -35,15 +33,15 @@ class UniCLIP(ScaledObjective):
         self,
         pair_weight: PairWeight = "balanced",
         tie_text_offset: bool = True,
-        init_scale: float = 1 / 0.07,
+        init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
         checks.one_of("objective.pair_weight", pair_weight, ("balanced", "uniform"))
         self.pair_weight: PairWeight = pair_weight
         # The base's `logit_scale` is that of the domain image-text.
-        self.image_logit_scale = nn.Parameter(torch.tensor([math.log(init_scale)]))
-        self.text_logit_scale = nn.Parameter(torch.tensor([math.log(init_scale)]))
+        self.image_logit_scale = nn.Parameter(self.logit_scale.detach().clone())
+        self.text_logit_scale = nn.Parameter(self.logit_scale.detach().clone())
         self.image_offset = nn.Parameter(torch.zeros(1))
         self.offset = nn.Parameter(torch.zeros(1))
         self.text_offset = None if tie_text_offset else nn.Parameter(torch.zeros(1))

@@ -26,7 +26,7 @@ class XCLIP(Composite):
         lambda_sharpness: float = 0.8,
         lambda_smoothness: float = 2.0,
         stop_gradient: bool = True,
-        init_scale: float = 1 / 0.07,
+        init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         checks.number("objective.weight_clip", weight_clip, least=0)

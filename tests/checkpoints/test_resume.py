@@ -136,6 +136,19 @@ def test_a_value_that_a_run_begins_with_cannot_change(
     assert resume.changes(start, _changed("objective.max_scale", 50.0))
 
 
+def test_null_leaves_a_setting_to_the_checkpoint(tmp_path: Path) -> None:
+    """The first value of what has learnt since; and what older checkpoints do not know."""
+    start = resume.read_start(_saved(tmp_path))
+    for name in ("objective.init_scale", "objective.objectives.a.init_bias", "encoder.quick_gelu"):
+        assert resume.changes(start, _changed(name, None)) == {}
+    assert resume.of_weights(start) == {}
+    weighed = _changed("encoder.quick_gelu", True)
+    start = resume.read_start(_saved(tmp_path, config=weighed))
+    assert resume.of_weights(start) == {"quick_gelu": True}
+    with pytest.raises(ValueError, match="was trained with encoder.quick_gelu=True, this run has"):
+        resume.changes(start, _changed("encoder.quick_gelu", False))
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [

@@ -112,7 +112,7 @@ def test_what_cannot_be_built_is_said_in_one_line() -> None:
         ({"architecture": {"embed_dim": 4}}, "an inline config also needs text_cfg, vision_cfg"),
         (
             {"architecture": VIT, "pretrained": "laion9b"},
-            "encoder.pretrained=laion9b: not a file, and not a tag",
+            "encoder.pretrained=laion9b: not a file or a folder, and not a tag",
         ),
         (
             {"architecture": {**VIT, "vision_cfg": {"timm_model_name": "resnot"}}},

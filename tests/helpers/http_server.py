@@ -127,15 +127,16 @@ def serving(folder: Path) -> Iterator[Server]:
 
 
 class Hub:
-    """The part of Hugging Face's API that downloads a data set, for the folder of one set.
+    """The part of Hugging Face's API that downloads a repository, for the folder of one.
 
     Attributes:
         asked: Path and token of each request.
-        token: What a request must bring to be answered; None for a public set.
+        token: What a request must bring to be answered; None for a public repository.
         answers: Whether a request is answered at all before `end`.
     """
 
-    def __init__(self, repo: str, folder: Path) -> None:
+    def __init__(self, repo: str, folder: Path, kind: str = "dataset") -> None:
+        start_of = {"dataset": f"/datasets/{repo}", "model": f"/{repo}"}[kind]
         self.asked: list[tuple[str, str | None]] = []
         self.token: str | None = None
         self.answers = True
@@ -153,18 +154,29 @@ class Hub:
                     hub.end.wait()
                 elif hub.token is not None and token != f"Bearer {hub.token}":
                     self.send_error(401)
-                elif path.startswith(f"/api/datasets/{repo}/revision/"):
+                elif path.startswith(f"/api/{kind}s/{repo}/revision/"):
                     self.reply(json.dumps({"id": repo, "sha": commit, "siblings": []}).encode())
-                elif path == f"/api/datasets/{repo}/tree/{commit}":
+                elif path == f"/api/{kind}s/{repo}/tree/{commit}":
                     self.reply(
                         json.dumps([_entry(file, folder) for file in _files(folder)]).encode()
                     )
-                elif path.startswith(start := f"/datasets/{repo}/resolve/{commit}/"):
-                    self.reply((folder / path.removeprefix(start)).read_bytes())
+                elif path.startswith(f"{start_of}/resolve/"):
+                    name = path.removeprefix(f"{start_of}/resolve/").partition("/")[2]
+                    if (folder / name).is_file():
+                        self.reply((folder / name).read_bytes())
+                    else:
+                        self.missing("EntryNotFound")
                 else:
-                    self.send_error(404)
+                    self.missing("RepoNotFound")
 
             do_HEAD = do_GET
+
+            def missing(self, what: str) -> None:
+                self.send_response(404)
+                self.send_header("X-Repo-Commit", commit)
+                self.send_header("X-Error-Code", what)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def reply(self, body: bytes) -> None:
                 self.send_response(200)
@@ -194,8 +206,8 @@ def _entry(path: Path, folder: Path) -> dict[str, object]:
 
 
 @contextmanager
-def hub(repo: str, folder: Path) -> Iterator[Hub]:
-    server = Hub(repo, folder)
+def hub(repo: str, folder: Path, kind: str = "dataset") -> Iterator[Hub]:
+    server = Hub(repo, folder, kind)
     with _running(server.http):
         try:
             yield server

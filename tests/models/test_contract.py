@@ -18,13 +18,24 @@ import cyclip_pl
 from cyclip_pl.evaluation.features.classifier import class_embeddings
 from cyclip_pl.models.base import ImageTextModel
 from cyclip_pl.models.embedding import EmbeddingModel
+from cyclip_pl.models.open_clip_model import OpenCLIPModel
 from cyclip_pl.projectors.base import Projector
+from tests.helpers.architectures import VIT
 from tests.helpers.composed import choices
+from tests.helpers.model_folders import write_open_clip, write_transformers
 from tests.helpers.model_sources import write_official, write_run
 from tests.helpers.modules import small_module
 
+
+def _folder(folder: Path, write: Callable[..., object], *settings: dict) -> Path:
+    write(folder, *settings)
+    return folder
+
+
 SOURCES: dict[str, Callable[[Path], Path]] = {
     "ours": lambda folder: write_run(folder / "run"),
+    "open_clip": lambda folder: _folder(folder, write_open_clip, VIT),
+    "transformers": lambda folder: _folder(folder, write_transformers, {}, {}),
     "official": lambda folder: write_official(folder / "epoch_64.pt"),
 }
 NAMES = ["a red apple", "a bus", "a dog"]
@@ -75,8 +86,10 @@ def test_images_of_every_kind_have_the_same_rows(model: ImageTextModel, tmp_path
 
 def test_uint8_is_normalised_by_the_model(model: ImageTextModel) -> None:
     pixels = torch.arange(2 * 3 * 32 * 32).view(2, 3, 32, 32).remainder(256).to(torch.uint8)
-    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
-    std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    if isinstance(model, OpenCLIPModel):
+        mean, std = (model.network.visual.preprocess_cfg[key] for key in ("mean", "std"))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
     with torch.no_grad():
         ours, floats = model.encode_image(pixels), model.encode_image((pixels / 255 - mean) / std)
     torch.testing.assert_close(ours, floats, rtol=1e-4, atol=1e-5)

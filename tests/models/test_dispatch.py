@@ -19,7 +19,6 @@ from tests.helpers.model_sources import write_checkpoint, write_official, write_
 LOADERS = {
     "cyclip_pl.models.open_clip": "load_open_clip",
     "cyclip_pl.models.open_clip_folder": "load_open_clip_folder",
-    "cyclip_pl.models.transformers_clip": "load_transformers_clip",
 }
 
 
@@ -48,18 +47,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 )
 def test_names(calls: list, source: str, call: tuple) -> None:
     cyclip_pl.load(source, "cpu")
-    assert calls == [(*call, "cpu")]
+    trust = (False,) if call[0] == "load_open_clip_folder" else ()
+    assert calls == [(*call, "cpu", *trust)]
 
 
-def test_folders_are_told_by_their_files(calls: list, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    cyclip_pl.load(tmp_path)
-    assert calls.pop() == ("load_transformers_clip", tmp_path, "cpu")
-    # Repositories of open_clip on Hugging Face hold both.
-    (tmp_path / "open_clip_config.json").write_text("{}")
-    loaded = cyclip_pl.load(str(tmp_path), dtype=torch.float64)
-    assert calls == [("load_open_clip_folder", str(tmp_path), "cpu")]
-    assert loaded.weight.dtype == torch.float64
+@pytest.mark.parametrize("config", ["config.json", "open_clip_config.json"])
+def test_folders_are_told_by_their_config(calls: list, tmp_path: Path, config: str) -> None:
+    (tmp_path / config).write_text("{}")
+    for trust, passed in ((False, False), ("my_package", False), (True, True)):
+        loaded = cyclip_pl.load(tmp_path, dtype=torch.float64, trust=trust)
+        assert calls.pop() == ("load_open_clip_folder", str(tmp_path), "cpu", passed)
+        assert loaded.weight.dtype == torch.float64
 
 
 def test_files_are_told_by_their_content(tmp_path: Path) -> None:

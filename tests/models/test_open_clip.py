@@ -133,11 +133,11 @@ class Bomb:
         (
             "RN50",
             None,
-            r"^model\.pretrained=\S+: not a file, and not a tag of RN50 \(tags: openai",
+            r"^model\.pretrained=\S+: not a file or a folder, and not a tag of RN50 \(tags: openai",
         ),
         ("tiny", Bomb(), r"^model\.pretrained=\S+: cannot be read as a checkpoint: holds "),
         ("tiny", {"weight": torch.ones(2)}, r"^model\.pretrained=\S+: does not fit tiny: "),
-        ("tiny", {}, r"^model\.pretrained=\S+: does not fit tiny: "),
+        ("tiny", {}, r"^model\.pretrained=\S+: has no state_dict of tensors"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, name, content, message) -> None:

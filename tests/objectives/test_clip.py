@@ -37,7 +37,8 @@ def test_scale_starts_at_the_papers_value_and_is_clamped() -> None:
 @pytest.mark.parametrize("scale", [0.5, 101.0, math.nan])
 def test_an_initial_scale_out_of_range_is_refused(scale) -> None:
     with pytest.raises(
-        ValueError, match="objective.init_scale=.*: must be a number at least 1 and at most 100"
+        ValueError,
+        match="objective.init_scale=.*: must be null or a number at least 1 and at most 100",
     ):
         CLIP(init_scale=scale)
 
@@ -47,3 +48,17 @@ def test_views_are_averaged_over_their_pairs() -> None:
     objective = CLIP().double()
     pairs = [objective(Embeddings(i[None], t[None]))["total"] for i, t in rows.pairs()]
     torch.testing.assert_close(objective(rows)["total"], sum(pairs) / 4)
+
+
+def test_it_begins_with_the_scale_of_pretrained_weights_unless_one_is_given() -> None:
+    objective, typed = CLIP(), CLIP(init_scale=20.0)
+    assert objective.scale.item() == pytest.approx(1 / 0.07)
+    for one in (objective, typed):
+        one.begin_from(50.0, bias=-3.0)
+    assert objective.scale.item() == pytest.approx(50.0)
+    assert typed.scale.item() == pytest.approx(20.0)
+    objective.begin_from(100.04, None)
+    assert objective.logit_scale.item() == pytest.approx(objective.max_log_scale, abs=1e-7)
+    with pytest.raises(ValueError, match=r"^objective\.max_scale=100: .* the scale 117\.3; set"):
+        objective.begin_from(117.3, None)
+    CLIP(max_scale=200.0).begin_from(117.3, None)

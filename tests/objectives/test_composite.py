@@ -66,3 +66,9 @@ def test_names_and_weights_are_checked() -> None:
         Composite({}, {})
     with pytest.raises(ValueError, match="objective.weights.a=-1: must be a number at least 0"):
         Composite({"a": CLIP()}, {"a": -1})
+
+
+def test_each_part_begins_with_the_scale_of_pretrained_weights() -> None:
+    composite = Composite({"a": NCLIP(), "b": CLIP()}, {"a": 1, "b": 1})
+    composite.begin_from(50.0, None)
+    assert composite.scalars()["scale"].item() == pytest.approx(50)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hydra.utils import instantiate
 
@@ -38,3 +39,15 @@ def test_views_are_averaged_over_their_pairs() -> None:
     objective = SigLIP().double()
     pairs = [objective(Embeddings(i[None], t[None]))["total"] for i, t in rows.pairs()]
     torch.testing.assert_close(objective(rows)["total"], sum(pairs) / 4)
+
+
+def test_it_begins_with_the_scale_and_bias_of_pretrained_weights_together() -> None:
+    objective = SigLIP(max_scale=200.0)
+    assert objective.scale.item() == pytest.approx(10) and objective.logit_bias.item() == -10
+    objective.begin_from(100.0, None)  # of a model without a bias: not one of a sigmoid
+    assert objective.scale.item() == pytest.approx(10) and objective.logit_bias.item() == -10
+    objective.begin_from(117.0, -12.5)
+    assert objective.scale.item() == pytest.approx(117) and objective.logit_bias.item() == -12.5
+    typed = SigLIP(init_scale=12.0, init_bias=0.0, max_scale=200.0)
+    typed.begin_from(117.0, -12.5)
+    assert typed.scale.item() == pytest.approx(12) and typed.logit_bias.item() == 0

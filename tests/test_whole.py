@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from cyclip_pl.checkpoints.files import read_weights
-from cyclip_pl.checkpoints.whole import damage
-from cyclip_pl.weights import check_file
+from cyclip_pl.weights import read_state
+from cyclip_pl.whole import damage
 
 CONTENT = {
     "state_dict": {"a.weight": torch.randn(8, 4), "b": torch.arange(5), "c": torch.ones(3).half()},
@@ -105,7 +105,7 @@ def test_a_file_that_changes_is_looked_at_again(tmp_path: Path, original: bytes)
     assert damage(tmp_path / "none") == "No such file or directory"
 
 
-@pytest.mark.parametrize("read", [read_weights, lambda path: check_file(str(path), path)])
+@pytest.mark.parametrize("read", [read_weights, lambda path: read_state(str(path), path)])
 def test_a_damaged_list_of_records_is_one_line(
     tmp_path: Path, original: bytes, read: Callable[[Path], object]
 ) -> None:
