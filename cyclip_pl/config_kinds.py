@@ -81,6 +81,11 @@ def _deterministic(setting: str, value: Any) -> None:
         checks.boolean(setting, value, optional=True)
 
 
+def _trust(setting: str, value: Any) -> None:
+    if not isinstance(value, bool | str | list):
+        checks.refuse(setting, value, "true, false or the name of your package")
+
+
 _whole_or_null = partial(checks.whole, optional=True)
 _text_or_null = partial(checks.text, optional=True)
 _path_or_null = partial(_path, optional=True)
@@ -113,6 +118,8 @@ _KINDS: dict[str, Kind] = {
     "model.path": _path,
     "model.folder": _path,
     "model.pretrained": _path_or_null,
+    "model.trust": _trust,
+    "model.weights": partial(checks.one_of, choices=["saved", "raw"]),
     "encoder.architecture": _anything,
     "encoder.context_length": _whole_or_null,
     "encoder.pretrained": _path_or_null,

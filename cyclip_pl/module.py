@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cyclip_pl import checks
+from cyclip_pl.checkpoints.files import FORMAT
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.guard import StepGuard
 from cyclip_pl.microbatch import embed_in_microbatches
@@ -139,6 +140,7 @@ class ContrastiveModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["format"] = FORMAT
         checkpoint["config"] = self.config
         checkpoint["provenance"] = self.provenance
         # An average of the weights has scalars of its own.

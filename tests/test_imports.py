@@ -96,6 +96,7 @@ ALLOWED = {
         "microbatch",
         "guard",
         "models",
+        "checkpoints",
     },
     "metrics": set(),
     "evaluation": {"metrics"},

@@ -16,8 +16,15 @@ from cyclip_pl.whole import damage
 logger = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
+# What `ContrastiveModule` writes; 1 for files without it. A change that earlier code would read
+# wrongly takes the next number.
+FORMAT = 1
 _DEEPEST, _MOST_SETTINGS = 30, 100_000  # of a config that may come from a stranger
 _EARLIER = re.compile(r"step_(\d+)\.ckpt")
+
+
+class NotACheckpoint(ValueError):
+    """There is none at a path, or the file there is of another kind."""
 
 
 def earlier_name(step: int) -> str:
@@ -36,7 +43,8 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
     That is `checkpoints/last.ckpt`; if it is damaged, a warning says so, and it is the one before.
 
     Raises:
-        ValueError: There is none; names the setting and the path.
+        NotACheckpoint: There is none; names the setting and the path.
+        ValueError: None is whole, or no installed package opens such a URL; likewise.
     """
     where = located(path)
     try:
@@ -56,8 +64,8 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
         if broken:
             raise ValueError(f"{setting}={path}: no checkpoint is whole ({'; '.join(broken)})")
     if isinstance(where, Path) and not where.is_dir():
-        raise ValueError(f"{setting}={path}: not a file or a run folder")
-    raise ValueError(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
+        raise NotACheckpoint(f"{setting}={path}: not a file or a run folder")
+    raise NotACheckpoint(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
 
 
 def read_weights(path: Path | str, mmap: bool = True) -> dict[str, Any]:
@@ -85,11 +93,18 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Read a checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale`.
 
     Raises:
-        ValueError: Not such a file; names it.
+        NotACheckpoint: A file of another kind; names it.
+        ValueError: A damaged file, or one of a later format; likewise.
     """
     checkpoint = read_weights(path)
     if not {"state_dict", "config"} <= checkpoint.keys():
-        raise ValueError(f"{path}: not a checkpoint of this project (no state_dict and config)")
+        raise NotACheckpoint(f"{path}: not a checkpoint of this project (no state_dict and config)")
+    written = checkpoint.get("format", 1)
+    if type(written) is not int or not 1 <= written <= FORMAT:
+        raise ValueError(
+            f"{path}: its format is {ascii(written)[:20]}, and this version reads up to {FORMAT};"
+            " install a newer cyclip-pl"
+        )
     if not isinstance(checkpoint.get("scale"), float):
         raise ValueError(f"{path}: not a checkpoint of this project (no scale)")
     for part in ("config", "state_dict"):

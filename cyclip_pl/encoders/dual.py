@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class DualEncoder(nn.Module):
                 check(f"encoder.{key}", preprocess[key])
         try:
             with quiet_open_clip():
-                self.tokenizer = open_clip.get_tokenizer(name, context_length=context_length)
+                self.tokenizer = _tokenizer(name, context_length, json.dumps(config["text_cfg"]))
                 self.model = open_clip.create_model(
                     name,
                     pretrained=begin.tag,
@@ -161,6 +162,14 @@ class DualEncoder(nn.Module):
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Tokens (N, L), int64 → (N, F)."""
         return self.model.encode_text(tokens)
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(name: str, context_length: int | None, text_config: str) -> Any:
+    """Read its vocabulary once; `text_config` is here because a name can be registered again."""
+    import open_clip
+
+    return open_clip.get_tokenizer(name, context_length=context_length)
 
 
 def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from cyclip_pl.data.views.evaluation import evaluation_transform
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.models.base import ImageTextModel
+from cyclip_pl.models.preprocess import Preprocess
 from cyclip_pl.projectors.base import Projector
 
 
@@ -33,12 +34,14 @@ class EmbeddingModel(ImageTextModel):
         self.projector = projector
         self.scale = scale
         self.bias = bias
+        self.embed_dim = projector.embed_dim
+        self.image_size = encoder.image_size
         self.tokenizer = encoder.tokenizer
-        # PIL image → uint8: the shorter side resized bicubically, centre crop.
-        self.preprocess = evaluation_transform(encoder.image_size)
+        # The shorter side resized bicubically, centre crop, uint8.
+        self.preprocess = Preprocess(evaluation_transform(encoder.image_size))
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.encoder.encode_image(images.to(self.device))
+        features = self.encoder.encode_image(self.placed(images))
         return self.projector.project_image(features), features
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:

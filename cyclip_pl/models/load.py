@@ -1,115 +1,129 @@
-"""Load a trained model from a run folder or a checkpoint."""
+"""`cyclip_pl.load`: one call for a model of any source."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from importlib import import_module
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
-from cyclip_pl.encoders.dual import DualEncoder
-from cyclip_pl.files import reason
-from cyclip_pl.models.allowed import check_settings, shown
-from cyclip_pl.models.base import filled
-from cyclip_pl.models.embedding import EmbeddingModel
-from cyclip_pl.projectors.base import Projector
-from cyclip_pl.weights import check_finite
+from cyclip_pl import checks
+from cyclip_pl.checkpoints.files import NotACheckpoint
+from cyclip_pl.checkpoints.places import located
+from cyclip_pl.models.base import ImageTextModel
+from cyclip_pl.models.checkpoint import WEIGHTS, load_checkpoint
+from cyclip_pl.models.trust import Trust, check_trust
+
+_TAKEN = (
+    "load takes a run folder or a checkpoint of this project (a path or URL), a .pt file of the"
+    " CyCLIP authors or of OpenAI, a folder of open_clip or of transformers, hf-hub:ORG/NAME,"
+    " local-dir:FOLDER, or open_clip:ARCHITECTURE/TAG"
+)
 
 
 def load(
-    path: str | Path, device: torch.device | str = "cpu", trust: bool = False
-) -> EmbeddingModel:
-    """Load the encoder and projector of a run, in evaluation mode.
+    source: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    trust: Trust = False,
+    weights: str = "saved",
+) -> ImageTextModel:
+    """Load a model of any source, in evaluation mode.
 
-        model = cyclip_pl.load("runs/demo")
-        image_ND = model.encode_image(torch.stack([model.preprocess(Image.open("cat.jpg"))]))
-        text_MD = model.encode_text(["a cat", "a dog"])
-        cosine_NM = image_ND @ text_MD.T
+        >>> model = cyclip_pl.load("runs/demo")
+        >>> image_ND = model.encode_image([image, "photo.png"])
+        >>> text_KD = model.encode_text(["a red square", "a blue circle"])
+        >>> (image_ND @ text_KD.T).shape
+        torch.Size([2, 2])
+        >>> probability_NK = model.classify(image, ["a red square", "a blue circle"])
+        >>> round(probability_NK.sum().item(), 4)
+        1.0
 
     Args:
-        path: A run folder (its `checkpoints/last.ckpt`) or a checkpoint file. It may come from a
-            stranger: only modules of this package are built from it, with settings of an
-            allow-list, no larger than the file; nothing is unpickled or fetched.
+        source: One of
+
+            - a run folder (its `checkpoints/last.ckpt`) or a checkpoint of this project, also by
+              URL;
+            - a `.pt` file of the CyCLIP authors' code, or of OpenAI;
+            - a folder with `open_clip_config.json`, with or without `local-dir:` before it;
+            - a folder of a CLIP model of `transformers`;
+            - `hf-hub:ORG/NAME`, fetched from Hugging Face unless it is in the cache;
+            - `open_clip:ARCHITECTURE/TAG`, as `open_clip:ViT-B-32/laion2b_s34b_b79k`, likewise.
+
+            Files may come from a stranger: only modules of this package and of open_clip are
+            built, with settings of an allow-list, no larger than the file; nothing is unpickled.
         device: Where to put the model.
-        trust: Build whatever the config names, such as a text tower of Hugging Face, which is
-            fetched and whose tokenizer can run code. For your own checkpoints.
+        dtype: Type of its weights, such as `torch.bfloat16`; None for float32.
+        trust: The name of your own package, or several: a checkpoint may then name encoders and
+            projectors of it. True: build whatever its config names, such as a text tower of
+            Hugging Face, which is fetched and whose tokenizer can run code. For your own
+            checkpoints.
+        weights: `saved`: those that training saved as the model's, averaged where it averages
+            (EMA). `raw`: those of the last step, without averaging.
 
     Raises:
-        ValueError: The checkpoint is missing, asks for what may not be built, does not fit its own
-            config, or holds weights that are not finite.
+        ValueError: The source is missing or of another kind, asks for what may not be built, or
+            holds weights that do not fit or are not finite; one line.
     """
-    file = checkpoint_file(path)
-    checkpoint = read_checkpoint(file)
-    weights = _weights(checkpoint["state_dict"], file)
-    config = checkpoint["config"]
-    make_encoder = _class(config, "encoder", DualEncoder, file, trust)
-    make_projector = _class(config, "projector", Projector, file, trust)
-    scale, bias = checkpoint["scale"], checkpoint.get("bias")
+    check_trust(trust)
+    checks.one_of("weights", weights, WEIGHTS)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype={dtype}: must be a type of floats, such as torch.bfloat16")
+    model = _of_open_clip_or_transformers(source, device, trust)
+    if model is not None and weights != "saved":
+        raise ValueError(f"weights={weights}: {source} has one set of weights; leave it out")
+    if model is None:
+        model = _of_checkpoint(source, device, trust, weights)
+    return model if dtype is None else model.to(dtype=dtype)
 
-    def build() -> EmbeddingModel:
-        # The weights are in the checkpoint; the pretrained file they started from may be gone.
-        encoder = make_encoder(pretrained=None)
-        projector = make_projector(features=encoder.embed_dim)
-        return EmbeddingModel(encoder, projector, scale, bias)
+
+def _of_open_clip_or_transformers(
+    source: str | Path, device: torch.device | str, trust: Trust
+) -> ImageTextModel | None:
+    """A model that a name or the files of a folder say is one of these, else None."""
+    name, where = str(source), located(source)
+    if name.startswith("open_clip:"):
+        from cyclip_pl.models.open_clip import load_open_clip
+
+        architecture, _, tag = name.removeprefix("open_clip:").rpartition("/")
+        if not (architecture and tag):
+            raise ValueError(
+                f"{name}: must be open_clip:ARCHITECTURE/TAG, such as"
+                " open_clip:ViT-B-32/laion2b_s34b_b79k"
+            )
+        return load_open_clip(architecture, tag, device)
+    if name.startswith(("hf-hub:", "local-dir:")) or _holds_a_model(where):
+        from cyclip_pl.models.open_clip_folder import load_open_clip_folder
+
+        return load_open_clip_folder(name, device, trust is True)
+    return None
+
+
+def _of_checkpoint(
+    source: str | Path, device: torch.device | str, trust: Trust, weights: str
+) -> ImageTextModel:
+    """A model that was trained here, or a `.pt` file of the CyCLIP authors or OpenAI."""
+    where = located(source)
+    if str(where).endswith(".safetensors"):
+        raise ValueError(
+            f"{source}: weights alone, which do not say their architecture; give the folder with"
+            " its config, or eval.py model=open_clip model.name=ARCHITECTURE model.pretrained=FILE"
+        )
+    try:
+        return load_checkpoint(source, device, trust, weights)
+    except NotACheckpoint as error:
+        if not (isinstance(where, Path) and where.is_file()):
+            raise ValueError(f"{error}; {_TAKEN}") from error
+    if weights != "saved":
+        raise ValueError(f"weights={weights}: {source} has one set of weights; leave it out")
+    from cyclip_pl.models.official import load_official
 
     try:
-        model = filled(build, weights, sketch=not trust)
-    except RuntimeError as error:
-        raise ValueError(f"{file}: weights do not fit its config: {reason(error)}") from error
-    except Exception as error:  # what its settings make open_clip and timm raise
-        raise ValueError(f"{file}: {reason(error)}") from error
-    step = checkpoint.get("global_step")
-    check_finite(str(file), weights, step if type(step) is int else None)
-    if not 0 < scale < math.inf:
-        raise ValueError(f"{file}: its scale is {scale}, not a number above 0")
-    if bias is not None and not (isinstance(bias, float) and math.isfinite(bias)):
-        raise ValueError(f"{file}: its bias is {shown(bias)}, not a finite number")
-    return model.to(device).eval()
+        return load_official(where, device)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_TAKEN}") from error
 
 
-def _weights(state: Any, file: Path | str) -> dict[str, Tensor]:
-    """The tensors of the encoder and the projector."""
-    found = {}
-    for name, weight in state.items() if isinstance(state, dict) else ():
-        if isinstance(name, str) and name.startswith(("encoder.", "projector.")):
-            if not isinstance(weight, Tensor):
-                raise ValueError(f"{file}: {shown(name)} is not a tensor")
-            found[name] = weight
-    return found
-
-
-def _class(config: Any, part: str, base: type, file: Path | str, trust: bool) -> Callable[..., Any]:
-    """The class that the config names, with its settings; nothing nested is built."""
-    settings = config.get(part) if isinstance(config, dict) else None
-    target = settings.get("_target_") if isinstance(settings, dict) else "missing"
-    module, _, name = target.rpartition(".") if isinstance(target, str) else ("", "", "")
-    found = None
-    if module.startswith(f"cyclip_pl.{part}s."):
-        with suppress(ImportError, AttributeError, ValueError):
-            found = getattr(import_module(module), name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(
-            f"{file}: its {part} ({shown(target)}) is not a class of cyclip_pl.{part}s"
-        )
-    assert isinstance(settings, dict)
-    settings = {
-        key: value
-        for key, value in settings.items()
-        if not (isinstance(key, str) and key.startswith("_"))
-    }
-    if not trust:
-        try:
-            check_settings(settings, set(signature(found).parameters) - {"features"}, part)
-        except ValueError as error:
-            raise ValueError(
-                f"{file}: {error}; if it is your own, model.trust=true or load(…, trust=True)"
-            ) from error
-    return partial(found, **settings)
+def _holds_a_model(where: Path | str) -> bool:
+    """Whether a folder has the config of a model of open_clip or `transformers`."""
+    names = ("open_clip_config.json", "config.json")
+    return isinstance(where, Path) and any((where / name).is_file() for name in names)

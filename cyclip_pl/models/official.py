@@ -15,7 +15,7 @@ from cyclip_pl.encoders.dual import quiet_open_clip
 from cyclip_pl.encoders.pretrained import NOT_WEIGHTS
 from cyclip_pl.files import reason
 from cyclip_pl.models.allowed import check_config
-from cyclip_pl.models.base import filled
+from cyclip_pl.models.filled import filled
 from cyclip_pl.models.open_clip_model import OpenCLIPModel
 from cyclip_pl.weights import check_finite, read_state
 

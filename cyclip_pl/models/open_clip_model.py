@@ -6,18 +6,22 @@ from collections.abc import Callable, Sequence
 from operator import methodcaller
 from typing import Any
 
+import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn.functional import normalize
+from torch import Tensor, nn
 
 from cyclip_pl.images import check_size
 from cyclip_pl.models.base import ImageTextModel
+from cyclip_pl.models.preprocess import Preprocess
+from cyclip_pl.projectors.base import unit
 
 _LONGEST_SIDE_RATIO = 16
 
 
 class OpenCLIPModel(ImageTextModel):
     """A network of open_clip with its own preprocessing, which gives normalised floats.
+
+    It normalises uint8 images itself.
 
     Args:
         network: An `open_clip.CLIP`, or a class with the same methods.
@@ -32,21 +36,42 @@ class OpenCLIPModel(ImageTextModel):
         self.tokenizer = tokenizer
         self.scale = network.logit_scale.exp().item()
         bias = getattr(network, "logit_bias", None)
-        self.bias = None if bias is None else float(bias.item())
+        self.bias = None if bias is None else bias.item()
+        self.embed_dim = _width(network)
+        size = network.visual.image_size
+        self.image_size = size[0] if isinstance(size, tuple) and size[0] == size[1] else size
         preprocessing = PreprocessCfg(**network.visual.preprocess_cfg)
         transform = image_transform_v2(preprocessing, is_train=False)
         # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
         transform.transforms.insert(0, methodcaller("convert", "RGB"))
         transform.transforms.insert(0, _bounded)
-        self.preprocess = transform
+        self.preprocess = Preprocess(transform)
+        for key in ("mean", "std"):
+            pixels = 255 * torch.tensor(getattr(preprocessing, key)).view(3, 1, 1)
+            self.register_buffer(key, pixels, persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
 
     def encode_image_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Unit-norm rows (N, D), and the same before they are normalised."""
-        features = self.network.encode_image(images.to(self.device), normalize=False)
-        return normalize(features, dim=-1), features
+        images = self.placed(images)
+        if images.dtype == torch.uint8:
+            images = (images - self.mean) / self.std
+        features = self.network.encode_image(images, normalize=False)
+        return unit(features), features
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
-        return normalize(self.network.encode_text(tokens, normalize=False), dim=-1)
+        return unit(self.network.encode_text(tokens, normalize=False))
+
+
+def _width(network: Any) -> int:
+    """Of the rows that the text tower gives."""
+    if hasattr(network, "text"):
+        return network.text.output_dim
+    projection = network.text_projection
+    if projection is None:
+        return network.ln_final.weight.shape[0]
+    return projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
 
 
 def _bounded(image: Image.Image) -> Image.Image:

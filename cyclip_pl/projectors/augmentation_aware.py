@@ -48,6 +48,10 @@ class AugmentationAware(Projector):
         self.image = nn.Linear(features, dim, bias=False)
         self.text = nn.Linear(features, dim, bias=False)
 
+    @property
+    def embed_dim(self) -> int:
+        return self.image.out_features
+
     def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
         if augmentation is None:
             augmentation = features.new_zeros(*features.shape[:-1], self.parameters_read)

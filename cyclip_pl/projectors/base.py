@@ -33,6 +33,11 @@ class Projector(nn.Module, ABC):
         super().__init__()
         self.features = features
 
+    @property
+    def embed_dim(self) -> int:
+        """Width D of the rows that evaluations see; F unless a subclass changes it."""
+        return self.features
+
     @abstractmethod
     def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
         """Features (..., F), augmentation (..., P) or None for the identity → (..., D)."""

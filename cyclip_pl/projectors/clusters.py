@@ -59,10 +59,15 @@ class Clusters(Native):
         checks.whole("projector.width", width)
         checks.number("projector.temperature", temperature, above=0)
         checks.one_of("projector.zero_shot", zero_shot, ("clusters", "joint"))
+        self.clusters = clusters
         self.temperature = temperature
         self.zero_shot = zero_shot
         self.image = _head(features, width, clusters, last_batch_norm)
         self.text = _head(features, width, clusters, last_batch_norm)
+
+    @property
+    def embed_dim(self) -> int:
+        return self.features if self.zero_shot == "joint" else self.clusters + 2
 
     def project_image(self, features: Tensor, augmentation: Tensor | None = None) -> Tensor:
         if self.zero_shot == "joint":

@@ -22,6 +22,10 @@ class Linear(Projector):
         self.image = nn.Linear(features, dim, bias=False)
         self.text = nn.Linear(features, dim, bias=False)
 
+    @property
+    def embed_dim(self) -> int:
+        return self.image.out_features
+
     def image_head(self, features: Tensor, augmentation: Tensor | None) -> Tensor:
         return self.image(features)
 

@@ -151,7 +151,7 @@ def model_fingerprint(model: Model) -> str:
         *((f"pixels {n}", image) for n, image in enumerate(pixels)),
         *((f"output {n}", output) for n, output in enumerate(outputs)),
     ]
-    return hashlib.sha256(f"{model!r}\n{_digest(named)}".encode()).hexdigest()
+    return hashlib.sha256(f"{nn.Module.__repr__(model)}\n{_digest(named)}".encode()).hexdigest()
 
 
 def _probe(width: int, height: int) -> Image.Image:
