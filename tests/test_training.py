@@ -118,6 +118,13 @@ def test_an_evaluation_run_shares_and_keeps_what_it_encodes(
         names = sorted(path.name for path in (tmp_path / "eval" / kind).glob("*.*"))
         assert names == [f"captions_retrieval{suffix}", f"shapes_zero_shot{suffix}"]
 
+    # The training's end evaluation keeps as much, so that reports compare both in pairs.
+    name = "details/shapes_zero_shot"
+    of_both = [json.loads((at / f"{name}.json").read_text()) for at in (folder, tmp_path / "eval")]
+    assert of_both[0]["hits"] == of_both[1]["hits"]
+    thumbnails = {path.name for path in (folder / name).iterdir()}
+    assert thumbnails == {f"{one['image']}.webp" for one in of_both[0]["failures"]}
+
     def none(*arguments):
         raise AssertionError("the images of both sets are in the cache")
 

@@ -185,25 +185,34 @@ def test_ranks_agree_with_one_process_to_the_last_digit(
             assert {t: found[t] for t in titles} == {t: expected[t] for t in titles}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_hits_of_single_images_make_the_metrics(
-    name: str, by_ranks: dict[int, list[Results]]
-) -> None:
-    (mixed,) = by_ranks[1]
+def _shares_of_hits(results: Results, evaluation: str) -> dict[str, float]:
+    """`<set>/<metric>` -> the share of hits, from the bits in the details."""
     found = {}
-    for title in [title for title in mixed.details if title.endswith(f"/{name}")]:
-        hits = mixed.details[title].get("hits", {})
+    for title in [title for title in results.details if title.endswith(f"/{evaluation}")]:
+        hits = results.details[title].get("hits", {})
         for kind in ("images", "texts"):
             for metric, bits in hits.get(kind, {}).items():
                 count = sum(hits["texts_of_image"]) if kind == "texts" else hits["count"]
                 right = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8))
                 assert len(right) - 8 < count <= len(right) and not right[count:].any()
-                found[f"{title.split('/')[0]}/{metric}"] = right[:count].mean()
-    # A mean over classes, sets or draws is not one over images.
-    single = {k: v for k, v in shares(mixed, name).items() if not re.search("recall|mean|shot_", k)}
-    assert found == pytest.approx(single)
-    assert len(set(found.values())) > 1 or name == "geometry"
+                found[f"{title.split('/')[0]}/{metric}"] = float(right[:count].mean())
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_hits_of_single_images_make_the_metrics(
+    name: str, by_ranks: dict[int, list[Results]], random: Results
+) -> None:
+    values = set()
+    for results in (by_ranks[1][0], random):
+        found = _shares_of_hits(results, name)
+        # A mean over classes, sets or draws is not one over images.
+        every = shares(results, name).items()
+        single = {key: x for key, x in every if not re.search("recall|mean|shot_", key)}
+        assert found == pytest.approx(single)
+        values |= set(found.values())
+    assert len(values) > 2 or name == "geometry"
 
 
 @pytest.mark.slow
