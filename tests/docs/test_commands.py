@@ -18,6 +18,7 @@ from omegaconf import OmegaConf, open_dict
 
 from cyclip_pl.data.inspect.__main__ import parser as inspect_parser
 from cyclip_pl.data.prepare.__main__ import parser as prepare_parser
+from cyclip_pl.model_folder import is_model_folder
 from cyclip_pl.reports.__main__ import parser as reports_parser
 from tests.docs.commands import COMMANDS
 from tests.docs.pages import BLOCKS, FILES, ROOT
@@ -58,6 +59,8 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
     assert OmegaConf.missing_keys(config) <= {"evaluation.datasets", "checkpoint"}
     if script == "train.py":
         _open_clip_has(config.encoder.architecture, config.encoder.pretrained)
+    elif "folder" in config.model or is_model_folder(config.model.get("name", "")):
+        assert config.model.get("pretrained") is None, "a folder has its weights"
     elif "name" in config.model:
         _open_clip_has(config.model.name, config.model.pretrained)
     else:
