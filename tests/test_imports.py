@@ -96,6 +96,7 @@ ALLOWED = {
         "run_folder",
     },
     "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
+    "exporting": {"models"},
     "__init__": {"models"},
 }
 # Rooms of `evaluation/`, in the same way.

@@ -41,6 +41,7 @@ class ImageTextModel(nn.Module, ABC):
     preprocess: Callable[[Any], Tensor]
     tokenizer: Callable[[Sequence[str]], Tensor]
     scale: float
+    bias: float | None = None  # of the scaled similarities, for models trained with one
 
     @property
     def device(self) -> torch.device:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cyclip_pl import checks
 from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.files import reason
@@ -23,9 +24,16 @@ from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.weights import check_finite
 
+RAW = (
+    "current_model_state"  # where Lightning's WeightAveraging keeps the weights behind the average
+)
+
 
 def load(
-    path: str | Path, device: torch.device | str = "cpu", trust: bool = False
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    trust: bool = False,
+    weights: str = "saved",
 ) -> EmbeddingModel:
     """Load the encoder and projector of a run, in evaluation mode.
 
@@ -41,6 +49,8 @@ def load(
         device: Where to put the model.
         trust: Build whatever the config names, such as a text tower of Hugging Face, which is
             fetched and whose tokenizer can run code. For your own checkpoints.
+        weights: `saved`, as evaluations saw them; or `raw`, those behind the average, of a run
+            that averages its weights.
 
     Raises:
         ValueError: The checkpoint is missing, asks for what may not be built, does not fit its own
@@ -48,7 +58,7 @@ def load(
     """
     file = checkpoint_file(path)
     checkpoint = read_checkpoint(file)
-    weights = _weights(checkpoint["state_dict"], file)
+    state = _weights(_chosen(checkpoint, weights, file), file)
     config = checkpoint["config"]
     make_encoder = _class(config, "encoder", DualEncoder, file, trust)
     make_projector = _class(config, "projector", Projector, file, trust)
@@ -61,18 +71,27 @@ def load(
         return EmbeddingModel(encoder, projector, scale, bias)
 
     try:
-        model = filled(build, weights, sketch=not trust)
+        model = filled(build, state, sketch=not trust)
     except RuntimeError as error:
         raise ValueError(f"{file}: weights do not fit its config: {reason(error)}") from error
     except Exception as error:  # what its settings make open_clip and timm raise
         raise ValueError(f"{file}: {reason(error)}") from error
     step = checkpoint.get("global_step")
-    check_finite(str(file), weights, step if type(step) is int else None)
+    check_finite(str(file), state, step if type(step) is int else None)
     if not 0 < scale < math.inf:
         raise ValueError(f"{file}: its scale is {scale}, not a number above 0")
     if bias is not None and not (isinstance(bias, float) and math.isfinite(bias)):
         raise ValueError(f"{file}: its bias is {shown(bias)}, not a finite number")
     return model.to(device).eval()
+
+
+def _chosen(checkpoint: dict[str, Any], weights: str, file: Path | str) -> Any:
+    checks.one_of("weights", weights, ("saved", "raw"))
+    if weights == "saved":
+        return checkpoint["state_dict"]
+    if RAW not in checkpoint:
+        raise ValueError(f"weights=raw: {file} holds no averaged weights, so take weights=saved")
+    return checkpoint[RAW]
 
 
 def _weights(state: Any, file: Path | str) -> dict[str, Tensor]:

@@ -26,15 +26,24 @@ class OpenCLIPModel(ImageTextModel):
     Args:
         network: An `open_clip.CLIP`, or a class with the same methods.
         tokenizer: Strings → int64 tokens (N, L).
+        config: open_clip's config of the network, which exports need.
     """
 
-    def __init__(self, network: Any, tokenizer: Callable[[Sequence[str]], Tensor]) -> None:
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: Callable[[Sequence[str]], Tensor],
+        config: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         self.network = network
+        self.config = config
         self.tokenizer = tokenizer
         self.scale = network.logit_scale.exp().item()
+        bias = getattr(network, "logit_bias", None)
+        self.bias = None if bias is None else bias.item()
         preprocessing = PreprocessCfg(**network.visual.preprocess_cfg)
         transform = image_transform_v2(preprocessing, is_train=False)
         # RGB first, as clip_benchmark does: Pillow resizes a palette image without a filter.
@@ -103,4 +112,5 @@ def load_open_clip(name: str, pretrained: str, device: torch.device | str = "cpu
         except Exception as error:  # timm, open_clip and unpicklers raise many types
             raise ValueError(f"{setting}: does not fit {name}: {reason(error)}") from error
     check_finite(setting, network.state_dict())
-    return OpenCLIPModel(network, tokenizer).to(device).eval()
+    config = open_clip.get_model_config(name)
+    return OpenCLIPModel(network, tokenizer, config).to(device).eval()
