@@ -38,14 +38,15 @@ def export(config: DictConfig) -> Path:
     try:
         with files.atomic_folder(out, config.overwrite) as folder:
             made_by = provenance(torch.device("cpu"))
-            notes = [note for name in formats for note in _writer(name)(model, folder)]
+            told = [note for name in formats for note in _writer(name)(model, folder)]
+            notes = list(dict.fromkeys(told))
             written = {
                 "formats": formats,
                 "embed_dim": model.encode_text("a").shape[-1],
                 "image_size": image_size(model),
                 "scale": model.scale,
                 "bias": model.bias,
-                "notes": list(dict.fromkeys(notes)),
+                "notes": notes,
                 "cyclip_pl": made_by["cyclip_pl"],
             }
             _write_json(folder / EXPORT, written)
@@ -53,7 +54,7 @@ def export(config: DictConfig) -> Path:
                 facts,
                 name=config.push or out.resolve().name,
                 formats=formats,
-                notes=written["notes"],
+                notes=notes,
                 license=config.license,
                 data_license=config.data_license,
                 made_by=made_by,

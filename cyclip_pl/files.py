@@ -75,6 +75,7 @@ def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():
+                file.chmod(0o666 & ~mask)  # safetensors makes files for their owner alone
                 with file.open("rb") as written:
                     os.fsync(written.fileno())
         check_free(path, overwrite)

@@ -51,12 +51,14 @@ def test_atomic_folder_writes_whole(tmp_path) -> None:
     path = tmp_path / "new" / "a"
     with atomic_folder(path) as partial:
         (partial / "x").write_text("1")
+        (partial / "x").chmod(0o600)
         assert not path.exists() and partial.parent == path.parent
     assert [p.name for p in path.parent.iterdir()] == ["a"]
     assert (path / "x").read_text() == "1"
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~mask
+    assert stat.S_IMODE((path / "x").stat().st_mode) == 0o666 & ~mask
 
 
 def test_atomic_folder_keeps_the_old_one_when_the_block_raises(tmp_path) -> None:

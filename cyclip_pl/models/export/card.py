@@ -14,8 +14,10 @@ from cyclip_pl.models.export.usage import usage
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.\-+]*")  # of a licence, as Hugging Face names them
 _LIBRARIES = {"open_clip": "open_clip", "transformers": "transformers", "onnx": "onnx"}
 # Settings that say how a model was trained.
-_TRAINING = ("seed", "data.batch_size", "optimizer", "scheduler", "trainer.max_steps")
-_TRAINING += ("trainer.max_epochs", "trainer.precision", "encoder", "projector", "views")
+_TRAINING = [
+    *("seed", "data.batch_size", "optimizer", "scheduler", "trainer.max_steps"),
+    *("trainer.max_epochs", "trainer.precision", "encoder", "projector", "views"),
+]
 
 
 def card(
@@ -42,8 +44,7 @@ def card(
     objective = _name(facts.config.get("objective"))
     parts = [
         f"# {name}",
-        f"An image tower and a text tower, trained with the objective {code(objective)} by"
-        " CyCLIP-PL.",
+        "An image tower and a text tower with one space of embeddings, exported by CyCLIP-PL.",
         *(f"- {note}" for note in notes),
         "## Use",
         *(usage(one, repository) for one in formats),

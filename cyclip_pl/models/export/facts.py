@@ -35,13 +35,16 @@ class Facts:
 
 
 def read_facts(source: str | Path, weights: str = "saved") -> Facts:
-    """The facts of a run folder or a checkpoint.
+    """The facts of a run folder or a checkpoint; none of a model that was trained elsewhere.
 
     Args:
         weights: Which of its weights, as `load` takes it: metrics are of the saved ones.
     """
-    file = checkpoint_file(source)
-    checkpoint = read_checkpoint(file)
+    try:
+        file = checkpoint_file(source)
+        checkpoint = read_checkpoint(file)
+    except ValueError:
+        return Facts()
     step, made_by = checkpoint.get("global_step"), checkpoint.get("provenance")
     facts = Facts(
         config=checkpoint["config"],

@@ -53,34 +53,19 @@ def folded(weights: dict[str, Tensor], tower: str, matrix: Tensor) -> dict[str, 
     Raises:
         ValueError: The tower does not end in a linear layer that could take it.
     """
-    in_tower = (lambda name: name.startswith("visual.")) if tower == "image" else _is_of_text
+    start = {"image": "visual.", "text": "text"}[tower]
     new = dict(weights)
-    if (name := _first(_TIMES, weights, in_tower)) is not None:
-        new[name] = _as(weights[name], weights[name].double() @ matrix.T)
-        return new
-    if (name := _first([f"{n}.weight" for n in _LAYERS], weights, in_tower)) is None:
-        raise ValueError(
-            f"its {tower} tower does not end in a linear layer that takes the projector"
-        )
-    new[name] = _as(weights[name], matrix @ weights[name].double())
-    bias = name.removesuffix("weight") + "bias"
-    if bias in weights:
-        new[bias] = _as(weights[bias], matrix @ weights[bias].double())
-    return new
-
-
-def _is_of_text(name: str) -> bool:
-    return name.startswith("text")
-
-
-def _first(
-    names: tuple[str, ...] | list[str], weights: dict[str, Tensor], fits: Callable[[str], bool]
-) -> str | None:
-    return next((name for name in names if name in weights and fits(name)), None)
-
-
-def _as(old: Tensor, new: Tensor) -> Tensor:
-    return new.to(old.dtype)
+    for name in _TIMES:
+        if name in weights and name.startswith(start):
+            new[name] = (weights[name].double() @ matrix.T).to(weights[name].dtype)
+            return new
+    for layer in _LAYERS:
+        names = [f"{layer}.{part}" for part in ("weight", "bias") if f"{layer}.{part}" in weights]
+        if names and layer.startswith(start):
+            for name in names:
+                new[name] = (matrix @ weights[name].double()).to(weights[name].dtype)
+            return new
+    raise ValueError(f"its {tower} tower does not end in a linear layer that takes the projector")
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import util
 from pathlib import Path
@@ -212,20 +213,23 @@ def _write_tokenizer(folder: Path, length: int) -> None:
 
 def _check(model: ImageTextModel, folder: Path) -> None:
     """Read the folder back as a stranger would, and compare."""
-    from transformers import CLIPModel, CLIPTokenizer
+    import transformers
 
     try:
-        network = CLIPModel.from_pretrained(folder).eval()
-        tokenizer = CLIPTokenizer.from_pretrained(folder)
+        with _quiet():
+            network = transformers.CLIPModel.from_pretrained(folder).eval()
+            tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
+            # Resized by Pillow; before transformers 5 this was the only one, without a suffix.
+            name = "CLIPImageProcessorPil"
+            kind = getattr(transformers, name, None) or transformers.CLIPImageProcessor
+            processor = kind.from_pretrained(folder)
     except Exception as error:  # transformers and its parts raise many types
         raise ValueError(
             f"format=transformers: transformers cannot read what was written: {reason(error)}"
         ) from error
 
     def encode_images(images: Sequence[Image.Image]) -> Tensor:
-        from transformers import CLIPImageProcessorPil as Processor
-
-        pixels = Processor.from_pretrained(folder)(list(images), return_tensors="pt")
+        pixels = processor(list(images), return_tensors="pt")
         rows = network.visual_projection(network.vision_model(**pixels).pooler_output)
         return normalize(rows, dim=-1)
 
@@ -235,6 +239,22 @@ def _check(model: ImageTextModel, folder: Path) -> None:
         return normalize(rows, dim=-1)
 
     check_rows("transformers", model, encode_images, encode_texts)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without progress bars and reports about weights; what is wrong shows in the embeddings."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

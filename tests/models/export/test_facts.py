@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from cyclip_pl.models.export.facts import read_facts
+from cyclip_pl.models.export.facts import Facts, read_facts
 
 METRICS = {"a/zero_shot/acc1": 0.5, "train/steps": 7.0, "train/samples": 84.0, "b": None}
 
@@ -58,3 +58,7 @@ def test_a_file_that_says_nothing(tmp_path, text) -> None:
     folder = run(tmp_path / "run")
     (folder / "metrics.json").write_text(text)
     assert read_facts(folder).metrics == {}
+
+
+def test_a_model_that_was_trained_elsewhere(tmp_path) -> None:
+    assert read_facts(tmp_path) == Facts() == read_facts("hf-hub:org/model")

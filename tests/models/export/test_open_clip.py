@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict
+from pathlib import Path
 
 import open_clip
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg
 
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.models.export import open_clip as exported
+from cyclip_pl.models.open_clip import OpenCLIPModel
 from cyclip_pl.projectors.augmentation_aware import AugmentationAware
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.projectors.clusters import Clusters
 from cyclip_pl.projectors.linear import Linear
 from cyclip_pl.projectors.self_supervised import SelfSupervised
 from tests.helpers.architectures import RESNET, TIMM, VIT
-from tests.helpers.exported import ARCHITECTURES, assert_same, trained
+from tests.helpers.exported import ARCHITECTURES, assert_same, changed, trained
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -157,6 +162,52 @@ def test_half_precision_and_any_device_give_float32(tmp_path) -> None:
     exported.write(model, tmp_path)
     network = open_clip.create_model(f"local-dir:{tmp_path}")
     assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+def test_a_model_of_open_clips_own(tmp_path) -> None:
+    """With preprocessing of its own, and SigLIP's bias."""
+    config = ARCHITECTURES["SigLIP's"]
+    ours = {"mean": (0.5, 0.4, 0.3), "std": (0.5,) * 3, "resize_mode": "squash"}
+    network = open_clip.CustomTextCLIP(**{k: v for k, v in config.items() if k != "custom_text"})
+    preprocess = PreprocessCfg(size=32, interpolation="bilinear", **ours)
+    open_clip.set_model_preprocess_cfg(network, asdict(preprocess))
+    network.logit_scale.data.fill_(2.5)
+    tokenizer = open_clip.SimpleTokenizer(context_length=8)
+    model = OpenCLIPModel(network, tokenizer, config).eval()
+    assert (model.scale, model.bias) == (pytest.approx(math.exp(2.5)), -10)
+    exported.write(model, tmp_path)
+    assert_same(tmp_path, model)
+    with pytest.raises(ValueError, match="its open_clip config is not known, so open_clip cannot"):
+        exported.write(OpenCLIPModel(network, tokenizer), tmp_path)
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> str:
+    """A text tower of Hugging Face's, as a folder with its config and its tokenizer."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path / "bert"
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{w}" for w in letters)]
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.BertConfig(vocab_size=len(words), intermediate_size=16, **sizes)
+    transformers.BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("kind", "dim"), [("linear", 7), ("mlp", 12)])
+def test_a_text_tower_of_hugging_face(tmp_path, bert, kind, dim, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    text = {"hf_model_name": bert, "hf_tokenizer_name": bert, "hf_proj_type": kind}
+    text |= {"hf_pooler_type": "mean_pooler", "context_length": 9, "hf_model_pretrained": False}
+    architecture = changed(VIT) | {"text_cfg": text}
+    model = trained(architecture, lambda features: Linear(features, dim))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    exported.write(model, folder)
+    assert (folder / "tokenizer_config.json").is_file()
+    assert_same(folder, model)
 
 
 def test_what_was_written_is_compared(tmp_path, monkeypatch) -> None:
