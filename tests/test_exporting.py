@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cyclip_pl.data.prepare.shards import write_retrieval_set
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.retrieval import Retrieval
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
@@ -17,6 +18,7 @@ from cyclip_pl.exporting import export
 from tests.helpers.architectures import RESNET, VIT
 from tests.helpers.composed import composed
 from tests.helpers.exported import assert_same, trained, write_run
+from tests.helpers.world import CLASSES, shape_png
 
 ROOT = Path(__file__).parents[1]
 
@@ -149,8 +151,13 @@ def test_clip_benchmark_finds_the_same_metrics(tmp_path, world, monkeypatch) -> 
     for name in ("acc1", "acc5", "mean_per_class_recall"):
         assert ours[f"shapes/zero_shot/{name}"] == pytest.approx(expected[name], abs=1e-9)
     assert 0 < expected["acc5"] < 1
-    ours = Retrieval([f"{world}/captions"], recall_at=[1, 5, 20])(store).metrics
-    theirs = build_wds_dataset("wds/captions", preprocess, data_dir=f"{world}/captions")
+    # Each caption is there once: where rows are the same, we count the worst order.
+    shown = {f"{n:03d}": shape_png(n) for n in range(36)}
+    captions = {key: [f"shape {key}", f"{key} {CLASSES[int(key) % 12]}"] for key in shown}
+    folder = tmp_path / "captions"
+    write_retrieval_set(folder, shown, captions)
+    ours = Retrieval([str(folder)], recall_at=[1, 5, 20])(store).metrics
+    theirs = build_wds_dataset("wds/captions", preprocess, data_dir=str(folder))
     loader = DataLoader(theirs.batched(9, collation_fn=image_captions_collate_fn), batch_size=None)
     expected = zeroshot_retrieval.evaluate(
         network, loader, tokenizer, "cpu", amp=False, recall_k_list=[1, 5, 20]
