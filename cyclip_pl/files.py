@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -50,6 +51,52 @@ def atomic(path: Path) -> Iterator[Path]:
         _sync_names(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Write a folder whole or not at all: yields a new one beside `path`, renamed at the end.
+
+    If the block raises, the new folder is removed and what stood at `path` stays. Missing parents
+    are made.
+
+    Raises:
+        FileExistsError: Something that is not an empty folder stands at `path`, and `overwrite` is
+            false, or it is not a folder.
+    """
+    check_free(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    before = partial.with_suffix(".before")
+    try:
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o777 & ~mask)
+        yield partial
+        for file in partial.rglob("*"):
+            if file.is_file():
+                file.chmod(0o666 & ~mask)  # safetensors makes files for their owner alone
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+        check_free(path, overwrite)
+        # A folder replaces an empty one, but not a full one.
+        if path.exists():
+            path.rename(before)
+        partial.rename(path)
+        _sync_names(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if before.exists() and not path.exists():
+            before.rename(path)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+def check_free(path: Path, overwrite: bool = False) -> None:
+    """Raise FileExistsError unless `atomic_folder` may write `path`."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise FileExistsError(f"{path}: is not a folder")
+    if path.is_dir() and not overwrite and any(path.iterdir()):
+        raise FileExistsError(f"{path}: exists and is not empty")
 
 
 def _sync_names(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from cyclip_pl.files import atomic, reason
+from cyclip_pl.files import atomic, atomic_folder, reason
 
 
 def test_atomic_writes_whole(tmp_path) -> None:
@@ -45,6 +45,63 @@ def test_atomic_keeps_the_old_file_when_the_block_raises(tmp_path) -> NoReturn:
         raise OSError("full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_folder_writes_whole(tmp_path) -> None:
+    path = tmp_path / "new" / "a"
+    with atomic_folder(path) as partial:
+        (partial / "x").write_text("1")
+        (partial / "x").chmod(0o600)
+        assert not path.exists() and partial.parent == path.parent
+    assert [p.name for p in path.parent.iterdir()] == ["a"]
+    assert (path / "x").read_text() == "1"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~mask
+    assert stat.S_IMODE((path / "x").stat().st_mode) == 0o666 & ~mask
+
+
+def test_atomic_folder_keeps_the_old_one_when_the_block_raises(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "x").write_text("old")
+    with pytest.raises(OSError, match="full"), atomic_folder(path, overwrite=True) as partial:
+        (partial / "x").write_text("ne")
+        raise OSError("full")
+    assert (path / "x").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_folder_keeps_the_old_one_when_it_cannot_be_renamed(tmp_path, monkeypatch) -> None:
+    path, rename = tmp_path / "a", Path.rename
+    path.mkdir()
+    (path / "x").write_text("old")
+
+    def renamed(old: Path, new: Path) -> None:
+        if old.suffix == ".partial":
+            raise OSError("the disk failed")
+        rename(old, new)
+
+    with pytest.raises(OSError, match="failed"), atomic_folder(path, overwrite=True):
+        monkeypatch.setattr(Path, "rename", renamed)
+    assert (path / "x").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_atomic_folder_replaces(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    with atomic_folder(path) as partial:  # an empty one
+        (partial / "x").touch()
+    with pytest.raises(FileExistsError, match="is not empty"), atomic_folder(path):
+        pytest.fail("begun")
+    with atomic_folder(path, overwrite=True) as partial:
+        (partial / "y").touch()
+    assert [p.name for p in path.iterdir()] == ["y"]
+    for other in (tmp_path / "file", tmp_path / "link"):
+        other.symlink_to(path) if other.name == "link" else other.touch()
+        with pytest.raises(FileExistsError, match="not a folder"), atomic_folder(other, True):
+            pytest.fail("begun")
 
 
 def test_reason() -> None:

@@ -115,6 +115,7 @@ ALLOWED = {
         "sweeps",
     },
     "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
+    "exporting": {"models"},
     "__init__": {"models"},
 }
 # Rooms of `evaluation/`, in the same way.

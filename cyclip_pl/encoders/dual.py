@@ -138,6 +138,11 @@ class DualEncoder(nn.Module):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model.visual.to(memory_format=self.memory_format)
 
+        # open_clip's config of the network as it is built here.
+        self.config: dict[str, Any] = config
+        config["vision_cfg"]["image_size"] = image_size
+        if context_length is not None:
+            config["text_cfg"]["context_length"] = context_length
         self.image_size = image_size
         self.embed_dim: int = config["embed_dim"]
         for key, values in preprocess.items():

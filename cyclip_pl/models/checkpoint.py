@@ -22,6 +22,7 @@ from cyclip_pl.projectors.base import Projector
 from cyclip_pl.weights import check_finite
 
 WEIGHTS = ("saved", "raw")
+RAW = "current_model_state"  # where Lightning keeps the weights behind the average
 
 
 def load_checkpoint(
@@ -46,7 +47,7 @@ def load_checkpoint(
     state = checkpoint["state_dict"]
     if weights == "raw":
         # Where a callback averages weights, these are the ones that it averaged.
-        state = checkpoint.get("current_model_state", state)
+        state = checkpoint.get(RAW, state)
     tensors = _tensors(state, file)
     scale, bias = checkpoint["scale"], checkpoint.get("bias")
     try:

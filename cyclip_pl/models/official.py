@@ -58,7 +58,7 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
     preprocess = open_clip.transform.PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.set_model_preprocess_cfg(network, asdict(preprocess))
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
-    return OpenCLIPModel(network, tokenizer).to(device).eval()
+    return OpenCLIPModel(network, tokenizer, config).to(device).eval()
 
 
 def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -77,4 +77,5 @@ def load_open_clip(
         except Exception as error:  # timm, open_clip and unpicklers raise many types
             raise ValueError(f"{setting}: does not fit {name}: {reason(error)}") from error
     check_finite(setting, network.state_dict())
-    return OpenCLIPModel(network, tokenizer).to(device).eval()
+    config = open_clip.get_model_config(name)
+    return OpenCLIPModel(network, tokenizer, config).to(device).eval()

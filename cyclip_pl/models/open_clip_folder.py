@@ -53,7 +53,7 @@ def build(folder: ModelFolder, files: ModelFiles, trust: bool = False) -> OpenCL
     except Exception as error:  # what its settings make open_clip and timm raise
         raise ValueError(f"{folder.named}: does not fit its config: {reason(error)}") from error
     check_finite(folder.named, network.state_dict())
-    return OpenCLIPModel(network, tokenizer)
+    return OpenCLIPModel(network, tokenizer, dict(files.config))
 
 
 def _check(folder: ModelFolder, config: Mapping[str, Any]) -> None:

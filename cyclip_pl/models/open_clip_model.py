@@ -26,13 +26,20 @@ class OpenCLIPModel(ImageTextModel):
     Args:
         network: An `open_clip.CLIP`, or a class with the same methods.
         tokenizer: Strings → int64 tokens (N, L).
+        config: open_clip's config of the network, which exports need.
     """
 
-    def __init__(self, network: Any, tokenizer: Callable[[Sequence[str]], Tensor]) -> None:
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: Callable[[Sequence[str]], Tensor],
+        config: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         self.network = network
+        self.config = config
         self.tokenizer = tokenizer
         self.scale = network.logit_scale.exp().item()
         bias = getattr(network, "logit_bias", None)

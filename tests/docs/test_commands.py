@@ -57,7 +57,9 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
     OmegaConf.resolve(config)
     # These two may stay open: the sets have defaults, and only `model=ours` reads a checkpoint.
     assert OmegaConf.missing_keys(config) <= {"evaluation.datasets", "checkpoint"}
-    if script == "train.py":
+    if script == "export":
+        assert not OmegaConf.is_missing(config, "checkpoint"), "no checkpoint"
+    elif script == "train.py":
         _open_clip_has(config.encoder.architecture, config.encoder.pretrained)
     elif "folder" in config.model or is_model_folder(config.model.get("name", "")):
         assert config.model.get("pretrained") is None, "a folder has its weights"
@@ -85,6 +87,8 @@ def _is_command(conf: Path, words: list[str]) -> None:
     match words:
         case ["python", "train.py" | "eval.py" as script, *arguments]:
             _composes(conf, script, arguments)
+        case ["cyclip-export", *arguments]:
+            _composes(conf, "export", arguments)
         case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
             prepare_parser().parse_args(arguments)
         case ["cyclip-inspect", *arguments]:

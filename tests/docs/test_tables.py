@@ -44,6 +44,12 @@ def test_the_defaults_are_those() -> None:
             assert default == [chosen] or default == list(chosen)
 
 
+def test_every_setting_of_an_export_has_its_row() -> None:
+    listed = [name for row in table("export.md", "| setting |") for name in names(row[0])]
+    settings = OmegaConf.load(CONF / "export.yaml").keys() - {"defaults", "hydra"}
+    assert sorted(listed) == sorted(settings)
+
+
 @pytest.mark.parametrize(
     ("page", "header", "group"),
     [

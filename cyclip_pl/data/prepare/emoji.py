@@ -61,6 +61,9 @@ it or it is blank without its colours, as it has no right answer, or if it equal
 drawing.
 """
 
+# In one line, for the cards of models that are trained on it.
+LICENSE = "OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0, Noto Emoji SIL OFL 1.1"
+
 
 def prepare(
     output: str | Path = "data/emoji",
@@ -129,6 +132,7 @@ def _write(folder: Path, size: int, seed: int, workers: int) -> dict[str, Any]:
     write_json(folder / "hierarchy.json", emoji_sets.hierarchy(art.emoji.values()))
     (folder / "README.txt").write_text(SOURCES.format_map(versions), encoding="utf-8")
     return {
+        "license": LICENSE,
         "versions": versions,
         "templates": list(emoji_sets.TEMPLATES),
         "names": {"known": len(splits.known), "unseen": len(splits.unseen)},

@@ -1,0 +1,1 @@
+"""Models as other libraries load them; one format per file."""
