@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
-from cyclip_pl.data.prepare.__main__ import parser as prepare_parser
+from cyclip_pl.data.prepare.options import parser as prepare_parser
 from cyclip_pl.reports.__main__ import parser as reports_parser
 from tests.docs.commands import COMMANDS
 from tests.docs.pages import BLOCKS, FILES, ROOT
@@ -74,7 +74,12 @@ def _is_command(conf: Path, words: list[str]) -> None:
     match words:
         case ["python", "train.py" | "eval.py" as script, *arguments]:
             _composes(conf, script, arguments)
-        case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
+        case ["cyclip-prepare", *arguments] | [
+            "python",
+            "-m",
+            "cyclip_pl.data.prepare",
+            *arguments,
+        ]:
             prepare_parser().parse_args(arguments)
         case ["python", "-m", "cyclip_pl.reports", *arguments]:
             reports_parser().parse_args(arguments)
