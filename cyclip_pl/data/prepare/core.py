@@ -114,9 +114,11 @@ def _check(report: Report, plan: Plan) -> None:
         raise ValueError(f"no usable image; {summary(report.bad_rows, report.unit)}")
     if plan.make == "classification" and "test" not in report.parts:
         raise ValueError("--make classification: no image is left for the split test")
-    if plan.holdout and len(report.parts) < 2:
-        what = "training" if "train" not in report.parts else "the evaluation set"
-        raise ValueError(f"--holdout {plan.holdout:g}: no image is left for {what}")
+    if plan.holdout:
+        held_out = any(folder.endswith("/test") for folder in report.parts)
+        for there, what in (("train" in report.parts, "training"), (held_out, "the evaluation")):
+            if not there:
+                raise ValueError(f"--holdout {plan.holdout:g}: no image is left for {what}")
 
 
 def in_order(

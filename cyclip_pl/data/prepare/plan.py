@@ -149,7 +149,9 @@ class Plan:
 def _shard_size(total: int | None, held_out: float) -> int:
     if total is None:
         return UNKNOWN_SHARD
-    return max(1, min(LARGEST_SHARD, int(total * (1 - held_out)) // FEWEST_SHARDS))
+    # How many are held out is a matter of chance.
+    shards = FEWEST_SHARDS if not held_out else FEWEST_SHARDS * 5 // 4
+    return max(1, min(LARGEST_SHARD, int(total * (1 - held_out)) // shards))
 
 
 def _captions(folder: str) -> Part:
