@@ -43,8 +43,27 @@ class Report:
                 *(self._part(folder, list(sizes)) for folder, sizes in self.parts.items()),
                 summary(self.bad_rows, self.unit) + listed,
                 *([self.note] if self.note else []),
+                *([f"next: {step}"] if (step := self.next_step()) else []),
             ]
         )
+
+    def next_step(self) -> str:
+        """The command that trains on the shards, or nothing if they are an evaluation set."""
+        folder = next((folder for folder in (".", "train") if folder in self.parts), None)
+        # What stands beside `test` is the training split of an evaluation set.
+        if folder is None or "test" in self.parts:
+            return ""
+        words = ["cyclip-train data=webdataset", f"data.train.shards={self.output / folder}"]
+        for name, more in (
+            ("classes", ""),
+            (
+                "captions",
+                " evaluation=[retrieval] callbacks.best.monitor=retrieval/text_to_image_r1",
+            ),
+        ):
+            if f"{name}/test" in self.parts:
+                words.append(f'"evaluation.datasets=[{self.output / name}]"{more}')
+        return " ".join(words)
 
     def _part(self, folder: str, shards: list[str]) -> str:
         first, last = shards[0].removesuffix(".tar"), shards[-1].removesuffix(".tar")

@@ -22,6 +22,7 @@ def test_csv_from_the_command_line(tmp_path, capsys) -> None:
     assert main(command) == 0
     printed = capsys.readouterr()
     assert f"1 samples, 1 captions in {tmp_path / 'out' / '00000.tar'}" in printed.out
+    assert f"next: cyclip-train data=webdataset data.train.shards={tmp_path}/out" in printed.out
     assert "1 bad rows (missing file 1)" in printed.out and "bad_rows.csv" in printed.out
     assert "images: 2 of 2, 1 bad rows" in printed.err
     assert main(command) == 0
