@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cyclip_pl.config_kinds import kind_of
 from cyclip_pl.evaluation.build import build, without_sets
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
@@ -159,6 +160,10 @@ def test_robustness_never_guesses_the_set_without_a_shift(world: Path) -> None:
 def test_own_shards_bring_no_sets_of_the_demo(world: Path) -> None:
     own = ("data=webdataset", f"data.train.shards={world}/train")
     config = composed(*own, f"evaluation=[{ALL}]")
+    for evaluation, setting in (("zero_shot", "datasets"), ("robustness", "shifted")):
+        kind = kind_of(f"evaluation.{evaluation}.{setting}")
+        assert kind is not None
+        kind(setting, config.evaluation[evaluation][setting])
     assert build(config.evaluation) == {}
     assert sorted(without_sets(config.evaluation)) == choices("evaluation")
     # What is typed wins.

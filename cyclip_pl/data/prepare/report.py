@@ -54,13 +54,9 @@ class Report:
         if folder is None or "test" in self.parts:
             return ""
         words = ["cyclip-train data=webdataset", f"data.train.shards={self.output / folder}"]
-        for name, more in (
-            ("classes", ""),
-            (
-                "captions",
-                " evaluation=[retrieval] callbacks.best.monitor=retrieval/text_to_image_r1",
-            ),
-        ):
+        words.append("data.caption_key=captions")
+        retrieval = '"evaluation=[retrieval]" callbacks.best.monitor=retrieval/text_to_image_r1'
+        for name, more in (("classes", ""), ("captions", f" {retrieval}")):
             if f"{name}/test" in self.parts:
                 words.append(f'"evaluation.datasets=[{self.output / name}]"{more}')
         return " ".join(words)
