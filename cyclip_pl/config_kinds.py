@@ -23,7 +23,7 @@ def kind_of(setting: str) -> Kind | None:
 
 def is_text(setting: str) -> bool:
     """Whether what is typed for a setting is meant as text, even if it is a number: a path."""
-    return kind_of(setting) in (_path, _path_or_null, _paths, _text_or_null)
+    return kind_of(setting) in (_path, _path_or_null, _paths, _paths_or_null, _text_or_null)
 
 
 def may_be_null(setting: str) -> bool:
@@ -33,7 +33,8 @@ def may_be_null(setting: str) -> bool:
 
 def takes_list(setting: str) -> bool:
     """Whether a list may be a value, for all that is known here."""
-    return kind_of(setting) in (None, _anything, _paths, _betas, _devices, _metrics)
+    lists = (None, _anything, _paths, _paths_or_null, _betas, _devices, _metrics)
+    return kind_of(setting) in lists
 
 
 def _anything(setting: str, value: Any) -> None:
@@ -48,6 +49,11 @@ def _path(setting: str, value: Any, optional: bool = False) -> None:
 def _paths(setting: str, value: Any) -> None:
     if not isinstance(value, str | list | dict) or not value:
         checks.refuse(setting, value, "a path or a list of paths")
+
+
+def _paths_or_null(setting: str, value: Any) -> None:
+    if value is not None:
+        _paths(setting, value)
 
 
 def _metrics(setting: str, value: Any) -> None:
@@ -151,10 +157,10 @@ _KINDS: dict[str, Kind] = {
     "evaluation.library.root": _path,
     "evaluation.library.downloads": _path,
     "evaluation.default_sets.*": _anything,
-    "evaluation.robustness.in_distribution": _paths,
-    "evaluation.robustness.shifted": _paths,
+    "evaluation.robustness.in_distribution": _paths_or_null,
+    "evaluation.robustness.shifted": _paths_or_null,
     "evaluation.robustness.models": _anything,
-    "evaluation*.datasets": _paths,
+    "evaluation*.datasets": _paths_or_null,
     "evaluation.*.templates": _anything,
     "evaluation.*.hierarchy": _anything,
     "evaluation.*.val_split": _text_or_null,

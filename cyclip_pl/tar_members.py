@@ -31,7 +31,7 @@ _MOST_ZEROS = 21 * _BLOCK
 # What a hostile tar may put into the memory: a name or a size, and a member.
 _LONGEST_EXTENSION = 1 << 20
 _LONGEST_NAME = 4096  # of a path in Linux
-_LARGEST_MEMBER = 1 << 28
+LARGEST_MEMBER = 1 << 28
 _CHUNK = 1 << 20
 
 # What a compressed file begins with, and who unpacks it.
@@ -148,8 +148,8 @@ def members(stream: Any, wanted: Callable[[str], bool] = lambda name: False) -> 
         regular = kind in _REGULAR and not (kind == tarfile.AREGTYPE and shown.endswith("/"))
         offset, data = source.at, None
         if regular and not lacks and wanted(shown):
-            if length > _LARGEST_MEMBER:
-                lacks = f"file over {_LARGEST_MEMBER >> 20} MiB"
+            if length > LARGEST_MEMBER:
+                lacks = f"file over {LARGEST_MEMBER >> 20} MiB"
             elif len(data := source.read(length)) < length:
                 raise _cut(source, shown)
         if data is None:

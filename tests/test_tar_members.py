@@ -234,7 +234,7 @@ def test_endless_zeros_end() -> None:
 
 
 def test_large_members_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar_members, "_LARGEST_MEMBER", 700)
+    monkeypatch.setattr(tar_members, "LARGEST_MEMBER", 700)
     found = read(Stream(DATA))
     assert [m.data is None for m in found] == [False, False, False, True]
     assert found[3].lacks == "file over 0 MiB"

@@ -54,14 +54,17 @@ class Best(Checkpoint):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        known = {n for c in callbacks if isinstance(c, EvaluationCallback) for n in c.evaluations}
+        evaluating = [c for c in callbacks if isinstance(c, EvaluationCallback)]
+        known = {name for callback in evaluating for name in callback.evaluations}
         if self.monitor is None or (evaluation := self.monitor.split("/")[-2]) in known:
             return
         problem = f"{SETTING}={self.monitor}: the evaluation {evaluation} does not run"
         if self.monitor.count("/") == 2:
             hint = checks.did_you_mean(evaluation, known)
             raise ValueError(f"{problem}{hint} (this run has {', '.join(known) or 'none'})")
-        if trainer.is_global_zero:
+        # Said already where there are no sets.
+        said = any(evaluation in callback.without_sets for callback in evaluating)
+        if trainer.is_global_zero and not said:
             logger.warning("%s, so there will be no best.ckpt", problem)
         self.monitor = None
 

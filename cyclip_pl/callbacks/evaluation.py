@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -13,11 +14,13 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from cyclip_pl import checks, signals
 from cyclip_pl.callbacks.ema import averaged
 from cyclip_pl.distributed import overwrite_with_first
-from cyclip_pl.evaluation.build import CADENCE, build, entries
+from cyclip_pl.evaluation.build import CADENCE, build, entries, without_sets
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.features.store import FeatureStore
-from cyclip_pl.evaluation.protocols.base import Protocol, run
+from cyclip_pl.evaluation.protocols.base import Protocol, openable, run
 from cyclip_pl.evaluation.results import Results
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class EvaluationCallback(Callback):
         evaluations: By name.
         cadence: By the same names; `Cadence()` for those that are missing.
         features: Settings of the `FeatureStore` that the evaluations of a step share.
+        without_sets: Names of evaluations that do not run because nobody has named a set.
 
     Attributes:
         metrics: The last metrics of each evaluation, `<dataset>/<evaluation>/<metric>`: at the end
@@ -59,10 +63,12 @@ class EvaluationCallback(Callback):
         evaluations: Mapping[str, Protocol[Any]],
         cadence: Mapping[str, Cadence] | None = None,
         features: Mapping[str, Any] | None = None,
+        without_sets: Iterable[str] = (),
     ) -> None:
         self.evaluations = dict(evaluations)
         self.cadence = {name: (cadence or {}).get(name, Cadence()) for name in self.evaluations}
         self.features = dict(features or {})
+        self.without_sets = tuple(without_sets)
         self.metrics: dict[str, float] = {}
         self.details = Results()
         self._step_of_last = dict.fromkeys(self.evaluations, 0)
@@ -82,13 +88,20 @@ class EvaluationCallback(Callback):
                 raise ValueError(f"{setting}: has every_n_epochs and every_n_steps") from error
             except ValueError as error:
                 raise ValueError(f"{setting}.{error}") from error
-        return cls(evaluations, cadence, features)
+        return cls(evaluations, cadence, features, without_sets(config))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             self._store(pl_module)  # so that wrong settings show before the first step
-            for evaluation in self.evaluations.values():
-                evaluation.open()
+            usable = openable(self.evaluations.values())
+            self.evaluations = {n: e for n, e in self.evaluations.items() if e in usable}
+            self.cadence = {name: self.cadence[name] for name in self.evaluations}
+            self._step_of_last = {name: self._step_of_last[name] for name in self.evaluations}
+            if self.without_sets and trainer.is_global_zero:
+                logger.warning(
+                    "evaluation: no sets for %s, so left out; name yours, evaluation.datasets=[…]",
+                    ", ".join(self.without_sets),
+                )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         # At the last step already here, before a ModelCheckpoint that counts steps saves.

@@ -13,6 +13,7 @@ from cyclip_pl.evaluation.protocols.base import Protocol
 from cyclip_pl.evaluation.sets.library import Library
 
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
+_SETS = ("datasets", "in_distribution", "shifted")  # settings that name sets
 
 
 def entries(config: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
@@ -27,8 +28,21 @@ def entries(config: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     }
 
 
+def without_sets(config: Mapping[str, Any] | None) -> list[str]:
+    """The evaluations for which nobody has named a set, and no default does."""
+    return [
+        name
+        for name, entry in entries(config).items()
+        if any(key in entry and _is_empty(entry[key]) for key in _SETS)
+    ]
+
+
+def _is_empty(sets: Any) -> bool:
+    return sets is None or (isinstance(sets, list) and sets != [] and not any(sets))
+
+
 def build(config: Mapping[str, Any] | None) -> dict[str, Protocol[Any]]:
-    """The evaluations of the `evaluation` node, by name.
+    """The evaluations of the `evaluation` node, by name, but those without sets.
 
     `evaluation.library` becomes a `Library` that all of them share.
 
@@ -37,7 +51,10 @@ def build(config: Mapping[str, Any] | None) -> dict[str, Protocol[Any]]:
     """
     evaluations: dict[str, Protocol[Any]] = {}
     library = _library(_resolved(config).get("library"))
+    left_out = without_sets(config)
     for name, entry in entries(config).items():
+        if name in left_out:
+            continue
         settings = {key: value for key, value in entry.items() if key != CADENCE}
         try:
             evaluations[name] = instantiate(settings, name=name, library=library, _convert_="all")

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf, open_dict
 
 from cyclip_pl.data.inspect.__main__ import parser as inspect_parser
-from cyclip_pl.data.prepare.__main__ import parser as prepare_parser
+from cyclip_pl.data.prepare.options import parser as prepare_parser
 from cyclip_pl.model_folder import is_model_folder
 from cyclip_pl.reports.__main__ import parser as reports_parser
 from tests.docs.commands import COMMANDS
@@ -87,9 +87,17 @@ def _is_command(conf: Path, words: list[str]) -> None:
     match words:
         case ["python", "train.py" | "eval.py" as script, *arguments]:
             _composes(conf, script, arguments)
-        case ["cyclip-export", *arguments]:
-            _composes(conf, "export", arguments)
-        case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
+        case [
+            "cyclip-train" | "cyclip-eval" | "cyclip-export" | "cyclip-search" as name,
+            *arguments,
+        ]:
+            _composes(conf, name.removeprefix("cyclip-"), arguments)
+        case ["cyclip-prepare", *arguments] | [
+            "python",
+            "-m",
+            "cyclip_pl.data.prepare",
+            *arguments,
+        ]:
             prepare_parser().parse_args(arguments)
         case ["cyclip-inspect", *arguments]:
             inspect_parser().parse_args(arguments)

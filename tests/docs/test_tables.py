@@ -12,7 +12,7 @@ from cyclip_pl.data.epochs import MISSING, UNCOUNTED
 from cyclip_pl.data.sample_names import APART, DOTS
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.images import FORMATS, MAX_PIXELS, TooLarge, Undecodable
-from cyclip_pl.tar_members import _LARGEST_MEMBER, CUT, DAMAGED, UNREADABLE
+from cyclip_pl.tar_members import CUT, DAMAGED, LARGEST_MEMBER, UNREADABLE
 from cyclip_pl.training import train
 from tests.docs.pages import DOCS, README, names, table
 from tests.helpers.composed import CONF, choices, composed
@@ -67,18 +67,9 @@ def test_a_page_describes_every_choice(page: str, header: str, group: str) -> No
 def test_every_cause_of_a_lost_sample_is_explained() -> None:
     data = CONF.parent / "cyclip_pl" / "data"
     found = set(re.findall(r'SkippedSample\("([^"]+)"', (data / "decoder.py").read_text()))
-    found |= {
-        CUT,
-        DAMAGED,
-        UNREADABLE,
-        MISSING,
-        UNCOUNTED,
-        APART,
-        DOTS,
-        Undecodable.reason,
-        TooLarge.reason,
-    }
-    found |= {"link", "sparse file", f"file over {_LARGEST_MEMBER >> 20} MiB"}
+    found |= {CUT, DAMAGED, UNREADABLE, MISSING, UNCOUNTED, APART, DOTS}
+    found |= {Undecodable.reason, TooLarge.reason}
+    found |= {"link", "sparse file", f"file over {LARGEST_MEMBER >> 20} MiB"}
     assert {cause for row in table("data.md", "| cause |") for cause in names(row[0])} == found
 
 

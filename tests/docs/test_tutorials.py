@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from cyclip_pl.data.prepare.__main__ import main as prepare
 from tests.docs.commands import commands
 from tests.docs.pages import FILES, ROOT, blocks
 from tests.helpers.world import CLASSES, shape_png, shrunk
@@ -55,33 +58,52 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_train_on_your_own_images(checkout: Path) -> None:
-    for split, images in (("train", 48), ("test", 24)):
-        for index in range(images):
-            folder = checkout / "mine" / split / CLASSES[index % len(CLASSES)]
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{index}.png").write_bytes(shape_png(index))
-    for script in ("tables.py", "classify.py", "caption_set.py"):
-        _write(checkout, script)
+def test_train_on_your_own_images(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def write(path: Path, index: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(shape_png(index, 24 + index // len(CLASSES)))
+
+    for index in range(72):
+        name = CLASSES[index % len(CLASSES)]
+        folder = name.replace(" ", "_")
+        write(checkout / "mine" / folder / f"{index}.png", index)
+        write(checkout / "split" / ("test" if index < 12 else "train") / folder / "a.png", index)
+        write(checkout / "captioned" / f"{index}.png", index)
+        (checkout / "captioned" / f"{index}.txt").write_text(f"a {name}\nthe {name}\n")
+    _write(checkout, "classify.py")
 
     small = ["trainer.max_steps=2", "data.batch_size=24", "trainer.accelerator=cpu"]
+    evaluated = []
     for words in _commands("own_images.md"):
-        match words[1]:
-            case "train.py" if "encoder=rn50" in words:
+        match words[:2]:
+            case ["cyclip-prepare", _]:
+                relative = {"--folder", "--output"}
+                paths = [
+                    str(checkout / word) if before in relative else word
+                    for before, word in pairwise(words)
+                ]
+                assert prepare(paths) == 0
+            case [_, "train.py"] if "encoder=rn50" in words:
                 continue
-            case "train.py":
-                assert "mine" in _shell(checkout, words, *small)
-                assert (checkout / "runs/mine/checkpoints/best.ckpt").is_file()
-            case "eval.py":
-                _shell(checkout, words, "accelerator=cpu", "hydra.run.dir=evaluated")
-                assert (checkout / "evaluated/metrics.json").is_file()
-            case "classify.py":
-                names = ["red circle", "blue bar"]
-                image = "mine/test/red circle/1.png"
-                said = _shell(checkout, ["python", "classify.py", "runs/mine", image, *names])
-                assert all(name in said for name in names)
+            case [_, "train.py"]:
+                _shell(checkout, words, *small)
+                run = next(w.partition("=")[2] for w in words if w.startswith("hydra.run.dir"))
+                assert (checkout / run / "checkpoints/best.ckpt").is_file()
+            case [_, "eval.py"]:
+                run = f"evaluated{len(evaluated)}"
+                _shell(checkout, words, "accelerator=cpu", f"hydra.run.dir={run}")
+                evaluated.append(json.loads((checkout / run / "metrics.json").read_text()))
+            case [_, "classify.py"]:
+                said = _shell(checkout, words)
+                assert "red circle" in said and "blue square" in said
             case _:
-                _shell(checkout, words)
+                pytest.fail(f"the test does not run {words}")
+    classes, captions = evaluated
+    assert {"classes/zero_shot/acc1", "classes/geometry/alignment"} <= classes.keys()
+    assert any(metric.startswith("classes/knn/") for metric in classes)
+    assert "captions/retrieval/text_to_image_r1" in captions
+    assert "0 bad rows" in capsys.readouterr().out
+    assert (checkout / "data/split_classes/test/nshards.txt").is_file()
 
 
 @pytest.mark.slow

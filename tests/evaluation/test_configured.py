@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cyclip_pl.evaluation.build import build
+from cyclip_pl.config_kinds import kind_of
+from cyclip_pl.evaluation.build import build, without_sets
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.sets import catalogue
@@ -156,7 +157,53 @@ def test_robustness_never_guesses_the_set_without_a_shift(world: Path) -> None:
     assert {name.split("/")[0] for name in results.details} == {"shapes", "moved"}
 
 
-@pytest.mark.parametrize("name", choices("sets"))
+def test_own_shards_bring_no_sets_of_the_demo(world: Path) -> None:
+    own = ("data=webdataset", f"data.train.shards={world}/train")
+    config = composed(*own, f"evaluation=[{ALL}]")
+    for evaluation, setting in (("zero_shot", "datasets"), ("robustness", "shifted")):
+        kind = kind_of(f"evaluation.{evaluation}.{setting}")
+        assert kind is not None
+        kind(setting, config.evaluation[evaluation][setting])
+    assert build(config.evaluation) == {}
+    assert sorted(without_sets(config.evaluation)) == choices("evaluation")
+    # What is typed wins.
+    config = composed(
+        *own, "evaluation=[zero_shot,knn]", f"evaluation.knn.datasets=[{world}/shapes]"
+    )
+    assert list(build(config.evaluation)) == ["knn"]
+    config = composed(*own, "sets=emoji")
+    assert list(build(config.evaluation)) == ["zero_shot"]
+    assert without_sets(composed().evaluation) == []
+
+
+def test_an_evaluation_without_a_usable_set_is_left_out_if_another_runs(
+    world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = composed("evaluation=[zero_shot,retrieval]", f"evaluation.datasets=[{world}/captions]")
+    results = run(build(config.evaluation).values(), FeatureStore(TinyNet()))
+    assert {name.split("/")[1] for name in results.metrics} == {"retrieval"}
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 1 and "evaluation.zero_shot can use none of these sets" in lines[0]
+    alone = composed("evaluation=[zero_shot]", f"evaluation.datasets=[{world}/captions]")
+    with pytest.raises(ValueError, match=r"^evaluation\.datasets: .* choose other evaluations"):
+        run(build(alone.evaluation).values(), FeatureStore(TinyNet()))
+
+
+@pytest.mark.slow
+def test_a_training_on_own_shards_alone(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = [o for o in shrunk(world) if not o.startswith(("evaluation", "trainer.max_steps"))]
+    metrics = train(composed(*small, "trainer.max_steps=1", run_dir=tmp_path))
+    assert metrics["train/samples"] == 24
+    told = [r.getMessage() for r in caplog.records if r.name.startswith("cyclip_pl.callbacks")]
+    assert told == [
+        "evaluation: no sets for zero_shot, so left out; name yours, evaluation.datasets=[…]"
+    ]
+    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize("name", sorted({*choices("sets")} - {"webdataset"}))
 @pytest.mark.parametrize("config_name", ["train", "eval"])
 def test_a_choice_of_sets_serves_all(name: str, config_name: str) -> None:
     config = composed(f"sets={name}", f"evaluation=[{ALL}]", config_name=config_name)

@@ -1,1 +1,1 @@
-"""Shards from other sources: `python -m cyclip_pl.data.prepare --help`."""
+"""Shards from other sources: `cyclip-prepare --help`."""

@@ -22,7 +22,7 @@ LAYOUT = 2
 SOURCES = """\
 Images of emoji, rendered on white, for training and evaluation. Made by
 
-    python -m cyclip_pl.data.prepare emoji
+    cyclip-prepare emoji
 
 from these packages:
 

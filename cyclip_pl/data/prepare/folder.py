@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cyclip_pl.files import locked, reason
+from cyclip_pl.files import atomic, locked, reason
 
 META = "meta.json"
 """Written last: a folder without it is not a finished preparation."""
+
+PROGRESS = "progress.json"
+"""How far an unfinished preparation is; its folder is kept."""
 
 
 def vacant(folder: Path) -> bool:
@@ -57,17 +60,36 @@ def _finished(output: Path, settings: dict[str, Any], force: bool) -> bool:
     return True
 
 
+def read_progress(folder: Path, settings: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """What `write_progress` noted, if it was with these settings; None if nothing."""
+    try:
+        found = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found["state"] if settings is None or found["settings"] == settings else None
+
+
+def write_progress(folder: Path, settings: dict[str, Any], state: dict[str, Any]) -> None:
+    """Note where the next preparation with these settings goes on; what it needs is on the disk."""
+    with atomic(folder / PROGRESS) as path:
+        write_json(path, {"settings": settings, "state": state})
+
+
 @contextlib.contextmanager
-def building(output: Path, settings: dict[str, Any], force: bool = False) -> Iterator[Path | None]:
-    """Yield an empty folder that becomes `output` at the end; None if `output` is finished.
+def building(
+    output: Path, settings: dict[str, Any], force: bool = False, resumable: bool = False
+) -> Iterator[Path | None]:
+    """Yield a folder that becomes `output` at the end; None if `output` is finished.
 
     The caller fills the folder and calls `write_meta` last. A failure or a kill leaves `output` as
     it was; the unfinished folder is removed, at the latest by the next preparation.
 
     Args:
         output: The folder to make. One that an earlier version made is replaced.
-        settings: What the content depends on.
+        settings: What the content depends on, in JSON's types.
         force: Whether to replace a preparation with other settings.
+        resumable: Whether a folder with a progress note is kept, and is what the next preparation
+            with the same settings gets; with `force` it starts over.
 
     Raises:
         ValueError: `output` exists and is something else, was made with other settings, or cannot
@@ -85,22 +107,34 @@ def building(output: Path, settings: dict[str, Any], force: bool = False) -> Ite
             if _finished(output, settings, force):
                 yield None
                 return
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
+            if force or read_progress(partial, settings) is None:
+                shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(exist_ok=True)
             try:
                 yield partial
                 assert read_meta(partial) is not None, "meta.json is written last"
                 _sync(partial)
+                (partial / PROGRESS).unlink(missing_ok=True)
                 if read_meta(output) is not None:
                     output.replace(old)
                 partial.replace(output)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                if not (resumable and read_progress(partial)):
+                    shutil.rmtree(partial, ignore_errors=True)
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:  # a full disk, a folder that may not be written
         where = error.filename or f"--output {output}"
         why = error.strerror or reason(error)
-        raise ValueError(f"{where}: {why}; nothing was written") from error
+        raise ValueError(f"{where}: {why}; {what_is_left(output)}") from error
+
+
+def what_is_left(output: Path) -> str:
+    """What an interrupted preparation of `output` has left, for the user."""
+    output = Path(os.path.realpath(output))
+    partial = output.parent / f".{output.name}.partial"
+    if read_progress(partial):
+        return "full shards are kept, and the same command goes on from there"
+    return "nothing was written"
 
 
 def _sync(folder: Path) -> None:

@@ -10,11 +10,37 @@ from PIL import Image, ImageOps
 
 from cyclip_pl.files import reason
 from cyclip_pl.images import FORMATS, Undecodable, open_image
+from cyclip_pl.tar_members import LARGEST_MEMBER
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
 
 def read_image(path: Path, shorter_side: int | None = None) -> tuple[str, bytes]:
+    """`read_file`, then `usable_image`."""
+    return usable_image(read_file(path), shorter_side)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that training would read.
+
+    Raises:
+        ValueError: It is missing, not a regular file, or too large; one line without the path.
+    """
+    try:
+        status = path.stat()
+        # A pipe or a device would never end.
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a file")
+        if status.st_size > LARGEST_MEMBER:
+            raise ValueError(f"file over {LARGEST_MEMBER >> 20} MiB")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError("missing file") from None
+    except OSError as error:
+        raise ValueError(f"unreadable file: {error.strerror}") from None
+
+
+def usable_image(content: bytes, shorter_side: int | None = None) -> tuple[str, bytes]:
     """The member extension and the bytes of an image that training can decode.
 
     The bytes are the file's own, but for two cases. An image that its EXIF orientation turns is
@@ -22,19 +48,10 @@ def read_image(path: Path, shorter_side: int | None = None) -> tuple[str, bytes]
     is resized (bicubic). Both are encoded again in their own format, JPEG and WebP at quality 95.
 
     Raises:
-        ValueError: The file is missing, not a regular file, or not an image that training reads;
-            one line without the path.
+        ValueError: Not an image that training reads; one line.
     """
     try:
-        # A pipe or a device would never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError("not a file")
-        content = path.read_bytes()
         image = open_image(content)
-    except FileNotFoundError:
-        raise ValueError("missing file") from None
-    except OSError as error:
-        raise ValueError(f"unreadable file: {error.strerror}") from None
     except Undecodable as error:
         raise ValueError(f"{error.reason}: {error}") from None
     kind = image.format or ""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from cyclip_pl.data.prepare.folder import write_json
+from cyclip_pl.data.prepare.writer import Sample, add_sample
 from cyclip_pl.layout import CLASSNAMES, DATASET_TYPE, NSHARDS, TEMPLATES
 
 _SHARDS_OF_A_SPLIT = 4
-
-Sample = Mapping[str, bytes]
-"""Members by extension: {"png": ..., "txt": ...}."""
 
 
 def json_bytes(content: Any) -> bytes:
@@ -35,25 +31,9 @@ def write_tar(path: Path, samples: Iterable[tuple[str, Sample]]) -> int:
     count = 0
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for key, members in samples:
-            assert "." not in key, f"{key}: readers take the extension from the first dot"
-            for extension, content in members.items():
-                member = tarfile.TarInfo(f"{key}.{extension}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+            add_sample(tar, key, members)
             count += 1
     return count
-
-
-def write_full_shards(
-    folder: Path, samples: Iterable[tuple[str, Sample]], shard_size: int
-) -> dict[str, int]:
-    """`00000.tar`… of `shard_size` samples each, the last with the rest; returns their sizes."""
-    sizes: dict[str, int] = {}
-    samples = iter(samples)
-    for first in samples:
-        name = f"{len(sizes):05d}.tar"
-        sizes[name] = write_tar(folder / name, chain([first], islice(samples, shard_size - 1)))
-    return sizes
 
 
 def _deal(samples: Mapping[str, Sample], shards: int, salt: str) -> list[list[tuple[str, Sample]]]:
@@ -78,7 +58,7 @@ def _write_split(split: Path, samples: Mapping[str, Sample], salt: str) -> int:
     parts = _deal(samples, _SHARDS_OF_A_SPLIT, salt)
     for number, part in enumerate(parts):
         write_tar(split / f"{number}.tar", part)
-    _write_lines(split / NSHARDS, [f"{len(parts)}"])
+    write_lines(split / NSHARDS, [f"{len(parts)}"])
     return len(samples)
 
 
@@ -101,8 +81,7 @@ def write_classification_set(
     """
     assert all("{c}" in template for template in templates)
     count = write_labelled_split(folder / "test", images, labels, classes, salt)
-    _write_lines(folder / CLASSNAMES, classes)
-    _write_lines(folder / TEMPLATES, templates)
+    write_classification_files(folder, classes, templates)
     return count
 
 
@@ -128,9 +107,23 @@ def write_retrieval_set(
         key: {"png": png, "txt": "\n".join(captions[key]).encode()} for key, png in images.items()
     }
     count = _write_split(folder / "test", samples, salt)
-    _write_lines(folder / DATASET_TYPE, ["retrieval"])
+    write_retrieval_files(folder)
     return count
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
+def write_classification_files(
+    folder: Path, classes: Sequence[str], templates: Sequence[str]
+) -> None:
+    """Class names and prompts beside the splits of a set."""
+    write_lines(folder / CLASSNAMES, classes)
+    write_lines(folder / TEMPLATES, templates)
+
+
+def write_retrieval_files(folder: Path) -> None:
+    """What says that a set has captions."""
+    write_lines(folder / DATASET_TYPE, ["retrieval"])
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """A text file of these lines."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -12,7 +12,7 @@ from cyclip_pl.evaluation.features.blocks import EncodedImages
 from cyclip_pl.evaluation.features.classifier import Classifier
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.results import Results
-from cyclip_pl.evaluation.sets.interface import ImageSet, LabelledSet
+from cyclip_pl.evaluation.sets.interface import ImageSet, LabelledSet, NoneUsable
 from cyclip_pl.evaluation.sets.library import Library
 from cyclip_pl.evaluation.sets.templates import PromptSource
 from cyclip_pl.metrics.bootstrap import PROTOCOL
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 Prompts = str | Sequence[str] | Mapping[str, Any] | None
 """What the setting `templates` may be, see `PromptSource`."""
 S = TypeVar("S")
+E = TypeVar("E", bound="Protocol[Any]")
 
 
 class Protocol(ABC, Generic[S]):
@@ -120,11 +121,31 @@ class Protocol(ABC, Generic[S]):
         """Add the results of one set."""
 
 
+def openable(evaluations: Iterable[E]) -> list[E]:
+    """Open the sets of evaluations; one that can use none of the shared sets is left out, and told.
+
+    Raises:
+        ValueError: A missing or broken set; or no evaluation is left.
+    """
+    left: list[E] = []
+    refused: list[NoneUsable] = []
+    for evaluation in evaluations:
+        try:
+            evaluation.open()
+            left.append(evaluation)
+        except NoneUsable as error:
+            refused.append(error)
+    if refused and not left:
+        raise refused[0]
+    if rank() == 0:
+        for error in refused:
+            logger.warning("left out: %s", error)
+    return left
+
+
 def run(evaluations: Iterable[Protocol[Any]], store: FeatureStore) -> Results:
     """The results of several evaluations, in their order; what they share is computed once."""
-    evaluations = list(evaluations)
-    for evaluation in evaluations:
-        evaluation.open()  # all first: an error shows before the work of the others
+    evaluations = openable(evaluations)  # all first: an error shows before the others work
     store.keep_features |= any(evaluation.needs_features for evaluation in evaluations)
     results = Results()
     store.watch.start(sum(evaluation.count for evaluation in evaluations))

@@ -129,7 +129,7 @@ def _check_folder(folder: Path, split: str, kind: str) -> None:
     if not folder.is_dir():
         near = folder.parent
         own = folder.name.startswith("emoji_")
-        make = "; `python -m cyclip_pl.data.prepare emoji` makes the emoji sets" if own else ""
+        make = "; `cyclip-prepare emoji` makes the emoji sets" if own else ""
         if not near.is_dir():
             raise ValueError(f"no {kind} set at {folder}: there is no folder {near}{make}")
         mark = CLASSNAMES if kind == "classification" else f"{split}/{NSHARDS}"

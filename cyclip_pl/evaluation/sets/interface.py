@@ -20,6 +20,10 @@ class NoSplit(Unusable):
     """The set does not have the split that was asked for."""
 
 
+class NoneUsable(ValueError):
+    """An evaluation can use none of the sets that all evaluations look at."""
+
+
 class ImageSet(Protocol):
     """Images, each of which can be read alone."""
 

@@ -15,7 +15,7 @@ from cyclip_pl.distributed import rank
 from cyclip_pl.evaluation.sets.captions import CaptionSet
 from cyclip_pl.evaluation.sets.catalogue import entries
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
-from cyclip_pl.evaluation.sets.interface import LabelledSet, NoSplit, Unusable
+from cyclip_pl.evaluation.sets.interface import LabelledSet, NoneUsable, NoSplit, Unusable
 from cyclip_pl.evaluation.sets.labels_csv import LabelsCSV, is_labels_folder
 from cyclip_pl.evaluation.sets.remote import DOWNLOADS, is_remote, local_copy
 from cyclip_pl.evaluation.sets.setting import Sets, named_sets, set_name
@@ -111,7 +111,8 @@ class Library:
         datasets: The setting `evaluation.datasets`; None if it is not set.
 
     Raises:
-        ValueError: One line that names the setting and the file; or no set is left.
+        NoneUsable: No set of `datasets` is left.
+        ValueError: One line that names the setting and the file.
     """
 
     def __init__(
@@ -203,6 +204,7 @@ class Library:
         shared = sets.items() <= self.shared.items()
         found: list[T] = []
         skipped: list[str] = []
+        told: list[str] = []
         for name, spec in sets.items():
             try:
                 found.append(opened(name, spec))
@@ -210,11 +212,14 @@ class Library:
                 if not shared or not isinstance(error, Unusable):
                     raise ValueError(f"{setting}: {error}") from error
                 skipped.append(str(error))
-                if rank() == 0:
-                    logger.warning("%s skips %s: %s", evaluation, name, error)
+                told.append(f"{evaluation} skips {name}: {error}")
         if skipped and not found:
-            raise ValueError(
+            raise NoneUsable(
                 f"evaluation.datasets: {evaluation} can use none of these sets "
-                f"({'; '.join(skipped)}); add one that it can use, or set {setting}"
+                f"({'; '.join(skipped)}); add one that it can use, set {setting}, or choose other "
+                "evaluations, evaluation=[…]"
             )
+        if rank() == 0:
+            for line in told:
+                logger.warning(line)
         return found

@@ -22,8 +22,9 @@ def test_csv_from_the_command_line(tmp_path, capsys) -> None:
     assert main(command) == 0
     printed = capsys.readouterr()
     assert f"1 samples, 1 captions in {tmp_path / 'out' / '00000.tar'}" in printed.out
+    assert f"next: cyclip-train data=webdataset data.train.shards={tmp_path}/out" in printed.out
     assert "1 bad rows (missing file 1)" in printed.out and "bad_rows.csv" in printed.out
-    assert "images" in printed.err, "the progress bar"
+    assert "images: 2 of 2, 1 bad rows" in printed.err
     assert main(command) == 0
     assert "already prepared" in capsys.readouterr().out
 
@@ -57,7 +58,7 @@ def test_usage_errors_are_status_2(options, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(options)
     assert stopped.value.code == 2
-    assert "usage: python -m cyclip_pl.data.prepare" in capsys.readouterr().err
+    assert "usage: cyclip-prepare" in capsys.readouterr().err
 
 
 @pytest.mark.slow

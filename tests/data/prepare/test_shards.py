@@ -8,7 +8,6 @@ import pytest
 from cyclip_pl.data.prepare.shards import (
     order,
     write_classification_set,
-    write_full_shards,
     write_retrieval_set,
     write_tar,
     write_training_shards,
@@ -50,19 +49,6 @@ def test_training_shards_hold_every_sample_once(tmp_path, shards) -> None:
     assert read == SAMPLES
     write_training_shards(tmp_path / "again", dict(reversed(SAMPLES.items())), shards, "salt")
     assert tree(tmp_path / "again") == tree(tmp_path / "train")
-
-
-@pytest.mark.parametrize("shard_size", [1, 4, 11, 100])
-def test_full_shards_are_filled_one_after_the_other(tmp_path, shard_size) -> None:
-    sizes = write_full_shards(tmp_path, SAMPLES.items(), shard_size)
-    assert sorted(path.name for path in tmp_path.iterdir()) == list(sizes)
-    full, rest = divmod(11, shard_size)
-    assert list(sizes.values()) == [shard_size] * full + ([rest] if rest else [])
-    assert list(read_tars(tmp_path / name for name in sizes)) == list(SAMPLES)
-
-
-def test_no_sample_no_shard(tmp_path) -> None:
-    assert write_full_shards(tmp_path, [], 3) == {} and list(tmp_path.iterdir()) == []
 
 
 def test_classification_set(tmp_path) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cyclip_pl.data.prepare import pairs
-from cyclip_pl.data.prepare.pair_table import BadRow
+from cyclip_pl.data.prepare import core
+from cyclip_pl.data.prepare.plan import Plan
+from cyclip_pl.data.prepare.report import Report, summary
+from cyclip_pl.data.prepare.sources.columns import Columns
+from cyclip_pl.data.prepare.sources.csv_table import csv_source
 from tests.data.prepare.reading import array, read_tars, tree
 
 
@@ -31,17 +34,21 @@ def make_table(path: Path, rows: list[tuple[str, str]], header=("image", "captio
     return path
 
 
-def prepare(table: Path, output: Path, **options) -> pairs.Report:
-    report = pairs.prepare(table, output, **options)
+def prepare(
+    table: Path, output: Path, *, workers: int | None = None, resize: int | None = None,
+    force: bool = False, shard_size: int | None = None, seed: int = 0, **options,
+) -> Report:  # fmt: skip
+    source = csv_source(table, seed=seed, **options)
+    report = core.prepare(source, output, Plan("training", shard_size), resize, workers, force)
     assert report is not None
     return report
 
 
-def read(report: pairs.Report) -> Mapping[str, dict[str, bytes]]:
-    return read_tars(report.output / name for name in report.sizes)
+def read(report: Report) -> Mapping[str, dict[str, bytes]]:
+    return read_tars(report.output / name for name in report.parts["."])
 
 
-def listed(report: pairs.Report) -> list[dict[str, str]]:
+def listed(report: Report) -> list[dict[str, str]]:
     with open(report.output / "bad_rows.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -60,7 +67,7 @@ def test_images_pass_unchanged_with_their_captions(tmp_path) -> None:
         assert about["image"].endswith(extension)
         found[about["image"]] = members[extension]
     assert found == {name: (tmp_path / name).read_bytes() for name in names}
-    assert json.loads((report.output / "sizes.json").read_text()) == report.sizes
+    assert json.loads((report.output / "sizes.json").read_text()) == report.parts["."]
 
 
 def test_rows_of_one_image_are_one_sample(tmp_path) -> None:
@@ -86,7 +93,7 @@ def test_bad_rows_are_listed_and_not_fatal(tmp_path) -> None:
         ("absent.jpg", "four"),
     ]
     report = prepare(make_table(tmp_path / "t.csv", rows), tmp_path / "out")
-    assert sum(report.sizes.values()) == len(read(report)) == 1
+    assert sum(report.parts["."].values()) == len(read(report)) == 1
     assert [(row["line"], row["image"]) for row in listed(report)] == [
         ("2", "absent.jpg"),
         ("4", cut),
@@ -98,16 +105,16 @@ def test_bad_rows_are_listed_and_not_fatal(tmp_path) -> None:
     assert reasons[0] == reasons[4] == "missing file" and reasons[2] == "empty caption"
     assert reasons[1].startswith("undecodable") and reasons[3].startswith("a URL: download")
     assert json.loads((report.output / "meta.json").read_text())["bad_rows"] == 5
-    summary = pairs.summary(report.bad_rows)
-    assert summary.startswith("5 bad rows (missing file 2, ")
-    assert summary.endswith("the first on line 2: missing file absent.jpg")
+    said = summary(report.bad_rows, report.unit)
+    assert said.startswith("5 bad rows (missing file 2, ")
+    assert said.endswith("the first on line 2: missing file absent.jpg")
 
 
 def test_no_good_row_is_an_error_and_no_folder(tmp_path) -> None:
     table = make_table(tmp_path / "t.csv", [("a.jpg", "one"), ("b.jpg", "two")])
-    with pytest.raises(ValueError, match=r"no good row; 2 bad rows \(missing file 2\).*line 2"):
+    with pytest.raises(ValueError, match=r"no usable image; 2 bad rows \(missing file 2\).*line 2"):
         prepare(table, tmp_path / "out")
-    with pytest.raises(ValueError, match="no good row; 0 bad rows"):
+    with pytest.raises(ValueError, match="no usable row; 0 bad rows"):
         prepare(make_table(tmp_path / "e.csv", []), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -120,8 +127,8 @@ def test_shards_are_the_same_bytes_every_time(tmp_path, options, sizes) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "t.csv", [(name, name) for name in names])
     report = prepare(table, tmp_path / "one", workers=1, **options)
-    assert list(report.sizes.values()) == sizes
-    assert list(report.sizes) == [f"{number:05d}.tar" for number in range(len(sizes))]
+    assert list(report.parts["."].values()) == sizes
+    assert list(report.parts["."]) == [f"{number:05d}.tar" for number in range(len(sizes))]
     again = prepare(table, tmp_path / "two", workers=4, **options)
     assert tree(again.output) == tree(report.output)
 
@@ -138,7 +145,7 @@ def test_more_images_than_wait_at_a_time(tmp_path) -> None:
     names = make_images(tmp_path, 150)
     table = make_table(tmp_path / "t.csv", [(name, name) for name in names])
     report = prepare(table, tmp_path / "out")
-    assert len(report.sizes) >= 16
+    assert len(report.parts["."]) >= 16
     assert {m["txt"].decode() for m in read(report).values()} == set(names)
 
 
@@ -156,8 +163,8 @@ def test_columns_and_image_root(tmp_path) -> None:
     table = make_table(
         tmp_path / "tables" / "t.csv", [(name, "c") for name in names], ("file", "title")
     )
-    options = {"image_key": "file", "caption_key": "title"}
-    report = prepare(table, tmp_path / "out", image_root=tmp_path / "store", **options)
+    columns = Columns("file", "title")
+    report = prepare(table, tmp_path / "out", image_root=tmp_path / "store", columns=columns)
     assert len(read(report)) == 6
     absolute = make_table(tmp_path / "abs.csv", [(str(tmp_path / "store" / n), "c") for n in names])
     assert len(read(prepare(absolute, tmp_path / "out2"))) == 6
@@ -167,7 +174,7 @@ def test_a_second_run_does_nothing_until_the_table_changes(tmp_path) -> None:
     names = make_images(tmp_path)
     table = make_table(tmp_path / "t.csv", [(name, "c") for name in names])
     prepare(table, tmp_path / "out")
-    assert pairs.prepare(table, tmp_path / "out") is None
+    assert core.prepare(csv_source(table), tmp_path / "out") is None
     make_table(table, [(name, "d") for name in names])
     with pytest.raises(ValueError, match="pass --force"):
         prepare(table, tmp_path / "out")
@@ -181,7 +188,7 @@ def test_a_second_run_does_nothing_until_the_table_changes(tmp_path) -> None:
         ({"shard_size": 0}, "--shard-size=0: must be a whole number of at least 1"),
         ({"resize": 0}, "--resize=0: must be a whole number of at least 1"),
         ({"image_root": "nowhere"}, "--image-root nowhere: no such folder"),
-        ({"caption_key": "title"}, "--caption-key 'title': no such column"),
+        ({"columns": Columns(caption="title")}, "--caption-key 'title': no such column"),
     ],
 )
 def test_wrong_settings_are_one_line(tmp_path, options, message) -> None:
@@ -190,11 +197,6 @@ def test_wrong_settings_are_one_line(tmp_path, options, message) -> None:
         prepare(table, tmp_path / "out", **options)
     with pytest.raises(ValueError, match="no such file"):
         prepare(tmp_path / "absent.csv", tmp_path / "out")
-
-
-def test_a_summary_of_nothing() -> None:
-    assert pairs.summary([]) == "0 bad rows"
-    assert pairs.summary([BadRow(9, "", "empty caption")]).endswith("line 9: empty caption")
 
 
 def test_a_name_that_is_not_utf8_does_not_end_the_table(tmp_path) -> None:
@@ -210,9 +212,11 @@ def test_a_name_that_is_not_utf8_does_not_end_the_table(tmp_path) -> None:
 def test_the_report_tells_how_marks_were_read(tmp_path) -> None:
     names = make_images(tmp_path)
     table = tmp_path / "pairs.tsv"
-    table.write_text(f'image\tcaption\n{names[0]}\t"a" b\n{names[1]}\t"never closed\n')
+    table.write_text(
+        f'image\tcaption\n{names[0]}\t"a" b\n{names[1]}\t"never closed\n{names[2]}\tplain\n'
+    )
     report = prepare(table, tmp_path / "out")
     texts = {members["txt"].decode() for members in read(report).values()}
-    assert texts == {'"a" b', '"never closed'} and "--quoting csv" in str(report)
+    assert texts == {'"a" b', '"never closed', "plain"} and "--quoting csv" in str(report)
     with pytest.raises(ValueError, match="was prepared with quoting='text', not 'csv'"):
         prepare(table, tmp_path / "out", quoting="csv")

@@ -1,41 +1,25 @@
-"""A CSV or TSV of image paths and captions, read row by row; bad rows come as `BadRow`."""
+"""A CSV or TSV of image paths and texts, read row by row; bad rows come as `BadRow`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from cyclip_pl import checks
+from cyclip_pl.data.prepare.items import BadRow, clean_captions, shown
+from cyclip_pl.data.prepare.sources.columns import Columns
+from cyclip_pl.data.prepare.sources.indexed import Row
 from cyclip_pl.tables import QUOTING, find_quoting, read_header, read_table
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One caption of one image; `line` is where the row begins; the header is line 1."""
-
-    line: int
-    image: str
-    caption: str
-
-
-class BadRow(NamedTuple):
-    """A row without a usable image or caption, and why."""
-
-    line: int
-    image: str
-    reason: str
-
-
-def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
+def find_delimiter(path: Path, delimiter: str, columns: Columns) -> str:
     """The character for `delimiter`: a name in `DELIMITERS`, one character, or `auto`.
 
-    `auto` takes the character that gives a header with both columns.
+    `auto` takes the character that gives a header with the columns.
 
     Raises:
         ValueError: The table has no such column; the message lists its columns.
@@ -48,13 +32,9 @@ def find_delimiter(path: Path, delimiter: str, keys: tuple[str, str]) -> str:
                 f"--delimiter {delimiter!r}: must be auto, {', '.join(DELIMITERS)} or one character"
             )
     headers = {character: read_header(path, character) for character in characters}
-    best = max(headers, key=lambda c: (len(set(keys) & set(headers[c])), len(headers[c])))
-    for option, key in zip(("--image-key", "--caption-key"), keys, strict=True):
-        if (count := headers[best].count(key)) > 1:
-            raise ValueError(f"{option} {key!r}: {path} has {count} such columns")
-        if count == 0:
-            columns = ", ".join(repr(shown(column)) for column in headers[best]) or "none"
-            raise ValueError(f"{option} {key!r}: no such column in {path}; columns: {columns}")
+    keys = {columns.image, columns.text}
+    best = max(headers, key=lambda c: (len(keys & set(headers[c])), len(headers[c])))
+    columns.check(headers[best], path)
     return best
 
 
@@ -89,31 +69,24 @@ def resolve_quoting(
     )
 
 
-def read_rows(
-    path: Path, delimiter: str, quoting: str, image_key: str, caption_key: str
-) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, delimiter: str, quoting: str, columns: Columns) -> Iterator[Row | BadRow]:
     """The rows in order, fields stripped; empty lines are skipped."""
     rows = read_table(path, delimiter, quoting)
     header = [name.strip() for name in next(rows).fields]
-    image_column, caption_column = header.index(image_key), header.index(caption_key)
+    image_column, text_column = header.index(columns.image), header.index(columns.text)
     for row in rows:
         if row.problem:
             yield BadRow(row.number, "", row.problem)
             continue
-        image, caption = row.fields[image_column].strip(), row.fields[caption_column].strip()
+        image = row.fields[image_column].strip()
         if not image:
             yield BadRow(row.number, "", "no image path")
-        elif not caption:
-            yield BadRow(row.number, shown(image), "empty caption")
-        elif shown(caption) != caption:
-            yield BadRow(row.number, shown(image), "caption is not UTF-8")
-        else:
-            yield Row(row.number, image, caption)
-
-
-def shown(text: str) -> str:
-    """`text`; bytes that are not UTF-8 become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+            continue
+        try:
+            yield Row(row.number, image, clean_captions(row.fields[text_column]))
+        except ValueError as error:
+            why = str(error).replace("caption", "label") if columns.labelled else str(error)
+            yield BadRow(row.number, shown(image), why)
 
 
 def digest(path: Path) -> str:

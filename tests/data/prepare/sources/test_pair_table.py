@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from cyclip_pl.data.prepare.pair_table import (
-    BadRow,
-    Row,
+from cyclip_pl.data.prepare.items import BadRow
+from cyclip_pl.data.prepare.sources.columns import Columns
+from cyclip_pl.data.prepare.sources.indexed import Row
+from cyclip_pl.data.prepare.sources.pair_table import (
     digest,
     find_delimiter,
     read_rows,
     resolve_quoting,
 )
 
-KEYS = ("image", "caption")
+KEYS = Columns()
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -24,7 +25,7 @@ def write(folder: Path, content: str | bytes) -> Path:
 
 
 def rows(path: Path, delimiter: str = ",", quoting: str = "csv") -> list[Row | BadRow]:
-    return list(read_rows(path, delimiter, quoting, *KEYS))
+    return list(read_rows(path, delimiter, quoting, KEYS))
 
 
 @pytest.mark.parametrize(
@@ -81,20 +82,20 @@ def test_good_and_bad_rows_with_their_lines(tmp_path) -> None:
         b" g.jpg , caf\xc3\xa9 \r\n",
     )
     assert rows(path) == [
-        Row(2, "a.jpg", "plain"),
-        Row(3, "b.jpg", 'two\nlines, quoted "so"'),
+        Row(2, "a.jpg", ("plain",)),
+        Row(3, "b.jpg", ('two\nlines, quoted "so"',)),
         BadRow(6, "", "1 columns, the header has 2"),
         BadRow(7, "", "3 columns, the header has 2"),
         BadRow(8, "e.jpg", "empty caption"),
         BadRow(9, "", "no image path"),
         BadRow(10, "f.jpg", "caption is not UTF-8"),
-        Row(11, "g.jpg", "café"),
+        Row(11, "g.jpg", ("café",)),
     ]
 
 
 def test_other_columns_and_their_order_do_not_matter(tmp_path) -> None:
     path = write(tmp_path, "caption,score,image\none,0.5,a.jpg\n")
-    assert rows(path) == [Row(2, "a.jpg", "one")]
+    assert rows(path) == [Row(2, "a.jpg", ("one",))]
 
 
 def test_what_pandas_would_read(tmp_path) -> None:
@@ -102,7 +103,7 @@ def test_what_pandas_would_read(tmp_path) -> None:
     pandas = pytest.importorskip("pandas")
     path = write(tmp_path, 'image,caption\na/1.jpg,"x, y"\nb.jpg,"say ""hi"""\nc.jpg,z\n')
     table = pandas.read_csv(path, sep=",")
-    found = [(row.image, row.caption) for row in rows(path) if isinstance(row, Row)]
+    found = [(row.image, *row.texts) for row in rows(path) if isinstance(row, Row)]
     assert found == list(zip(table["image"], table["caption"], strict=True))
 
 
@@ -111,7 +112,7 @@ def test_a_long_caption_and_a_nul_do_not_end_the_table(tmp_path) -> None:
     path = write(tmp_path, f"image,caption\na.jpg,{long}\nb.jpg,nul\0\nc.jpg,last\n")
     read = rows(path)
     nul = BadRow(3, "", "NUL bytes, so it is not UTF-8 text")
-    assert read == [Row(2, "a.jpg", long), nul, Row(4, "c.jpg", "last")]
+    assert read == [Row(2, "a.jpg", (long,)), nul, Row(4, "c.jpg", ("last",))]
 
 
 @pytest.mark.parametrize(
