@@ -96,6 +96,8 @@ ALLOWED = {
         "run_folder",
     },
     "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
+    "search": {"data", "evaluation"},
+    "searching": {"models", "search"},
     "__init__": {"models"},
 }
 # Rooms of `evaluation/`, in the same way.

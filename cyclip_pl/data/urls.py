@@ -13,10 +13,10 @@ from cyclip_pl.remote_files import check_url, is_command, local_path, matching
 _TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
-def expand(shards: str, allow_pipe: bool = False) -> list[str]:
+def expand(shards: str, allow_pipe: bool = False, setting: str = "data.train.shards") -> list[str]:
     """Expand brace lists, `::` and `${NAME}` as WebDataset does, then wildcards in local paths.
 
-    A folder stands for its `*.tar`, sorted.
+    A folder stands for its `*.tar`, sorted. Errors name `setting`.
 
     Raises:
         ValueError: Nothing to read, a kind of URL that nothing here opens, or a command that
@@ -26,31 +26,30 @@ def expand(shards: str, allow_pipe: bool = False) -> list[str]:
         expanded = expand_urls(shards)
     except (AssertionError, ValueError) as error:
         # An unset ${NAME}, or unbalanced braces.
-        raise ValueError(f"data.train.shards: cannot expand {shards!r}: {error}") from error
-    urls = [file for url in expanded for file in _files(url)]
+        raise ValueError(f"{setting}: cannot expand {shards!r}: {error}") from error
+    urls = [file for url in expanded for file in _files(url, setting)]
     for url in urls:
         if is_command(url) and not allow_pipe:
             raise ValueError(
-                f"data.train.shards={url}: 'pipe:' runs a command; set data.allow_pipe=true "
-                "if you trust it"
+                f"{setting}={url}: 'pipe:' runs a command; set data.allow_pipe=true if you trust it"
             )
         try:
             check_url(url)
         except ValueError as error:
             raise ValueError(
-                f"data.train.shards: {error}; what a command writes can be read as "
+                f"{setting}: {error}; what a command writes can be read as "
                 "'pipe:COMMAND', with data.allow_pipe=true"
             ) from error
     return urls
 
 
-def _files(url: str) -> list[str]:
+def _files(url: str, setting: str) -> list[str]:
     """The shards that a path or URL means."""
     if not url:
-        raise ValueError("data.train.shards is empty")
+        raise ValueError(f"{setting} is empty")
     found = matching(url)
     if not found:
-        raise ValueError(f"data.train.shards: no file matches {url!r}")
+        raise ValueError(f"{setting}: no file matches {url!r}")
     if found == [url] and (path := local_path(url)) is not None and os.path.isdir(path):
         shards = _in_folder(path)
         there = [entry.name + "/" * entry.is_dir() for entry in os.scandir(path)]
@@ -59,7 +58,7 @@ def _files(url: str) -> list[str]:
     else:
         shards, there = [shard for entry in found for shard in _matched(entry)], found
     if not shards:
-        raise ValueError(f"data.train.shards: {url!r} holds no .tar file, but {_some(there)}")
+        raise ValueError(f"{setting}: {url!r} holds no .tar file, but {_some(there)}")
     return shards
 
 
