@@ -62,7 +62,9 @@ class Engine:
     def about(self) -> dict[str, Any]:
         """What there is: models, numbers, and a few images and captions spread over all."""
         number, texts = len(self.listing), self.listing.texts
-        spread = np.linspace(0, number - 1, min(_SHOWN, number)).astype(int).tolist()
+        sound = self.sides[0].images.number_n
+        place = np.linspace(0, max(len(sound) - 1, 0), min(_SHOWN, len(sound))).astype(int)
+        spread = sound[place].tolist()
         examples = [self.listing.captions(index)[:1] for index in spread]
         return {
             "version": hashlib.sha256(repr(stamps(self.listing.shards)).encode()).hexdigest()[:12],

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from cyclip_pl.evaluation.features.cache import model_fingerprint
 from cyclip_pl.evaluation.features.encode import device_of, encode_images, encode_texts
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.files import atomic
+from cyclip_pl.search.bar import bar
 from cyclip_pl.search.listing import Listing, stamps
 from cyclip_pl.types import Model
 
 BLOCK = 1024
 """Rows that are stored at once, and at most lost by a kill."""
 
+_NAMED_AT_MOST = 3  # broken images, in the log
 _PROBE = "A photo of 2 red apples, café."
 
 
@@ -48,9 +48,13 @@ def image_rows(
         batch_size: Images encoded at once.
         workers: Processes that decode images; 0 decodes in this one.
     """
+    broken = 0
 
     def encode(block: range, told: _Told) -> Tensor:
-        rows, _ = encode_images(told, _Part(listing, block), min(batch_size, BLOCK), workers)
+        nonlocal broken
+        part, named = _Part(listing, block), max(0, _NAMED_AT_MOST - broken)
+        rows, _ = encode_images(told, part, min(batch_size, BLOCK), workers, named=named)
+        broken += len(block) - len(rows)
         row_bD = torch.full((len(block), rows.embedding_nD.shape[1]), torch.nan)
         row_bD[rows.index_n] = rows.embedding_nD
         return row_bD
@@ -77,16 +81,16 @@ def _rows(
         return whole
     parts = path.with_suffix(".parts")
     blocks = [range(start, min(start + BLOCK, total)) for start in range(0, total, BLOCK)]
-    with _bar() as bar, evaluation_mode(model):
-        task = bar.add_task(f"encoding {path.stem}", total=total)
-        told = _Told(model, lambda count: bar.advance(task, count))
+    with bar() as shown, evaluation_mode(model):
+        task = shown.add_task(f"encoding {path.stem}", total=total)
+        told = _Told(model, lambda count: shown.advance(task, count))
         for block in blocks:
             part = _part_path(parts, block)
             if _stored(part, len(block)) is None:
                 row_bD = encode(block, told).half().numpy()
                 with atomic(part) as partial, open(partial, "wb") as file:
                     np.save(file, row_bD)
-            bar.update(task, completed=block.stop)
+            shown.update(task, completed=block.stop)
     stored = [np.load(_part_path(parts, block), mmap_mode="r") for block in blocks]
     with atomic(path) as partial:
         shape = (total, stored[0].shape[1] if stored else 0)
@@ -148,12 +152,3 @@ class _Told:
         row_ND = self._model.encode_text(texts)
         self._advance(len(row_ND))
         return row_ND
-
-
-def _bar() -> Progress:
-    """On the terminal; nothing where the output is a file."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    console = Console(stderr=True)
-    return Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ from cyclip_pl.evaluation.sets.texts import text_lines
 from cyclip_pl.files import atomic
 from cyclip_pl.images import EXTENSIONS, open_image
 from cyclip_pl.layout import CLASSNAMES, NSHARDS
+from cyclip_pl.search.bar import bar
 from cyclip_pl.search.shards import Shard, stamp_of
 from cyclip_pl.tar_members import BrokenTar, Member, members
 from cyclip_pl.tar_samples import samples
@@ -146,10 +148,13 @@ def make_listing(
     keys: list[str] = []
     texts: dict[str, int] = {}
     skipped = Counter[str]()
-    for number, shard in enumerate(shards):
-        for key, image, captions in _samples(shard, caption_key, skipped):
-            if limit is not None and len(keys) == limit:
-                break
+    with bar() as shown:
+        found = (
+            (number, *sample)
+            for number, shard in enumerate(shown.track(shards, description="listing shards"))
+            for sample in _samples(shard, caption_key, skipped)
+        )
+        for number, key, image, captions in islice(found, limit):
             places.append((number, image.offset, image.size))
             keys.append(key)
             # JSON can hold halves of a character, which no tokenizer takes.

@@ -17,15 +17,19 @@ _CHUNK = 16384
 
 
 class Nearest(ABC):
-    """Searches among float16 rows (N, D) of unit norm, without those that are not finite."""
+    """Searches among float16 rows (N, D) of unit norm, without those that are not finite.
+
+    Attributes:
+        number_n: int64, the numbers of the finite rows, increasing.
+    """
 
     def __init__(self, row_ND: np.ndarray) -> None:
         pieces = (row_ND[start : start + _CHUNK] for start in range(0, len(row_ND), _CHUNK))
         finite = [np.isfinite(piece).all(1) for piece in pieces]
-        self._number_n = np.flatnonzero(np.concatenate(finite)) if finite else np.zeros(0, np.int64)
+        self.number_n = np.flatnonzero(np.concatenate(finite)) if finite else np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return len(self._number_n)
+        return len(self.number_n)
 
     def __call__(self, query_D: Tensor, k: int) -> list[tuple[int, float]]:
         """Number and cosine of the k rows nearest to a query, nearest first; fewer if need be.
@@ -36,13 +40,13 @@ class Nearest(ABC):
         if k == 0 or not bool(query_D.isfinite().all()):
             return []
         cosine_k, place_k = self._search(query_D.detach().float(), k)
-        found = zip(self._number_n[place_k].tolist(), cosine_k.tolist(), strict=True)
+        found = zip(self.number_n[place_k].tolist(), cosine_k.tolist(), strict=True)
         return sorted(found, key=lambda one: (-one[1], one[0]))
 
     def _pieces(self, row_ND: np.ndarray) -> Iterator[np.ndarray]:
         """The finite rows, float32, some at a time."""
         for start in range(0, len(self), _CHUNK):
-            yield row_ND[self._number_n[start : start + _CHUNK]].astype(np.float32)
+            yield row_ND[self.number_n[start : start + _CHUNK]].astype(np.float32)
 
     @abstractmethod
     def _search(self, query_D: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import ipaddress
 import json
 import re
 import socket
+import socketserver
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,7 +62,8 @@ class SearchServer(ThreadingHTTPServer):
     engine: Engine
 
     def __init__(self, host: str, port: int) -> None:
-        self.host = host
+        # A name without a dot is not one that a stranger's DNS answers for.
+        self.names = {"localhost", host.lower(), socket.gethostname().lower()}
         self.page = Path(__file__).with_name("page.html").read_bytes()
         self.policy = _policy(self.page.decode())
         if ":" in host:
@@ -74,7 +76,13 @@ class SearchServer(ThreadingHTTPServer):
             else:
                 line = f"host={host} port={port}: cannot listen there: {reason(error)}"
             raise ValueError(line) from error
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/"
+        shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.server_port}/"
+
+    def server_bind(self) -> None:
+        """Without the question to the DNS for this machine's full name, which may hang."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 
     def serve(self, engine: Engine) -> None:
         """Answer with an engine until `shutdown` is called or an exception ends the process."""
@@ -148,12 +156,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _check_origin(self) -> None:
         host = self.headers.get("Host", "")
         name = urlsplit(f"//{host}").hostname or ""
-        if not (name in ("localhost", self.server.host.lower()) or _is_address(name)):
+        if not (name in self.server.names or _is_address(name)):
             raise Refused(421, "open the page by the address that cyclip-search has printed")
         origin = self.headers.get("Origin")
         if origin not in (None, f"http://{host}", f"https://{host}"):
             raise Refused(403, "another page asks")
-        if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        # A link to the page may stand anywhere; the page itself holds nothing.
+        site = self.headers.get("Sec-Fetch-Site", "none")
+        if site not in ("none", "same-origin") and self.path != "/":
             raise Refused(403, "another page asks")
 
     def _get(self, path: str, query: dict[str, str]) -> tuple[str, bytes]:

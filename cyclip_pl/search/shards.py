@@ -71,17 +71,18 @@ def _split_of(spec: str) -> str:
 
 def _shard(url: str, copies: Path) -> Shard:
     path = local_path(url)
+    # A later change behind a URL is not seen; one of a local file is.
+    mark = url if path is None else f"{url} {stamp_of(path)}"
+    copy = copies / f"{hashlib.sha256(mark.encode()).hexdigest()[:24]}.tar"
+    if copy.is_file():
+        return Shard(url, copy.absolute(), stamp_of(copy))
     try:
         with open_url(url) as stream:
             source = unpacked(stream)
             if path is not None and source is stream:
                 return Shard(url, Path(path).absolute(), stamp_of(path))
-            # A later change behind a URL is not seen; one of a local file is.
-            mark = url if path is None else f"{url} {stamp_of(path)}"
-            copy = copies / f"{hashlib.sha256(mark.encode()).hexdigest()[:24]}.tar"
-            if not copy.is_file():
-                with atomic(copy) as partial, open(partial, "wb") as target:
-                    shutil.copyfileobj(source, target, _BUFFER)
-            return Shard(url, copy.absolute(), stamp_of(copy))
+            with atomic(copy) as partial, open(partial, "wb") as target:
+                shutil.copyfileobj(source, target, _BUFFER)
     except (BrokenTar, OSError, EOFError, ValueError) as error:
         raise ValueError(f"shards: {url} cannot be read: {reason(error)}") from error
+    return Shard(url, copy.absolute(), stamp_of(copy))

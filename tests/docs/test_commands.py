@@ -56,6 +56,8 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
     assert OmegaConf.missing_keys(config) <= {"evaluation.datasets", "checkpoint"}
     if script == "train.py":
         _open_clip_has(config.encoder.architecture, config.encoder.pretrained)
+    elif script == "search":
+        assert not OmegaConf.missing_keys(config)
     elif "name" in config.model:
         _open_clip_has(config.model.name, config.model.pretrained)
     else:
@@ -74,6 +76,8 @@ def _is_command(conf: Path, words: list[str]) -> None:
     match words:
         case ["python", "train.py" | "eval.py" as script, *arguments]:
             _composes(conf, script, arguments)
+        case ["cyclip-search", *arguments]:
+            _composes(conf, "search", arguments)
         case ["python", "-m", "cyclip_pl.data.prepare", *arguments]:
             prepare_parser().parse_args(arguments)
         case ["python", "-m", "cyclip_pl.reports", *arguments]:

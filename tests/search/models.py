@@ -79,9 +79,9 @@ def engine_of(shards: str | Path, cache: Path, *models: nn.Module) -> Engine:
 
 
 @contextmanager
-def serving(engine: Engine) -> Iterator[SearchServer]:
+def serving(engine: Engine, host: str = "127.0.0.1") -> Iterator[SearchServer]:
     """A server on a free port, in a thread."""
-    with SearchServer("127.0.0.1", 0) as server:
+    with SearchServer(host, 0) as server:
         thread = threading.Thread(target=server.serve, args=(engine,), daemon=True)
         thread.start()
         try:

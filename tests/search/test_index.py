@@ -100,6 +100,15 @@ def test_broken_images_are_not_found(tmp_path: Path) -> None:
     found = engine.by_text("red", 10)["models"][0]["images"]
     assert sorted(image["id"] for image in found) == [0, 2, 3, 5]
     assert engine.about()["undecodable"] == 2
+    assert [image["id"] for image in engine.about()["some"]] == [0, 2, 3, 5]
+    assert engine.by_image(1, 3)["models"][0]["images"] == []
+
+
+def test_few_broken_images_are_named(tmp_path: Path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(index, "BLOCK", 2)
+    coded_set(tmp_path / "set", [0] * 12, ["red"], broken=range(1, 12))
+    engine_of(tmp_path / "set", tmp_path / "cache")
+    assert caplog.text.count("skipped, ") == 3 and "sample s0001: skipped" in caplog.text
 
 
 def test_only_broken_images(tmp_path: Path) -> None:

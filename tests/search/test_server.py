@@ -134,6 +134,8 @@ def test_another_page_gets_no_answer(server: SearchServer) -> None:
     ):
         assert ask(server, "/search?k=3", shape_png(0), Host=host, **headers).status == 403
         assert ask(server, "/about", Host=host, **headers).status == 403
+    # A link to the page may stand anywhere.
+    assert ask(server, "/", Host=host, Sec_Fetch_Site="cross-site").status == 200
     own = {"Origin": f"http://{host}", "Sec_Fetch_Site": "same-origin"}
     assert ask(server, "/search?k=3", shape_png(0), Host=host, **own).status == 200
 
@@ -215,6 +217,14 @@ def test_a_port_in_use(server: SearchServer) -> None:
 def test_it_listens_on_loopback(server: SearchServer) -> None:
     assert server.socket.getsockname()[0] == "127.0.0.1"
     assert server.url == f"http://127.0.0.1:{server.server_port}/"
+
+
+def test_a_page_for_other_machines(engine: Engine) -> None:
+    with serving(engine, "0.0.0.0") as server:
+        assert server.url == f"http://{socket.gethostname()}:{server.server_port}/"
+        assert ask(server, "/about", Host=f"{socket.gethostname()}:1").status == 200
+        assert ask(server, "/about", Host="192.0.2.7:1").status == 200
+        assert ask(server, "/about", Host=f"{socket.gethostname()}.evil.example").status == 421
 
 
 def test_a_changed_shard_is_told(world: Path, tmp_path: Path) -> None:

@@ -46,7 +46,12 @@ def device_of(model: Model) -> torch.device:
 
 
 def encode_images(
-    model: Model, dataset: ImageSet, batch_size: int, workers: int, features: bool = False
+    model: Model,
+    dataset: ImageSet,
+    batch_size: int,
+    workers: int,
+    features: bool = False,
+    named: int = _NAMED_AT_MOST,
 ) -> tuple[Rows, dict[int, int]]:
     """This rank's share of the decodable images of a set.
 
@@ -55,6 +60,7 @@ def encode_images(
 
     Args:
         features: Keep the features as well, if the model is a `FeatureModel`.
+        named: Images that the log names at most.
 
     Returns:
         The rows; how many of them each of this rank's batches has, by the batch's first position.
@@ -89,7 +95,7 @@ def encode_images(
             indices += [batch[n] for n in good]
             sizes[batch.start] = len(good)
             for index, reason in zip(batch, reasons, strict=True):
-                if reason and broken < _NAMED_AT_MOST:
+                if reason and broken < named:
                     logger.warning("%s: skipped, %s", dataset.where(index), reason)
                 broken += bool(reason)
     embedding_nD, *feature = (table[: len(indices)] for table in tables)
