@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import signals
+from cyclip_pl import __version__, signals, sweeps
 from cyclip_pl.command_line import as_typed
 from cyclip_pl.conf_dir import config_dir
 from cyclip_pl.config_types import check_types, chosen_defaults
@@ -51,17 +51,23 @@ def search() -> None:
 
 
 def _main(config_name: str, task: str) -> None:
+    if "--version" in sys.argv[1:]:  # Hydra would tell its own
+        print(f"cyclip-pl {__version__}")
+        return
     register_names()
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failed: list[str] = []  # jobs of a sweep, with the reasons
 
     # Also caught here: Hydra adds lines of its own to an error that leaves a task.
-    def guarded(config: DictConfig) -> None:
+    def guarded(config: DictConfig) -> object:
         try:
             check_types(config, chosen_defaults())
-            get_method(task)(config)
-            return
+            job = HydraConfig.get()
+            if job.mode == RunMode.MULTIRUN:
+                sweeps.link_number(Path(job.runtime.output_dir), job.job.num)
+            metrics = get_method(task)(config)
+            return sweeps.chosen(metrics, config.get(sweeps.METRIC))
         except Exception as error:
             line = _told(error, config_name)
         hydra_config = HydraConfig.get()
@@ -79,11 +85,15 @@ def _main(config_name: str, task: str) -> None:
         with signals.handled():
             main(guarded)()
     except JobFailed:
-        for job in failed:
-            print(f"error: {job}", file=sys.stderr)
-        sys.exit(1)
+        pass
     except Exception as error:
-        _told(error, config_name)
+        if not failed:
+            _told(error, config_name)
+            sys.exit(1)
+    # Also where the sweeper went on: a search counts a failed job as a failed trial.
+    for job in failed:
+        print(f"error: {job}", file=sys.stderr)
+    if failed:
         sys.exit(1)
 
 

@@ -33,7 +33,7 @@ def may_be_null(setting: str) -> bool:
 
 def takes_list(setting: str) -> bool:
     """Whether a list may be a value, for all that is known here."""
-    return kind_of(setting) in (None, _anything, _paths, _betas, _devices)
+    return kind_of(setting) in (None, _anything, _paths, _betas, _devices, _metrics)
 
 
 def _anything(setting: str, value: Any) -> None:
@@ -48,6 +48,12 @@ def _path(setting: str, value: Any, optional: bool = False) -> None:
 def _paths(setting: str, value: Any) -> None:
     if not isinstance(value, str | list | dict) or not value:
         checks.refuse(setting, value, "a path or a list of paths")
+
+
+def _metrics(setting: str, value: Any) -> None:
+    listed = value if isinstance(value, list) and value else [value]
+    if value is not None and not all(isinstance(one, str) and "/" in one for one in listed):
+        checks.refuse(setting, value, "<evaluation>/<metric> or a list of them", True)
 
 
 def _devices(setting: str, value: Any) -> None:
@@ -106,6 +112,7 @@ _KINDS: dict[str, Kind] = {
     "limit": _whole_or_null,
     "port": _port,
     "cache": _path,
+    "objective_metric": _metrics,
     "run_dir": _path,
     "hydra.run.dir": _path,
     "hydra.sweep.*dir": _path,

@@ -14,6 +14,7 @@ from cyclip_pl.checkpoints.resume import held
 from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.progress import EvaluationProgress
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.provenance import provenance, write_provenance
@@ -41,7 +42,8 @@ def _evaluate(config: DictConfig, folder: Path) -> dict[str, float]:
     # Read one by one, so that an error names a missing setting as the user types it.
     settings = {key: config.model[key] for key in config.model}
     model = instantiate(settings, device=fabric.device)
-    store = FeatureStore(model, **config.features)
+    watch = EvaluationProgress() if fabric.is_global_zero else None
+    store = FeatureStore(model, **config.features, watch=watch)
     results = run(build(config.get("evaluation")).values(), store)
     if fabric.is_global_zero:
         write_provenance(folder, made_by)

@@ -26,7 +26,6 @@ _PACKAGES = ("torch", "lightning", "open_clip_torch", "torchmetrics", "webdatase
 
 def provenance(device: torch.device) -> dict[str, Any]:
     """Plain containers that say what this process is, on which device it computes, and when."""
-    is_cuda = device.type == "cuda"
     return {
         "cyclip_pl": __version__,
         "git": git_revision(_CHECKOUT),
@@ -34,10 +33,17 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "command": shlex.join(sys.argv),
         "choices": choices(),
-        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
+        "device": device.type if device.type == "cpu" else device_name(device),
         "cpu": _cpu_name(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's or the processor's name, as its maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name() if device.type == "cpu" else device.type
 
 
 def of_resumed(

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from cyclip_pl import sweeps
+
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
@@ -34,9 +36,10 @@ WRITTEN = (
 
 
 def register_names() -> None:
-    """Make `${run_folder:PREFIX}` and `${new_folder:PREFIX}` known to configs."""
+    """Make `${run_folder:PREFIX}`, `${new_folder:PREFIX}` and `${job_folder:…}` known."""
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
     OmegaConf.register_new_resolver("new_folder", new_folder, replace=True)
+    OmegaConf.register_new_resolver("job_folder", sweeps.job_folder, replace=True)
 
 
 def run_folder(prefix: str) -> str:

@@ -15,10 +15,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cyclip_pl import run_folder, signals
+from cyclip_pl import run_folder, signals, sweeps
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.finite import NONFINITE, StopWhenNotFinite
 from cyclip_pl.callbacks.logged import LoggedStep
+from cyclip_pl.callbacks.overview import Overview
 from cyclip_pl.callbacks.ranks import Ranks
 from cyclip_pl.callbacks.resume import Resume
 from cyclip_pl.callbacks.skipped import Skipped
@@ -28,6 +29,7 @@ from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
@@ -45,6 +47,7 @@ def train(config: DictConfig) -> dict[str, float]:
     """
     folder = Path(config.run_dir)
     _quiet()
+    sweeps.check(config.objective_metric, list(entries(config.get("evaluation"))))
     # The other processes of a run belong to the first, which holds the folder.
     with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
         checkpoints = _checkpoints(config)
@@ -125,6 +128,7 @@ def _train(
             skipped,
             Resume(),
             LoggedStep(),
+            Overview(),
             evaluation,
             ranks,
             *switched_on(_instances(config, "callbacks"), config.trainer, loggers),

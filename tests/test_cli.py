@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cyclip_pl import __version__
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +72,14 @@ def test_help_needs_no_torch(tmp_path: Path) -> None:
         assert f"{group}:" in done.stdout
 
 
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_help_has_examples_and_the_version_is_ours(script: str) -> None:
+    shown = run(script, "--help").stdout
+    assert f"cyclip-{script[:-3]} " in shown.partition("Groups")[0]
+    assert "objective:" in shown or "model:" in shown
+    assert run(script, "--version").stdout == f"cyclip-pl {__version__}\n"
+
+
 def test_a_sweep_goes_on_past_a_failed_job(tmp_path: Path) -> None:
     done = run(
         "train.py",
@@ -78,7 +88,9 @@ def test_a_sweep_goes_on_past_a_failed_job(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "run folder:" in done.stdout
-    assert (tmp_path / "sweep" / "1" / "metrics.json").is_file()
+    assert (tmp_path / "sweep" / "1_batch_size_8" / "metrics.json").is_file()
+    assert (tmp_path / "sweep" / "1" / "metrics.json").is_file(), "as Hydra calls it"
+    assert "model: " in done.stdout and "data: " in done.stdout
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: job 0 (encoder=tiny 'evaluation=[]' data.batch_size=1 ")
     assert "): data.batch_size=1: an objective compares the samples of a batch" in last

@@ -53,7 +53,8 @@ ALLOWED = {
     "config_types": {"config_kinds"},
     "command_line": {"config_kinds"},
     "errors": {"command_line", "config_kinds"},
-    "run_folder": set(),
+    "run_folder": {"sweeps"},
+    "sweeps": set(),
     "csv_logger": set(),
     "cli": {
         "training",
@@ -62,6 +63,8 @@ ALLOWED = {
         "run_folder",
         "command_line",
         "config_types",
+        "sweeps",
+        "__version__",
     },
     "losses": set(),
     "data": set(),
@@ -94,6 +97,7 @@ ALLOWED = {
         "evaluation",
         "module",
         "run_folder",
+        "sweeps",
     },
     "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
     "search": {"data", "evaluation"},
@@ -103,7 +107,9 @@ ALLOWED = {
 # Rooms of `evaluation/`, in the same way.
 ROOMS = {
     "sets": set(),
-    "features": {"sets"},
+    "watch": set(),
+    "progress": {"watch"},
+    "features": {"sets", "watch"},
     "probes": {"features"},
     "protocols": {"features", "sets", "probes", "results"},
     "results": set(),

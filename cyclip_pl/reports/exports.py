@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from cyclip_pl.console import new_table, show
@@ -53,16 +54,21 @@ def print_table(
     runs: Sequence[Run], groups: Sequence[Group], console: Console | None = None
 ) -> None:
     """Print the table."""
-    table = new_table()
-    table.add_column("metric")
-    for run in runs:
-        table.add_column(Text(run.name), justify="right")
-    for group in groups:
-        table.add_row(Text(group.label, style="bold"), *[""] * len(runs))
-        for row in group.rows:
-            cells = (Text(c.text, style="bold" if c.best else "") for c in row.cells)
-            table.add_row(Text(f"  {row.label}"), *cells)
-    show(table, console)
+
+    def table(shown: Sequence[int]) -> Table:
+        table = new_table()
+        table.add_column("metric")
+        for number in shown:
+            table.add_column(Text(runs[number].name), justify="right")
+        for group in groups:
+            table.add_row(Text(group.label, style="bold"), *[""] * len(shown))
+            for row in group.rows:
+                cells = [row.cells[number] for number in shown]
+                texts = (Text(cell.text, style="bold" if cell.best else "") for cell in cells)
+                table.add_row(Text(f"  {row.label}"), *texts)
+        return table
+
+    show(range(len(runs)), table, console)
 
 
 def _no_formula(text: str) -> str:

@@ -82,7 +82,7 @@ class SearchServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Without the question to the DNS for this machine's full name, which may hang."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def serve(self, engine: Engine) -> None:
         """Answer with an engine until `shutdown` is called or an exception ends the process."""

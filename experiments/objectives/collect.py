@@ -1,6 +1,6 @@
 """Run folders of `sweep=objectives` → results.csv, acc1.png and the README's table.
 
-    python experiments/objectives/collect.py runs/sweep_*/*
+    python experiments/objectives/collect.py runs/sweep_*/*_*
 
 Without runs it draws the plot and prints the table from results.csv.
 """

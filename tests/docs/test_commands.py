@@ -13,6 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf, open_dict
 
 from cyclip_pl.data.prepare.__main__ import parser as prepare_parser
@@ -39,7 +40,7 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
     overrides = OverridesParser.create().parse_overrides([a for a in arguments if a not in flags])
     # A sweep composes job by job; one job is enough here.
     lines = [
-        f"{o.get_key_element()}={next(o.sweep_string_iterator())}"
+        f"{o.get_key_element()}={_one_of(o)}"
         if o.is_sweep_override() and "-m" in arguments
         else o.input_line
         for o in overrides
@@ -62,6 +63,12 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
         _open_clip_has(config.model.name, config.model.pretrained)
     else:
         assert not OmegaConf.is_missing(config.model, "path"), "no checkpoint"
+
+
+def _one_of(sweep: Override) -> str:
+    if sweep.is_interval_sweep():
+        return str(sweep.value().start)
+    return str(next(sweep.sweep_string_iterator()))
 
 
 def _open_clip_has(name: object, pretrained: str | None) -> None:

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from cyclip_pl.distributed import sum_over_ranks
 from cyclip_pl.evaluation.features.blocks import blocks_of_rank
 from cyclip_pl.evaluation.features.modes import similarity
+from cyclip_pl.evaluation.watch import Watch
 from cyclip_pl.types import Model
 
 
@@ -49,7 +50,11 @@ def predict(score_NK: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def class_embeddings(
-    model: Model, classnames: Sequence[str], prompts: Sequence[Sequence[str]], batch_size: int
+    model: Model,
+    classnames: Sequence[str],
+    prompts: Sequence[Sequence[str]],
+    batch_size: int,
+    watch: Watch | None = None,
 ) -> Classifier:
     """Per class: encode its prompts, normalise each, average, normalise.
 
@@ -59,13 +64,17 @@ def class_embeddings(
     Args:
         classnames: K names; classes of one name have the prompts of the first.
         prompts: The texts of each class, one or more.
+        watch: Told how many classes are done.
     """
+    watch = watch or Watch()
     of_name = dict(reversed(list(zip(classnames, prompts, strict=True))))
     names = list(dict.fromkeys(classnames))
     row = {name: number for number, name in enumerate(names)}
     most = max(len(texts) for texts in prompts)
     name_UD = None
-    for block, real in blocks_of_rank(len(names), max(1, batch_size // most)):
+    dealt = blocks_of_rank(len(names), max(1, batch_size // most))
+    watch.stage("classes", sum(len(block) for block, _ in dealt))
+    for block, real in dealt:
         texts = [text for u in block for text in of_name[names[u]]]
         prompt_PD = torch.cat(
             [
@@ -79,6 +88,7 @@ def class_embeddings(
             of_class = normalize(prompt_PD, dim=-1).split([len(of_name[names[u]]) for u in block])
             mean_UD = torch.stack([prompt_TD.mean(0) for prompt_TD in of_class])
             name_UD[block.start : block.stop] = normalize(mean_UD, dim=-1)
+        watch.advance(len(block))
     assert name_UD is not None
     # Each row is one rank's and zero elsewhere: the sum is exact.
     return Classifier(

@@ -15,6 +15,7 @@ from cyclip_pl import signals
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.evaluation.features.blocks import Rows, blocks_of_rank
 from cyclip_pl.evaluation.sets.interface import ImageSet
+from cyclip_pl.evaluation.watch import Watch
 from cyclip_pl.images import Undecodable
 from cyclip_pl.types import FeatureModel, Model
 
@@ -51,6 +52,7 @@ def encode_images(
     batch_size: int,
     workers: int,
     features: bool = False,
+    watch: Watch | None = None,
     named: int = _NAMED_AT_MOST,
 ) -> tuple[Rows, dict[int, int]]:
     """This rank's share of the decodable images of a set.
@@ -60,7 +62,8 @@ def encode_images(
 
     Args:
         features: Keep the features as well, if the model is a `FeatureModel`.
-        named: Images that the log names at most.
+        watch: Told how many images are done.
+        named: Broken images that the log names at most.
 
     Returns:
         The rows; how many of them each of this rank's batches has, by the batch's first position.
@@ -80,6 +83,8 @@ def encode_images(
     indices: list[int] = []
     sizes: dict[int, int] = {}
     broken = 0
+    watch = watch or Watch()
+    watch.stage(f"images of {dataset.name}", sum(len(batch) for batch, _ in dealt))
     with signals.blocked():
         batches = iter(loader)
     with signals.interruptible_together():
@@ -94,6 +99,7 @@ def encode_images(
                 table[len(indices) : len(indices) + len(good)] = part.float().cpu()[good]
             indices += [batch[n] for n in good]
             sizes[batch.start] = len(good)
+            watch.advance(len(batch))
             for index, reason in zip(batch, reasons, strict=True):
                 if reason and broken < named:
                     logger.warning("%s: skipped, %s", dataset.where(index), reason)
@@ -112,16 +118,22 @@ def encode_batch(model: Model, images: Tensor, features: bool) -> Sequence[Tenso
     return (model.encode_image(images),)
 
 
-def encode_texts(model: Model, texts: Sequence[str], batch_size: int) -> Tensor:
+def encode_texts(
+    model: Model, texts: Sequence[str], batch_size: int, watch: Watch | None = None
+) -> Tensor:
     """(N, D), float32 on the CPU, all rows on every rank."""
     text_ND = None
+    watch = watch or Watch()
+    dealt = blocks_of_rank(len(texts), batch_size)
+    watch.stage("texts", sum(len(block) for block, _ in dealt))
     with signals.interruptible_together():
-        for block, real in blocks_of_rank(len(texts), batch_size):
+        for block, real in dealt:
             part = model.encode_text([texts[n] for n in block])
             if text_ND is None:
                 text_ND = torch.zeros(len(texts), part.shape[1])
             if real:
                 text_ND[block.start : block.stop] = part.float().cpu()
+            watch.advance(len(block))
     assert text_ND is not None
     if world_size() > 1:
         # Each row is one rank's and zero elsewhere: the sum is exact.

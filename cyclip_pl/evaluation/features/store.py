@@ -16,6 +16,7 @@ from cyclip_pl.evaluation.features.classifier import Classifier, class_embedding
 from cyclip_pl.evaluation.features.encode import device_of, encode_images, encode_texts
 from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.sets.interface import ImageSet
+from cyclip_pl.evaluation.watch import Watch
 from cyclip_pl.types import FeatureModel, Model
 
 
@@ -33,9 +34,10 @@ class FeatureStore:
         batch_size: Images, and texts, encoded at once.
         workers: Processes that decode images; 0 decodes in this one.
         cache: A folder to keep images' features in beyond this run, see `FeatureCache`.
+        watch: Told what is being encoded.
 
     Attributes:
-        model, batch_size, workers: As given.
+        model, batch_size, workers, watch: As given.
         keep_features: Keep the features of every set from now on, so that asking for them later
             costs no second pass.
 
@@ -49,12 +51,14 @@ class FeatureStore:
         batch_size: int = 256,
         workers: int = 0,
         cache: str | Path | None = None,
+        watch: Watch | None = None,
     ) -> None:
         checks.whole("features.batch_size", batch_size)
         checks.whole("features.workers", workers, least=0)
         self.model = model
         self.batch_size = batch_size
         self.workers = workers
+        self.watch = watch or Watch()
         self.keep_features = False
         self._cache = None if cache is None else FeatureCache(cache, model, batch_size)
         self._images: dict[str, EncodedImages] = {}
@@ -89,7 +93,9 @@ class FeatureStore:
         found = self._cached(dataset, features)
         if found is None:
             with evaluation_mode(self.model):
-                found = encode_images(self.model, dataset, self.batch_size, self.workers, features)
+                found = encode_images(
+                    self.model, dataset, self.batch_size, self.workers, features, self.watch
+                )
             if self._cache is not None:
                 self._cache.write(dataset.fingerprint, *found)
         rows, sizes = found
@@ -122,7 +128,7 @@ class FeatureStore:
         new = [text for text in dict.fromkeys(texts) if text not in self._row_of_text]
         if new:
             with evaluation_mode(self.model):
-                new_UD = encode_texts(self.model, new, self.batch_size)
+                new_UD = encode_texts(self.model, new, self.batch_size, self.watch)
             for text in new:
                 self._row_of_text[text] = len(self._row_of_text)
             known = [] if self._text_UD is None else [self._text_UD]
@@ -134,6 +140,6 @@ class FeatureStore:
         if key not in self._classifiers:
             with evaluation_mode(self.model):
                 self._classifiers[key] = class_embeddings(
-                    self.model, classnames, prompts, self.batch_size
+                    self.model, classnames, prompts, self.batch_size, self.watch
                 )
         return self._classifiers[key]

@@ -10,13 +10,19 @@ from cyclip_pl.distributed import objects_of_all, rank, world_size
 T = TypeVar("T")
 
 
-def dealt(tasks: Sequence[Callable[[], T]]) -> list[T]:
+def dealt(tasks: Sequence[Callable[[], T]], done: Callable[[], object] = lambda: None) -> list[T]:
     """The results of the tasks, each done by one rank and known to all; all ranks enter together.
+
+    Args:
+        done: Called after each of this rank's tasks.
 
     Raises:
         ValueError: A task did, on whichever rank.
     """
-    mine = {n: _outcome(task) for n, task in enumerate(tasks) if n % world_size() == rank()}
+    mine = {}
+    for n in range(rank(), len(tasks), world_size()):
+        mine[n] = _outcome(tasks[n])
+        done()
     outcomes = {n: outcome for of_rank in objects_of_all(mine) for n, outcome in of_rank.items()}
     results = []
     for n in range(len(tasks)):

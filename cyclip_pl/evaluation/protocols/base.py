@@ -65,6 +65,11 @@ class Protocol(ABC, Generic[S]):
         if self._sets is None:
             self._sets = self._open()
 
+    @property
+    def count(self) -> int:
+        """How many sets it looks at, once they are open."""
+        return len(self._sets or ())
+
     def __call__(self, store: FeatureStore) -> Results:
         """Metrics by `<dataset>/<name>/<metric>`; all ranks enter together, all get them.
 
@@ -75,6 +80,7 @@ class Protocol(ABC, Generic[S]):
         assert self._sets is not None
         results = Results()
         for dataset in self._sets:
+            store.watch.begin(self.name, _name(dataset))
             self._add(results, dataset, store)
         return results
 
@@ -117,8 +123,19 @@ class Protocol(ABC, Generic[S]):
 def run(evaluations: Iterable[Protocol[Any]], store: FeatureStore) -> Results:
     """The results of several evaluations, in their order; what they share is computed once."""
     evaluations = list(evaluations)
+    for evaluation in evaluations:
+        evaluation.open()  # all first: an error shows before the work of the others
     store.keep_features |= any(evaluation.needs_features for evaluation in evaluations)
     results = Results()
-    for evaluation in evaluations:
-        results.update(evaluation(store))
+    store.watch.start(sum(evaluation.count for evaluation in evaluations))
+    try:
+        for evaluation in evaluations:
+            results.update(evaluation(store))
+    finally:
+        store.watch.close()
     return results
+
+
+def _name(dataset: Any) -> str:
+    """Of a set, or of the test split of one with several."""
+    return getattr(dataset, "test", dataset).name

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl import checks
+from cyclip_pl.distributed import world_size
 from cyclip_pl.evaluation.features.blocks import EncodedImages
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.probes.adamw_probe import adamw_probe
@@ -110,7 +111,8 @@ class LinearProbe(Protocol[TrainTest]):
             validation = _all_rows(store.images(dataset.val, features=True), device)
         fits = self._fits(*_all_rows(train, device), validation, classes, metric)
         try:
-            probes = dealt([fit for _, fit in fits])
+            store.watch.stage("linear probes", math.ceil(len(fits) / world_size()))
+            probes = dealt([fit for _, fit in fits], store.watch.advance)
         except ValueError as error:
             raise ValueError(f"evaluation.{self.name}: {dataset.test.name}: {error}") from error
         predictions: dict[str, Tensor] = {}
