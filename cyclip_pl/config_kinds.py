@@ -75,6 +75,11 @@ def _compile(setting: str, value: Any) -> None:
         checks.refuse(setting, value, "true, false or arguments, {mode: max-autotune}")
 
 
+def _port(setting: str, value: Any) -> None:
+    if type(value) is not int or not 0 <= value < 1 << 16:
+        checks.refuse(setting, value, "a port, 0 to 65535")
+
+
 def _betas(setting: str, value: Any) -> None:
     if not isinstance(value, list) or len(value) != 2:
         checks.refuse(setting, value, "a list of two numbers")
@@ -112,8 +117,13 @@ _KINDS: dict[str, Kind] = {
     "compile": _compile,
     "resume": _path_or_null,
     "run_id": _text_or_null,
+    "checkpoint": _paths,  # several for cyclip-search; model.path takes one
+    "shards": _paths,
+    "caption_key": _text_or_null,
+    "limit": _whole_or_null,
+    "port": _port,
+    "cache": _path,
     "objective_metric": _metrics,
-    "checkpoint": _path,
     "out": _path,
     "format": _anything,
     "weights": partial(checks.one_of, choices=["saved", "raw"]),

@@ -92,7 +92,7 @@ def test_the_name_of_a_choice_may_be_a_number() -> None:
 
 @pytest.mark.parametrize("text", STRANGE)
 def test_the_spelling_that_is_shown_works(text: str) -> None:
-    (argument,) = shlex.split(quoted(f"checkpoint={text}"))
+    (argument,) = shlex.split(quoted(f"resume={text}"))
     assert as_typed(argument) == argument
     assert value_of(argument) == text
 
@@ -103,7 +103,7 @@ def test_the_spelling_of_a_list() -> None:
 
 
 @pytest.mark.parametrize("text", ["[a]", "{a: b}", ""])
-@pytest.mark.parametrize("setting", ["checkpoint", "hydra.run.dir", "resume"])
+@pytest.mark.parametrize("setting", ["features.cache", "hydra.run.dir", "resume"])
 def test_a_path_is_not_a_list(setting: str, text: str) -> None:
     with pytest.raises(ValueError, match=f"^{setting}=") as caught:
         as_typed(f"{setting}={text}")

@@ -95,6 +95,18 @@ def test_evaluations() -> None:
     assert "features.workers=x" in checked("features.workers=x", "eval")
 
 
+def test_searches() -> None:
+    right = ["checkpoint=[a,007]", "checkpoint={CLIP: a, CyCLIP: 1e5}", "shards=[a,b]", "limit=9"]
+    for argument in (*right, "port=0", "cache=2024", "caption_key=alt", "limit=null"):
+        assert not checked(argument, "search"), argument
+    wrong = ["checkpoint=[]", "shards=[]", "limit=0", "port=70000", "port=x", "port=-1"]
+    for argument in (*wrong, "batch_size=x", "workers=1.5", "open=1", "trust=no", "host=3"):
+        told = checked(argument, "search")
+        assert told.startswith(argument.split("=")[0]) and ": must be " in told, argument
+    # An evaluation is of one model.
+    assert "model.path=['a', 'b']: must be a path" in checked("checkpoint=[a,b]", "eval")
+
+
 def test_interpolations() -> None:
     assert "data.batch_size=a: " in checked("data.batch_size=${oc.select:nothing,a}")
     assert "resume: Interpolation key 'x' not found" in checked("resume=${x}")

@@ -116,6 +116,8 @@ ALLOWED = {
     },
     "evaluating": {"models", "checkpoints", "evaluation", "run_folder"},
     "exporting": {"models"},
+    "search": {"data", "evaluation"},
+    "searching": {"models", "search"},
     "__init__": {"models"},
 }
 # Rooms of `evaluation/`, in the same way.

@@ -21,7 +21,7 @@ def expand(
 ) -> list[str]:
     """Expand brace lists, `::` and `${NAME}` as WebDataset does, then wildcards in local paths.
 
-    A folder stands for its `*.tar`, sorted.
+    A folder stands for its `*.tar`, sorted. Errors name `setting`.
 
     Args:
         shards: What the user wrote.

@@ -23,6 +23,13 @@ from cyclip_pl.reports.__main__ import parser as reports_parser
 from tests.docs.commands import COMMANDS
 from tests.docs.pages import BLOCKS, FILES, ROOT
 
+HYDRA = ("cyclip-train", "cyclip-eval", "cyclip-export", "cyclip-search")
+PARSERS = {
+    "cyclip-prepare": prepare_parser(),
+    "cyclip-inspect": inspect_parser(),
+    "cyclip-report": reports_parser(),
+}
+
 
 @pytest.fixture(scope="module")
 def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -59,8 +66,10 @@ def _composes(conf: Path, script: str, arguments: list[str]) -> None:
     assert OmegaConf.missing_keys(config) <= {"evaluation.datasets", "checkpoint"}
     if script == "export":
         assert not OmegaConf.is_missing(config, "checkpoint"), "no checkpoint"
-    elif script == "train.py":
+    elif script in ("train", "train.py"):
         _open_clip_has(config.encoder.architecture, config.encoder.pretrained)
+    elif script == "search":
+        assert not OmegaConf.missing_keys(config)
     elif "folder" in config.model or is_model_folder(config.model.get("name", "")):
         assert config.model.get("pretrained") is None, "a folder has its weights"
     elif "name" in config.model:
@@ -87,22 +96,10 @@ def _is_command(conf: Path, words: list[str]) -> None:
     match words:
         case ["python", "train.py" | "eval.py" as script, *arguments]:
             _composes(conf, script, arguments)
-        case [
-            "cyclip-train" | "cyclip-eval" | "cyclip-export" | "cyclip-search" as name,
-            *arguments,
-        ]:
+        case [name, *arguments] if name in HYDRA:
             _composes(conf, name.removeprefix("cyclip-"), arguments)
-        case ["cyclip-prepare", *arguments] | [
-            "python",
-            "-m",
-            "cyclip_pl.data.prepare",
-            *arguments,
-        ]:
-            prepare_parser().parse_args(arguments)
-        case ["cyclip-inspect", *arguments]:
-            inspect_parser().parse_args(arguments)
-        case ["cyclip-report", *arguments] | ["python", "-m", "cyclip_pl.reports", *arguments]:
-            reports_parser().parse_args(arguments)
+        case [name, *arguments] if name in PARSERS:
+            PARSERS[name].parse_args(arguments)
         case ["python", "-m", "pytest", "-q", *paths]:
             assert all(path in FILES or (ROOT / path).is_file() for path in paths)
         case ["python", script, *_]:

@@ -33,8 +33,8 @@ class Opened:
 
 
 @contextmanager
-def opened(file: Path, width: int = 1000, dark: bool = False) -> Iterator[Opened]:
-    """Open a file, and end the browser afterwards."""
+def opened(place: Path | str, width: int = 1000, dark: bool = False) -> Iterator[Opened]:
+    """Open a file or a URL, and end the browser afterwards."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=EXECUTABLE,
@@ -50,7 +50,7 @@ def opened(file: Path, width: int = 1000, dark: bool = False) -> Iterator[Opened
             page.on("request", lambda request: found.requests.append(request.url))
             page.on("console", lambda message: found.complaints.append(message.text))
             page.on("pageerror", lambda error: found.complaints.append(str(error)))
-            page.goto(file.as_uri())
+            page.goto(place.as_uri() if isinstance(place, Path) else place)
             yield found
         finally:
             browser.close()

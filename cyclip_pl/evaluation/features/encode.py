@@ -53,6 +53,7 @@ def encode_images(
     workers: int,
     features: bool = False,
     watch: Watch | None = None,
+    named: int = _NAMED_AT_MOST,
 ) -> tuple[Rows, dict[int, int]]:
     """This rank's share of the decodable images of a set.
 
@@ -62,6 +63,7 @@ def encode_images(
     Args:
         features: Keep the features as well, if the model is a `FeatureModel`.
         watch: Told how many images are done.
+        named: Broken images that the log names at most.
 
     Returns:
         The rows; how many of them each of this rank's batches has, by the batch's first position.
@@ -99,7 +101,7 @@ def encode_images(
             sizes[batch.start] = len(good)
             watch.advance(len(batch))
             for index, reason in zip(batch, reasons, strict=True):
-                if reason and broken < _NAMED_AT_MOST:
+                if reason and broken < named:
                     logger.warning("%s: skipped, %s", dataset.where(index), reason)
                 broken += bool(reason)
     embedding_nD, *feature = (table[: len(indices)] for table in tables)

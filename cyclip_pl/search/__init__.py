@@ -1,0 +1,1 @@
+"""Search among the images and captions of shards, on a page in the browser."""
