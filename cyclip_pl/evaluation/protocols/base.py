@@ -138,8 +138,8 @@ def openable(evaluations: Iterable[E]) -> list[E]:
     if refused and not left:
         raise refused[0]
     if rank() == 0:
-        for error in refused:
-            logger.warning("left out: %s", error)
+        for reason in refused:
+            logger.warning("left out: %s", reason)
     return left
 
 
