@@ -104,8 +104,10 @@ class Embeddings:
 class Model(Protocol):
     """All that an evaluation uses of a model, ours or any other."""
 
-    preprocess: Callable[[Any], Tensor]
-    """PIL image → one tensor; `encode_image` takes a stack of them."""
+    @property
+    def preprocess(self) -> Callable[[Any], Tensor]:
+        """PIL image → one tensor; `encode_image` takes a stack of them."""
+
     tokenizer: Callable[[Sequence[str]], Tensor]
     """Strings → int64 tokens (N, L)."""
     scale: float
