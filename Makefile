@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 install: $(INSTALLED) ## Make .venv with everything
 
 data: $(INSTALLED) ## Prepare the emoji shards (data/emoji)
-	$(BIN)/python -m cyclip_pl.data.prepare emoji
+	$(BIN)/cyclip-prepare emoji
 
 demo: data ## Train the default configuration, evaluate it, show its figures
 	$(BIN)/python train.py hydra.run.dir=$(RUN_FOLDER) overwrite=true $(ARGS)
@@ -52,7 +52,7 @@ need-runs:
 	@test -n "$(RUNS)" || { echo "make report needs RUNS='RUN_FOLDER …'" >&2; exit 1; }
 
 report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, runs/report/report.html
-	$(BIN)/python -m cyclip_pl.reports $(RUNS) $(ARGS)
+	$(BIN)/cyclip-report $(RUNS) $(ARGS)
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)

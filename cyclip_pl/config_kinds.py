@@ -141,6 +141,7 @@ _KINDS: dict[str, Kind] = {
     "model.folder": _path,
     "model.pretrained": _path_or_null,
     "model.trust": _trust,
+    "trust": _trust,
     "model.weights": partial(checks.one_of, choices=["saved", "raw"]),
     "encoder.architecture": _anything,
     "encoder.context_length": _whole_or_null,

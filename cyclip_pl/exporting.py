@@ -29,11 +29,14 @@ def export(config: DictConfig) -> Path:
         ValueError: No usable checkpoint, a model that a format cannot hold, or a folder that
             cannot be written.
     """
+    if not isinstance(config.checkpoint, str):
+        checks.refuse("checkpoint", config.checkpoint, "one path")
     formats = _formats(config.format)
     out = Path(config.out).expanduser()
     _check_out(out, config.overwrite)
     api = hub.connect(config.push) if config.push else None
-    model = load(config.checkpoint, trust=config.trust, weights=config.weights)
+    settings: Any = OmegaConf.to_container(config)
+    model = load(config.checkpoint, trust=settings["trust"], weights=config.weights)
     facts = read_facts(config.checkpoint, config.weights)
     try:
         with files.atomic_folder(out, config.overwrite) as folder:
@@ -42,7 +45,7 @@ def export(config: DictConfig) -> Path:
             notes = list(dict.fromkeys(told))
             written = {
                 "formats": formats,
-                "embed_dim": model.encode_text("a").shape[-1],
+                "embed_dim": model.embed_dim,
                 "image_size": image_size(model),
                 "scale": model.scale,
                 "bias": model.bias,

@@ -37,9 +37,9 @@ def job_folder(number: int, overrides: Sequence[str]) -> str:
 
 
 def link_number(folder: Path, number: int) -> None:
-    """Let `<number>`, as Hydra calls the folders of jobs, lead to the folder of this job."""
-    link = folder.parent / str(number)
-    if link.is_symlink() or not link.exists():
+    """Let `<number>`, as Hydra calls jobs, lead to the folder, if `job_folder` named it."""
+    ours = folder.name.startswith(f"{number}_")
+    if ours and (link.is_symlink() or not link.exists()):
         try:
             link.unlink(missing_ok=True)
             link.symlink_to(folder.name, target_is_directory=True)

@@ -138,6 +138,9 @@ def test_it_installs_all_commands(site: Path) -> None:
         ("cyclip-inspect", ["--version"], cyclip_pl.__version__),
         ("cyclip-train", ["--version"], cyclip_pl.__version__),
         ("cyclip-report", ["--help"], "compare"),
+        ("cyclip-export", ["--help"], "cyclip-export checkpoint=runs/demo out=exported"),
+        ("cyclip-search", ["--help"], "cyclip-search checkpoint=runs/demo shards="),
+        ("cyclip-prepare", ["--version"], cyclip_pl.__version__),
     ],
 )
 def test_its_commands_work_in_an_empty_folder(

@@ -47,6 +47,9 @@ def test_a_number_leads_to_the_folder_of_its_job(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     sweeps.link_number(tmp_path / "1", 1)
     assert not (tmp_path / "1").is_symlink()
+    (tmp_path / "own").mkdir()
+    sweeps.link_number(tmp_path / "own", 2)
+    assert not (tmp_path / "2").exists()
 
 
 METRICS = {"a/zero_shot/acc1": 0.5, "b/zero_shot/acc1": 0.7, "train/seconds": 2.0}

@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="METRIC",
         help="what the best run is the best by: zero_shot/acc1, or SET/zero_shot/acc1",
     )
-    top.add_argument("--version", action="version", version=f"cyclip_pl {__version__}")
+    top.add_argument("--version", action="version", version=f"cyclip-pl {__version__}")
     return top
 
 

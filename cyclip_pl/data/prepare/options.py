@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from cyclip_pl import __version__
 from cyclip_pl.data.prepare.plan import KINDS, TEMPLATES
 
 Add = Callable[..., Any]
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=f"cyclip-pl {__version__}")
     commands = top.add_subparsers(
         dest="command", required=True, metavar="emoji|folder|csv|parquet|hf"
     )
