@@ -38,6 +38,7 @@ def job_folder(number: int, overrides: Sequence[str]) -> str:
 
 def link_number(folder: Path, number: int) -> None:
     """Let `<number>`, as Hydra calls jobs, lead to the folder, if `job_folder` named it."""
+    link = folder.parent / str(number)
     ours = folder.name.startswith(f"{number}_")
     if ours and (link.is_symlink() or not link.exists()):
         try:
