@@ -100,7 +100,7 @@ def test_searches() -> None:
     for argument in (*right, "port=0", "cache=2024", "caption_key=alt", "limit=null"):
         assert not checked(argument, "search"), argument
     wrong = ["checkpoint=[]", "shards=[]", "limit=0", "port=70000", "port=x", "port=-1"]
-    for argument in (*wrong, "batch_size=x", "workers=1.5", "open=1", "trust=no", "host=3"):
+    for argument in (*wrong, "batch_size=x", "workers=1.5", "open=1", "trust=3", "host=3"):
         told = checked(argument, "search")
         assert told.startswith(argument.split("=")[0]) and ": must be " in told, argument
     # An evaluation is of one model.
