@@ -140,6 +140,7 @@ _KINDS: dict[str, Kind] = {
     "model.path": _path,
     "model.folder": _path,
     "model.pretrained": _path_or_null,
+    "model.source": _path,
     "model.trust": _trust,
     "trust": _trust,
     "model.weights": partial(checks.one_of, choices=["saved", "raw"]),

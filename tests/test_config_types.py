@@ -104,7 +104,7 @@ def test_searches() -> None:
         told = checked(argument, "search")
         assert told.startswith(argument.split("=")[0]) and ": must be " in told, argument
     # An evaluation is of one model.
-    assert "model.path=['a', 'b']: must be a path" in checked("checkpoint=[a,b]", "eval")
+    assert "model.source=['a', 'b']: must be a path" in checked("checkpoint=[a,b]", "eval")
 
 
 def test_interpolations() -> None:

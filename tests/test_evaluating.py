@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_model_states_the_arguments_of_its_loader(name) -> None:
     overrides = {"ours": ["checkpoint=x"]}.get(name, [])
     config = composed(f"model={name}", *overrides, config_name="eval").model
-    assert_keys_are_arguments(config, given={"device"})
+    assert_keys_are_arguments(config, given={"device", "dtype"})
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def test_the_same_weights_as_anyones_score_the_same(world, weights, tmp_path) ->
     ("overrides", "message"),
     [
         (["model=cyclip_official"], "model.path has no value: set model.path=…"),
-        (["model=open_clip", "model.name=RN50"], "model.pretrained has no value"),
+        (["model=open_clip", "model.name=RN50"], "model.pretrained=null: give a tag of RN50"),
         (["model=cyclip_official", "model.path=nowhere.pt"], "model.path=nowhere.pt: there is no"),
         (
             ["model=open_clip", "model.name=RN50", "model.pretrained=x"],
-            "model.pretrained=x: not a file, and not a tag",
+            "model.pretrained=x: not a file or a folder, and not a tag",
         ),
     ],
 )

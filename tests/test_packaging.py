@@ -137,7 +137,7 @@ def test_it_installs_all_commands(site: Path) -> None:
         ("cyclip-inspect", ["--help"], "Say what shards hold"),
         ("cyclip-inspect", ["--version"], cyclip_pl.__version__),
         ("cyclip-train", ["--version"], cyclip_pl.__version__),
-        ("cyclip-report", ["--help"], "compare"),
+        ("cyclip-report", ["--help"], "Compare"),
         ("cyclip-export", ["--help"], "cyclip-export checkpoint=runs/demo out=exported"),
         ("cyclip-search", ["--help"], "cyclip-search checkpoint=runs/demo shards="),
         ("cyclip-prepare", ["--version"], cyclip_pl.__version__),

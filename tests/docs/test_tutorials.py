@@ -10,9 +10,11 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import open_clip
 import pytest
 
 from cyclip_pl.data.prepare.__main__ import main as prepare
+from cyclip_pl.reports.__main__ import main as report
 from tests.docs.commands import commands
 from tests.docs.pages import FILES, ROOT, blocks
 from tests.helpers.world import CLASSES, shape_png, shrunk
@@ -96,8 +98,20 @@ def test_train_on_your_own_images(checkout: Path, capsys: pytest.CaptureFixture[
             case [_, "classify.py"]:
                 said = _shell(checkout, words)
                 assert "red circle" in said and "blue square" in said
+            case ["cyclip-report", *arguments]:
+                assert report([str(checkout / w) if "/" in w else w for w in arguments]) == 0
+            case ["cyclip-export", *arguments]:
+                command = ["python", "-c", "from cyclip_pl.cli import export; export()"]
+                _shell(checkout, command, *arguments)
+                model, _, _ = open_clip.create_model_and_transforms(
+                    f"local-dir:{checkout}/exported"
+                )
+                assert model.visual.image_size in (32, (32, 32))
+            case ["cyclip-search", *_]:
+                continue  # it serves until it is stopped; tests/test_searching.py does that
             case _:
                 pytest.fail(f"the test does not run {words}")
+    assert (checkout / "runs/report/report.html").is_file()
     classes, captions = evaluated
     assert {"classes/zero_shot/acc1", "classes/geometry/alignment"} <= classes.keys()
     assert any(metric.startswith("classes/knn/") for metric in classes)

@@ -42,8 +42,8 @@ class Process:
         return self._file.read()
 
     def lines(self) -> list[str]:
-        """What it printed, without the lines of steps and logs."""
-        skipped = ("step ", "[20")
+        """What it printed, without what every run tells: its overview, steps and logs."""
+        skipped = ("device: ", "model: ", "data: ", "step ", "[20")
         return [line for line in self.output().splitlines() if not line.startswith(skipped)]
 
     def until(self, there: str | Callable[[], object]) -> None:

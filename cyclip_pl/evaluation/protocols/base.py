@@ -157,6 +157,8 @@ def run(evaluations: Iterable[Protocol[Any]], store: FeatureStore) -> Results:
     return results
 
 
-def _name(dataset: Any) -> str:
-    """Of a set, or of the test split of one with several."""
-    return getattr(dataset, "test", dataset).name
+def _name(sets: Any) -> str:
+    """Of a set, of the test split of one with several, or of the first of what belongs together."""
+    first = sets[0] if isinstance(sets, tuple | list) else sets
+    first = getattr(first, "test", first)
+    return str(getattr(first, "name", first))

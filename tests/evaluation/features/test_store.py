@@ -59,7 +59,7 @@ def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path:
 
     class Looks:
         def __init__(self, features: bool) -> None:
-            self.name = "looks"
+            self.name, self.count = "looks", 1
             self.needs_features = features
 
         def open(self) -> None: ...

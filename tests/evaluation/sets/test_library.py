@@ -71,7 +71,7 @@ def test_errors_name_the_setting(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^x: .*csv: the split 'train' has other classes"):
         library.splits({"csv": str(tmp_path / "csv")}, "train", "test", "x")
     emoji = {"e": str(tmp_path / "emoji/emoji_captions")}
-    with pytest.raises(ValueError, match=r"cyclip_pl\.data\.prepare emoji` makes the emoji sets$"):
+    with pytest.raises(ValueError, match=r"cyclip-prepare emoji` makes the emoji sets$"):
         library.captioned(emoji, "test", "x")
 
 
@@ -126,7 +126,7 @@ def test_an_evaluation_that_can_use_none_of_them_is_one_line(typed: dict[str, st
         with pytest.raises(
             ValueError,
             match=r"^evaluation\.datasets: evaluation\.x can use none of these sets "
-            r"\(.*/s has no captions: .*\); add one that it can use, or set evaluation\.x\.data",
+            r"\(.*/s has no captions: .*\); add one that it can use, set evaluation\.x\.datasets",
         ):
             library.captioned(only, "test", "evaluation.x.datasets")
 

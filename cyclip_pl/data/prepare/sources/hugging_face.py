@@ -64,11 +64,10 @@ class HuggingFace:
                 revision = _commit(dataset, revision)
                 about = {"dataset": dataset, "revision": revision}
                 self._rows = _streamed(dataset, split, config, revision)
-            if self._rows.features is None:
-                self._rows = self._rows._resolve_features()
-            self._columns.check(list(self._rows.features), dataset)
-            self._label = self._rows.features.get(self._columns.label or "")
-            self._rows = _undecoded(self._rows, self._columns)
+            features = _features(self._rows)
+            self._columns.check(list(features), dataset)
+            self._label = features.get(self._columns.label or "")
+            self._rows = _undecoded(self._rows, self._columns, features)
             self.total = _total(self._rows, split)
             self.labels, self.classnames = self._classes(classnames)
         except ImportError as error:
@@ -151,13 +150,23 @@ def _commit(dataset: str, revision: str | None) -> str | None:
         return revision
 
 
-def _undecoded(rows: Any, columns: Columns) -> Any:
+def _features(rows: Any) -> Any:
+    """The columns and their kinds; of a stream that declares none, those of its first row."""
+    if rows.features is not None:
+        return rows.features
+    import datasets
+    import pyarrow
+
+    first = next(iter(rows), {})
+    return datasets.Features.from_arrow_schema(pyarrow.Table.from_pylist([first]).schema)
+
+
+def _undecoded(rows: Any, columns: Columns, features: Any) -> Any:
     """The columns that are read, with images as the bytes of their files."""
     import datasets
 
     rows = rows.select_columns(list(dict.fromkeys([columns.image, columns.text])))
-    feature = rows.features[columns.image]
-    if isinstance(feature, datasets.Image):
+    if isinstance(features[columns.image], datasets.Image):
         return rows.cast_column(columns.image, datasets.Image(decode=False))
     return rows
 
