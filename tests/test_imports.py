@@ -67,6 +67,7 @@ ALLOWED = {
     "sweeps": set(),
     "csv_logger": set(),
     "mlflow_logger": {"checkpoints"},
+    "trackio_logger": {"checkpoints"},
     "wandb_logger": set(),
     "cli": {
         "training",

@@ -28,7 +28,8 @@ class Examples(L.Callback):
 
     `examples/captions`: captions and the images nearest to each. `examples/images`: images and the
     captions nearest to each. `examples/similarities`: all cosines, images by captions, whose
-    diagonal are the pairs. TensorBoard, wandb and MLflow take images; other loggers get none.
+    diagonal are the pairs. TensorBoard, wandb, MLflow and Trackio take images; other
+    loggers get none.
 
     Args:
         datasets: Sets as of the evaluation `retrieval`, of which the first is used.
