@@ -57,7 +57,9 @@ def find_best(runs: Sequence[Run], asked: str | None = None) -> Best | None:
             pair for name, pair in known.items() if name == asked or name.endswith(f"/{asked}")
         ]
         if not names:
-            raise ValueError(f"--best={asked}: no run has this metric; table.csv names them all")
+            raise ValueError(
+                f"--best={asked}: no run has this metric; a report without --best names them all"
+            )
         if not kind_of(names[0][1]).better:
             raise ValueError(f"--best={asked}: neither more nor less of it is better")
         names = names[:1]

@@ -137,7 +137,7 @@ def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "Over seeds" in page and "± 1.4" in page and "Failed, without metrics" in page
     assert main([str(folder), "--output", str(out), "--best", "acc7"]) == 1
     assert capsys.readouterr().err == (
-        "error: --best=acc7: no run has this metric; table.csv names them all\n"
+        "error: --best=acc7: no run has this metric; a report without --best names them all\n"
     )
     assert main([str(folder), "--output", str(out), "--best", "train/seconds"]) == 1
     assert "neither more nor less of it is better" in capsys.readouterr().err

@@ -108,6 +108,16 @@ def test_type_click_and_drop(server: SearchServer) -> None:
         assert all(url.startswith((server.url, "data:", "blob:")) for url in shown.requests)
 
 
+def test_marks_fit_a_phone(server: SearchServer) -> None:
+    with opened(f"{server.url}#text=red+square&k=12", width=360) as there:
+        found(there)
+        cut = """[...document.querySelectorAll(".tile .badge")].map(badge =>
+            badge.getBoundingClientRect().right
+            - badge.closest(".tile").getBoundingClientRect().right)"""
+        beyond = there.page.evaluate(cut)
+    assert beyond and max(beyond) < 0
+
+
 def test_an_address_can_be_shared(server: SearchServer) -> None:
     with opened(f"{server.url}#text=a+green+bar&k=12") as shown:
         shown.page.wait_for_selector("text=nearest to “a green bar”")

@@ -19,13 +19,12 @@ from cyclip_pl.files import reason
 from cyclip_pl.models.base import ImageTextModel
 from cyclip_pl.models.export.plain import Plain, plain
 from cyclip_pl.models.export.same import check_rows
-from cyclip_pl.models.export.vocabulary import is_openais, vocabulary
+from cyclip_pl.models.export.vocabulary import END, START, is_openais, vocabulary
 
 # What CLIPModel's own config can say of a tower; all else must be as open_clip's default is.
 _SIZES = {"layers", "width", "mlp_ratio"}
 _VISION = _SIZES | {"head_width", "patch_size", "image_size", "patch_dropout"}
 _TEXT = _SIZES | {"heads", "context_length", "vocab_size", "eos_id", "pad_id"}
-_START, _END = "<|startoftext|>", "<|endoftext|>"  # as transformers names them
 # open_clip's names of weights, and those of transformers.
 _NAMES = {
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
@@ -201,11 +200,10 @@ def _weights(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _write_tokenizer(folder: Path, length: int) -> None:
     """Files of `CLIPTokenizer`; it pads with the end, which the text tower does not look behind."""
     tokens, merges = vocabulary()
-    renamed = dict(zip([*list(tokens)[:-2], _START, _END], tokens.values(), strict=True))
-    (folder / "vocab.json").write_text(json.dumps(renamed, ensure_ascii=False), encoding="utf-8")
+    (folder / "vocab.json").write_text(json.dumps(tokens, ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *map(" ".join, merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    special = {"bos_token": _START, "eos_token": _END, "pad_token": _END, "unk_token": _END}
+    special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
     _write_json(folder / "special_tokens_map.json", special)
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": length, **special}
     _write_json(folder / "tokenizer_config.json", settings)

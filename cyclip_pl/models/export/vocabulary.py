@@ -7,6 +7,8 @@ from typing import Any
 
 from cyclip_pl.models.base import ImageTextModel
 
+# As transformers names the last two tokens. CLIPTokenizer adds them to a vocabulary without them.
+START, END = "<|startoftext|>", "<|endoftext|>"
 # As open_clip splits a text into words.
 _WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
@@ -39,8 +41,9 @@ def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     import open_clip
 
     tokenizer = open_clip.SimpleTokenizer()
+    names = [*list(tokenizer.encoder)[:-2], START, END]
     merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
-    return dict(tokenizer.encoder), merges
+    return dict(zip(names, tokenizer.encoder.values(), strict=True)), merges
 
 
 def _built() -> Any:
@@ -51,7 +54,6 @@ def _built() -> Any:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     tokens, merges = vocabulary()
-    start, end = list(tokens)[-2:]
     found = Tokenizer(models.BPE(tokens, merges, end_of_word_suffix="</w>"))
     found.normalizer = normalizers.Sequence(
         [
@@ -68,7 +70,7 @@ def _built() -> Any:
         ]
     )
     found.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {end}", special_tokens=[(start, tokens[start]), (end, tokens[end])]
+        single=f"{START} $A {END}", special_tokens=[(START, tokens[START]), (END, tokens[END])]
     )
-    found.add_special_tokens([start, end])
+    found.add_special_tokens([START, END])
     return found

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from cyclip_pl.models.export import transformers as exported
 from cyclip_pl.models.export.same import TEXTS, images
+from cyclip_pl.models.export.vocabulary import write_tokenizer
 from cyclip_pl.projectors.linear import Linear
 from tests.helpers.architectures import VIT
 from tests.helpers.exported import ARCHITECTURES, changed, trained
@@ -67,6 +68,14 @@ def test_a_clip_model(tmp_path, name) -> None:
     else:
         model = trained(ARCHITECTURES[name])
     exported.write(model, tmp_path)
+    assert_same(tmp_path, model)
+
+
+def test_beside_the_tokenizer_of_onnx(tmp_path) -> None:
+    """`format=[transformers,onnx]`: CLIPTokenizer prefers `tokenizer.json` to its own files."""
+    model = trained(VIT)
+    exported.write(model, tmp_path)
+    write_tokenizer(model, tmp_path)
     assert_same(tmp_path, model)
 
 
