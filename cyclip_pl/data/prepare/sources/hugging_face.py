@@ -157,7 +157,7 @@ def _features(rows: Any) -> Any:
     import datasets
     import pyarrow
 
-    first = next(iter(rows), {})
+    first: dict[str, Any] = next(iter(rows), {})
     return datasets.Features.from_arrow_schema(pyarrow.Table.from_pylist([first]).schema)
 
 
