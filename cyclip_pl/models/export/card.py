@@ -172,8 +172,8 @@ def _provenance(training: Mapping[str, Any], export: Mapping[str, Any]) -> str:
         }
         shown = ", ".join(f"{code(k)} {code(v)}" for k, v in facts.items() if v is not None)
         said.append(f"{what}: {shown}.")
-        if made_by.get("command"):
-            said.append(block(made_by["command"], "sh"))
+        if made_by.get("command"):  # without the folder that it is installed in
+            said.append(block(re.sub(r"^\S*/", "", made_by["command"]), "sh"))
     return "\n\n".join(said)
 
 

@@ -33,11 +33,13 @@ With [onnxruntime](https://onnxruntime.ai) and
 
 ```python
 import json, numpy as np, onnxruntime as ort
-from PIL import Image, ImageOps
+from PIL import Image
 from tokenizers import Tokenizer
 facts = json.load(open("onnx.json"))
-side = (facts["image_size"],) * 2
-image = ImageOps.fit(Image.open("cat.jpg").convert("RGB"), side, Image.Resampling.BICUBIC)
+side, image = facts["image_size"], Image.open("cat.jpg").convert("RGB")
+resized = [side * pixels // min(image.size) for pixels in image.size]
+left, top = (round((pixels - side) / 2) for pixels in resized)
+image = image.resize(resized, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
 images = np.asarray(image).transpose(2, 0, 1)[None]
 tokenizer = Tokenizer.from_file("tokenizer.json")
 tokens = np.array([text.ids for text in tokenizer.encode_batch(["a cat", "a dog"])])

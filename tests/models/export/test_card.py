@@ -25,7 +25,11 @@ FACTS = Facts(
         "data": {"train": {"shards": "/data/cc3m/{0..9}.tar"}, "batch_size": 128},
         "encoder": {"_target_": "cyclip_pl.encoders.dual.DualEncoder", "architecture": "RN50"},
     },
-    provenance={"command": "train.py seed=3", "packages": {"torch": "2.6"}, "started": "2025"},
+    provenance={
+        "command": "/home/me/bin/train.py seed=3 data.train.shards=/data/x",
+        "packages": {"torch": "2.6"},
+        "started": "2025",
+    },
     step=600,
     samples=76_800,
     metrics={
@@ -66,7 +70,7 @@ def test_what_it_says() -> None:
         "| `cifar10/zero_shot` | `acc1 (%)` | 44.3 | 43.0 to 45.6 |",
         "| `flickr/retrieval` | `image_to_text_r1 (%)` | 50.0 |  |",
         "'architecture': 'RN50'",
-        "train.py seed=3",
+        "\ntrain.py seed=3 data.train.shards=/data/x\n",
         "`torch` `2.6`",
         "`git` `abc`",
         "Weights: `mit`. Training data: `CC BY 4.0`.",
