@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from glob import escape, glob
 
 from webdataset.shardlists import expand_urls
 
@@ -69,7 +70,13 @@ def _files(url: str, setting: str) -> list[str]:
     else:
         shards, there = [shard for entry in found for shard in _matched(entry)], found
     if not shards:
-        raise ValueError(f"{setting}: {url!r} holds no .tar file, but {_some(there)}")
+        below = [
+            name
+            for name in sorted(there)
+            if glob(f"{escape(os.path.expanduser(url))}/{name}/*.tar")
+        ]
+        hint = f"; did you mean {os.path.join(url, below[0])}?" if below else ""
+        raise ValueError(f"{setting}: {url!r} holds no .tar file, but {_some(there)}{hint}")
     return shards
 
 

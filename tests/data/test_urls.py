@@ -79,7 +79,9 @@ def test_nothing_there_says_what_there_is(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"holds no \.tar file, but .*a\.jpg.* and 2 more$"):
             expand(str(shards))
     write_shards(tmp_path / "folders" / "train", [1])
-    with pytest.raises(ValueError, match=r"holds no \.tar file, but train/$"):
+    with pytest.raises(
+        ValueError, match=r"holds no \.tar file, but train/; did you mean .*/train\?$"
+    ):
         expand(f"{tmp_path}/folders")
 
 
