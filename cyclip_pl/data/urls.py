@@ -70,12 +70,9 @@ def _files(url: str, setting: str) -> list[str]:
     else:
         shards, there = [shard for entry in found for shard in _matched(entry)], found
     if not shards:
-        below = [
-            name
-            for name in sorted(there)
-            if glob(f"{escape(os.path.expanduser(url))}/{name}/*.tar")
-        ]
-        hint = f"; did you mean {os.path.join(url, below[0])}?" if below else ""
+        tars = f"{escape(os.path.expanduser(url))}/*/*.tar"
+        below = sorted({os.path.dirname(path) for path in glob(tars)})
+        hint = f"; did you mean {below[0]}?" if below else ""
         raise ValueError(f"{setting}: {url!r} holds no .tar file, but {_some(there)}{hint}")
     return shards
 
