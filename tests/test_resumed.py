@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def test_three_starts_in_one_folder_are_one_run(world: Path, again: Path) -> Non
     writer = SummaryWriter(again / "tensorboard")
     writer.add_scalar("train/total", 9.0, 2)
     writer.close()
+    time.sleep(1)  # TensorBoard reads files in the order of the seconds in their names
     run_id = yaml.safe_load((again / "config.yaml").read_text())["run_id"]
     _train(world, again, 4, "resume=auto", "optimizer.lr=0.5", "evaluation=[]")
     metrics = _train(world, again, 5, f"resume={again}")
