@@ -4,6 +4,9 @@ The first pass keeps the embeddings and no graph. The objective sees all embeddi
 second pass back-propagates each piece's share of their gradient through the parts. To autograd all
 of this is one node whose inputs are the parameters. Each parameter gets its gradient once, in a
 single backward, so DDP, loss scaling and clipping work as usual.
+
+Where parameters are sharded, autograd sees whole ones, which come and go with each piece. Each
+piece then has a backward of its own, in which every rank gets the sum of its shards.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cyclip_pl.sharding import is_sharded
 from cyclip_pl.types import Batch, Embeddings
 
 
@@ -36,6 +40,10 @@ def embed_in_microbatches(
         size: Samples per piece, at most; see `Batch.split`.
     """
     parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
+    if any(is_sharded(part) for part in parts):
+        # Autograd calls a node's backward only for an input that learns.
+        sign = torch.zeros((), device=batch.images.device, requires_grad=bool(parameters))
+        return Embeddings(*_InShardedPieces.apply(embed, parts, batch.split(size), sign))
     return Embeddings(*_InPieces.apply(embed, parts, batch.split(size), *parameters))
 
 
@@ -59,39 +67,48 @@ class _InPieces(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         sums: list[Tensor | None] = [None] * len(ctx.parameters)
-        first = 0
-        with ctx.surroundings.random_again(), _statistics_kept(ctx.parts):
-            for piece in ctx.pieces:
-                last = first + len(piece)
-                cached = [None if g is None else g[:, first:last] for g in gradients]
-                first = last
-                with torch.enable_grad(), ctx.surroundings.precision_again():
-                    heads = _heads(ctx.embed(piece))
-                for i, gradient in enumerate(_gradients(heads, cached, ctx.parameters)):
-                    if gradient is not None:
-                        sums[i] = _plus(sums[i], gradient)
+        for outputs, cached in _second_pass(ctx, gradients):
+            found = torch.autograd.grad(outputs, ctx.parameters, cached, allow_unused=True)
+            for i, gradient in enumerate(found):
+                if gradient is not None:
+                    sums[i] = _plus(sums[i], gradient)
         pairs = zip(sums, ctx.parameters, strict=True)
         return None, None, None, *(None if x is None else x.to(p.dtype) for x, p in pairs)
 
 
+class _InShardedPieces(_InPieces):
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        for outputs, cached in _second_pass(ctx, gradients):
+            torch.autograd.backward(outputs, cached)
+        return None, None, None, None
+
+
+def _second_pass(
+    ctx: Any, gradients: Sequence[Tensor | None]
+) -> Iterator[tuple[Sequence[Tensor], Sequence[Tensor]]]:
+    """Each piece's heads that the objective used and that learn, and their gradients."""
+    first = 0
+    with ctx.surroundings.random_again(), _statistics_kept(ctx.parts):
+        for piece in ctx.pieces:
+            last = first + len(piece)
+            cached = [None if g is None else g[:, first:last] for g in gradients]
+            first = last
+            with torch.enable_grad(), ctx.surroundings.precision_again():
+                heads = _heads(ctx.embed(piece))
+            used = [
+                (head, gradient)
+                for head, gradient in zip(heads, cached, strict=True)
+                if head is not None and head.requires_grad and gradient is not None
+            ]
+            if used:
+                outputs, of_outputs = zip(*used, strict=True)
+                yield outputs, of_outputs
+
+
 def _heads(rows: Embeddings) -> list[Tensor | None]:
     return [getattr(rows, field.name) for field in fields(rows)]
-
-
-def _gradients(
-    heads: Sequence[Tensor | None], cached: Sequence[Tensor | None], parameters: Sequence[Tensor]
-) -> Sequence[Tensor | None]:
-    """One gradient per parameter, None where no head depends on it."""
-    # Heads that the objective used and that depend on parameters.
-    used = [
-        (head, gradient)
-        for head, gradient in zip(heads, cached, strict=True)
-        if head is not None and head.requires_grad and gradient is not None
-    ]
-    if not used:
-        return []
-    outputs, gradients = zip(*used, strict=True)
-    return torch.autograd.grad(outputs, parameters, gradients, allow_unused=True)
 
 
 def _plus(total: Tensor | None, gradient: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import lightning as L
@@ -22,6 +21,8 @@ from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
 from cyclip_pl.optimization import decayed_names, keep_settings, parameter_groups
 from cyclip_pl.projectors.base import Projector
+from cyclip_pl.sharding import clip_gradients, is_sharded
+from cyclip_pl.strategy import FullySharded
 from cyclip_pl.types import Batch, Embeddings
 
 
@@ -60,7 +61,6 @@ class ContrastiveModule(L.LightningModule):
         # Of the last step: names and values of the loss terms and of the gradient norm.
         self.observed: tuple[list[str], Tensor]
         self._terms: dict[str, Tensor]
-        # Decided now, because FSDP flattens the parameters later.
         self.decayed = decayed_names(self)
 
     def setup(self, stage: str) -> None:
@@ -78,14 +78,19 @@ class ContrastiveModule(L.LightningModule):
                 "data.batch_size=1: an objective compares the samples of a batch, and there is one;"
                 " set data.batch_size=2 or more"
             )
-        if self.microbatch and not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
+        if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy | FullySharded):
             raise ValueError(
-                f"microbatch={self.microbatch}: {type(strategy).__name__} does not keep whole"
-                " parameters on each device; set microbatch=null, or trainer=default or ddp"
+                f"trainer.strategy={type(strategy).__name__}: does not give the numbers of one"
+                " process; set trainer=default, ddp or fsdp"
             )
         clip = self.trainer.gradient_clip_algorithm
         name = clip and clip.value
         checks.one_of("trainer.gradient_clip_algorithm", name, ["norm"], optional=True)
+
+    def configure_model(self) -> None:
+        strategy = self.trainer.strategy
+        if isinstance(strategy, FullySharded) and not is_sharded(self):
+            strategy.shard(self)
 
     def embed(self, batch: Batch) -> Embeddings:
         """Images and tokens → the embeddings that the objective sees."""
@@ -114,12 +119,7 @@ class ContrastiveModule(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip by global norm, log that norm, and let a step that is not finite change nothing."""
-        max_norm = gradient_clip_val or math.inf
-        # Under FSDP a rank holds a part of the gradients; only the wrapper knows their norm.
-        clip = getattr(self.trainer.model, "clip_grad_norm_", None)
-        if clip is None:
-            clip = partial(torch.nn.utils.clip_grad_norm_, self.parameters())
-        norm = clip(max_norm)
+        norm = clip_gradients(self.parameters(), gradient_clip_val or math.inf)
         self.log("train/gradient_norm", norm)
         values = {**self._terms, "gradient_norm": norm}
         self.observed = list(values), torch.stack([value.float() for value in values.values()])

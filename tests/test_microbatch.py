@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import weakref
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.strategies import FSDPStrategy
 from omegaconf import open_dict
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
@@ -314,17 +312,6 @@ def test_what_is_no_size_is_refused(microbatch) -> None:
         ValueError, match="microbatch=.*: must be null or a whole number of at least 1"
     ):
         small_module(microbatch=microbatch)
-
-
-def test_parameters_in_shards_are_refused() -> None:
-    module = small_module(microbatch=4)
-    module.trainer = SimpleNamespace(
-        accumulate_grad_batches=1, gradient_clip_algorithm=None, strategy=FSDPStrategy()
-    )
-    with pytest.raises(
-        ValueError, match="microbatch=.: FSDPStrategy does not keep whole parameters"
-    ):
-        module.setup("fit")
 
 
 def test_an_experiment_may_set_it(tmp_path) -> None:

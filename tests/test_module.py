@@ -6,7 +6,6 @@ from cyclip_pl import distributed
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.objectives.cyclip import CyCLIP
-from cyclip_pl.optimization import parameter_groups
 from cyclip_pl.projectors.linear import Linear
 from cyclip_pl.types import Batch
 from tests.helpers.architectures import VIT
@@ -58,45 +57,6 @@ def test_the_mean_over_ranks_of_every_gradient_is_that_of_one_process() -> None:
     for name, expected in gradients.items():
         mean = (ranks[0][1][name] + ranks[1][1][name]) / 2
         torch.testing.assert_close(mean, expected, rtol=2e-3, atol=1e-5, msg=name)
-
-
-class _Loss(torch.nn.Module):
-    """What Lightning's strategies wrap: one forward from batch to loss."""
-
-    def __init__(self, module: ContrastiveModule) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        return self.module.objective(self.module.embed(batch))["total"]
-
-
-def _sharded_on_rank():
-    from torch.distributed.fsdp import FullyShardedDataParallel
-
-    module, batch = _module(), _batch()
-    n = 8 // distributed.world_size()
-    mine = slice(distributed.rank() * n, (distributed.rank() + 1) * n)
-    wrapped = FullyShardedDataParallel(
-        _Loss(module), use_orig_params=True, device_id=torch.device("cpu")
-    )
-    loss = wrapped(Batch(batch.images[:, mine], batch.texts[:, mine]))
-    loss.backward()
-    groups = parameter_groups(module, module.decayed)
-    return loss.detach(), wrapped.clip_grad_norm_(1e9), [len(g["params"]) for g in groups]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_fully_sharded_it_is_the_same_loss_gradient_and_weight_decay() -> None:
-    module = _module()
-    groups = [len(g["params"]) for g in parameter_groups(module, module.decayed)]
-    loss, gradients = _gradients(slice(None))
-    norm = torch.stack([g.norm() for g in gradients.values()]).norm()
-    for rank_loss, rank_norm, rank_groups in run_distributed(_sharded_on_rank, 2):
-        torch.testing.assert_close(rank_loss, loss, rtol=1e-5, atol=0)
-        torch.testing.assert_close(rank_norm, norm, rtol=1e-4, atol=0)
-        assert rank_groups == groups
 
 
 def test_learnable_scalars_are_clamped_after_each_step(monkeypatch) -> None:

@@ -9,13 +9,10 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.seed import isolate_rng
 
 from cyclip_pl import checks, signals
-from cyclip_pl.callbacks.ema import averaged
-from cyclip_pl.distributed import overwrite_with_first
+from cyclip_pl.callbacks.evaluated import as_evaluated
 from cyclip_pl.evaluation.build import CADENCE, build, entries, without_sets
-from cyclip_pl.evaluation.features.modes import evaluation_mode
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Protocol, openable, run
 from cyclip_pl.evaluation.results import Results
@@ -134,12 +131,7 @@ class EvaluationCallback(Callback):
         if not names:
             return
         stopped: signals.Stopped | None = None
-        # Left before it is raised on: Lightning restores the random state where nothing is raised.
-        with isolate_rng(), evaluation_mode(pl_module), averaged(trainer):
-            # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so
-            # has every rank from DDP's next step on.
-            for buffer in pl_module.buffers():
-                overwrite_with_first(buffer)
+        with as_evaluated(trainer):
             evaluations = [self.evaluations[name] for name in names]
             try:
                 with signals.interruptible():

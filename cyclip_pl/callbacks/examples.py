@@ -9,14 +9,12 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger
-from lightning.pytorch.utilities.seed import isolate_rng
 from PIL.Image import Image
 from torch import Tensor
 
 from cyclip_pl import checks
 from cyclip_pl.callbacks import sheets
-from cyclip_pl.callbacks.ema import averaged
-from cyclip_pl.evaluation.features.modes import evaluation_mode
+from cyclip_pl.callbacks.evaluated import as_evaluated
 from cyclip_pl.evaluation.sets.captions import CaptionSet
 from cyclip_pl.evaluation.sets.library import Library
 from cyclip_pl.evaluation.sets.setting import Sets, named_sets
@@ -98,7 +96,7 @@ class Examples(L.Callback):
     def _similarities(self, trainer: L.Trainer) -> Tensor:
         """(I, I), cosines of images (rows) and captions, on the CPU."""
         module: Any = trainer.lightning_module
-        with isolate_rng(), evaluation_mode(module), averaged(trainer), torch.no_grad():
+        with as_evaluated(trainer):
             model = module.as_model()
             images = torch.stack([model.preprocess(image) for image in self._images])
             image_ID = model.encode_image(images.to(model.device)).float()

@@ -66,7 +66,7 @@ class ScaledObjective(Objective):
         self.max_scale = max_scale
         self.max_log_scale = math.log(max_scale)
         first = min(self.first_scale, max_scale) if init_scale is None else init_scale
-        # One element instead of zero dimensions, because FSDP does not shard scalars.
+        # One element instead of zero dimensions, as checkpoints have it.
         self.logit_scale = nn.Parameter(torch.tensor([math.log(first)]))
 
     @torch.no_grad()
