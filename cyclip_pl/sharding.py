@@ -52,7 +52,7 @@ def blocks(module: nn.Module) -> list[nn.Module]:
     """The blocks that a network repeats, such as transformer layers and residual blocks.
 
     They are found by where they stand and by what they hold: an element of an `nn.Sequential` or
-    `nn.ModuleList`, with parameters in two or more of its parts, and without such elements inside.
+    `nn.ModuleList` with two or more linear maps or convolutions, and without such elements inside.
     """
     found: list[nn.Module] = []
     for parent in module.modules():
@@ -63,7 +63,7 @@ def blocks(module: nn.Module) -> list[nn.Module]:
 
 
 def _is_composite(module: nn.Module) -> bool:
-    owners = [m for m in module.modules() if next(m.parameters(recurse=False), None) is not None]
+    owners = [m for m in module.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False))]
     return len(owners) > 1
 
 
