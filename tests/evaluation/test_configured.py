@@ -227,7 +227,10 @@ def test_wrong_settings_of_the_library_are_one_line() -> None:
 
 
 @pytest.mark.slow
-def test_two_ranks_in_training_find_what_one_finds_afterwards(world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trainer", ["ddp_cpu", "fsdp_cpu"])
+def test_two_ranks_in_training_find_what_one_finds_afterwards(
+    world: Path, tmp_path: Path, trainer: str
+) -> None:
     sets = [
         "evaluation.knn.cadence.every_n_steps=1",
         f"evaluation=[{','.join(sorted({*choices('evaluation')} - {'linear_probe'}))}]",
@@ -237,7 +240,7 @@ def test_two_ranks_in_training_find_what_one_finds_afterwards(world: Path, tmp_p
         "features.batch_size=16",
     ]
     train_and_evaluate = [
-        ["train.py", "trainer=ddp_cpu", *shrunk(world), *sets, "trainer.max_steps=2"],
+        ["train.py", f"trainer={trainer}", *shrunk(world), *sets, "trainer.max_steps=2"],
         [
             "eval.py",
             f"checkpoint={tmp_path}/train.py/checkpoints/last.ckpt",
