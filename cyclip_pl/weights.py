@@ -29,7 +29,8 @@ class Damaged(ValueError):
 def read_state(named: str, path: Path) -> dict[str, Tensor]:
     """Read the weights in a file of safetensors (by its name), of `torch.save` or of TorchScript.
 
-    They are all that it holds, or its `state_dict`; `module.` of several GPUs is cut off the names.
+    They are all that it holds, its `state_dict`, or the `model` of a sharded checkpoint that torch
+    put together. `module.` of several GPUs is cut off the names.
 
     Raises:
         ValueError: Not such a file, or it would take more memory than its length; one line that
@@ -40,7 +41,9 @@ def read_state(named: str, path: Path) -> dict[str, Tensor]:
         content = _read_safetensors(named, path) if is_safe else read(named, path)
     except OSError as error:
         raise ValueError(f"{named}: cannot be read: {error.strerror or reason(error)}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    state = content
+    if isinstance(content, dict):
+        state = content.get("state_dict", content.get("model", content))
     if not isinstance(state, dict) or not state:
         raise ValueError(f"{named}: has no state_dict of tensors")
     for name, weight in state.items():

@@ -15,6 +15,7 @@ from cyclip_pl.models.official import load_official
 from cyclip_pl.models.open_clip import load_open_clip
 from tests.helpers import hostile_files
 from tests.helpers.architectures import VIT
+from tests.helpers.model_sources import as_openai_wrote
 
 READERS = {
     "load": cyclip_pl.load,
@@ -68,6 +69,9 @@ def test_whole_files_are_read(tmp_path) -> None:
         state_read = weights.read_state("whole", tmp_path / name)
         assert all(torch.equal(value, state[key]) for key, value in state_read.items())
         assert "a" in state_read
+    sharded = {"model": {"a": state["a"]}, "optimizer": {}}
+    torch.save(sharded, tmp_path / "sharded.pt")
+    assert weights.read_state("whole", tmp_path / "sharded.pt").keys() == {"a"}
     (tmp_path / "other.pt").write_bytes((tmp_path / "whole.safetensors").read_bytes())
     with pytest.raises(ValueError, match=r"^whole: .*must end in \.safetensors"):
         weights.read_state("whole", tmp_path / "other.pt")
@@ -92,7 +96,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, setting: str) -
         "text_cfg": {"context_length": 8, "width": 64, "heads": 1, "layers": 1},
     }
     architecture["vision_cfg"]["image_size"] = 32
-    state = open_clip.CLIP(**architecture).state_dict()
+    state = as_openai_wrote(open_clip.CLIP(**architecture)).state_dict()
     state["ln_final.weight"][3] = float("nan")
     path = tmp_path / "nan.pt"
     torch.save({"state_dict": state}, path)

@@ -85,11 +85,15 @@ def _listed(settings: Mapping[str, Any], key: str) -> list[float] | None:
 def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load weights as open_clip loads a file: names as it knows them, positions interpolated.
 
+    A bias that its training with `--siglip` added to the architecture is added to the network.
+
     Raises:
         RuntimeError: A weight is missing, has another shape, or is left over.
     """
     from open_clip.model import resize_pos_embed, resize_text_pos_embed
 
+    if "logit_bias" in state and getattr(network, "logit_bias", None) is None:
+        network.logit_bias = nn.Parameter(torch.zeros([]))
     fitted = renamed(network, state)
     resize_pos_embed(fitted, network)
     resize_text_pos_embed(fitted, network)

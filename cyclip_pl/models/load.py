@@ -16,7 +16,7 @@ from cyclip_pl.models.trust import Trust, check_trust
 _TAKEN = (
     "load takes a run folder or a checkpoint of this project (a path or URL), a .pt file of the"
     " CyCLIP authors or of OpenAI, a folder of open_clip or of transformers, hf-hub:ORG/NAME,"
-    " local-dir:FOLDER, or open_clip:ARCHITECTURE/TAG"
+    " local-dir:FOLDER, or open_clip:ARCHITECTURE/TAG_OR_FILE"
 )
 
 
@@ -47,7 +47,9 @@ def load(
             - a folder with `open_clip_config.json`, with or without `local-dir:` before it;
             - a folder of a CLIP model of `transformers`;
             - `hf-hub:ORG/NAME`, fetched from Hugging Face unless it is in the cache;
-            - `open_clip:ARCHITECTURE/TAG`, as `open_clip:ViT-B-32/laion2b_s34b_b79k`, likewise.
+            - `open_clip:ARCHITECTURE/TAG`, as `open_clip:ViT-B-32/laion2b_s34b_b79k`, likewise;
+            - `open_clip:ARCHITECTURE/FILE`, as `open_clip:ViT-B-32/logs/mine/epoch_32.pt`: what
+              open_clip trained.
 
             Files may come from a stranger: only modules of this package and of open_clip are
             built, with settings of an allow-list, no larger than the file; nothing is unpickled.
@@ -84,18 +86,31 @@ def _of_open_clip_or_transformers(
     if name.startswith("open_clip:"):
         from cyclip_pl.models.open_clip import load_open_clip
 
-        architecture, _, tag = name.removeprefix("open_clip:").rpartition("/")
-        if not (architecture and tag):
+        architecture, weights = _architecture_and_weights(name.removeprefix("open_clip:"))
+        if not (architecture and weights):
             raise ValueError(
                 f"{name}: must be open_clip:ARCHITECTURE/TAG, such as"
                 " open_clip:ViT-B-32/laion2b_s34b_b79k"
             )
-        return load_open_clip(architecture, tag, device)
+        return load_open_clip(architecture, weights, device)
     if name.startswith(("hf-hub:", "local-dir:")) or _holds_a_model(where):
         from cyclip_pl.models.open_clip_folder import load_open_clip_folder
 
         return load_open_clip_folder(name, device, trust is True)
     return None
+
+
+def _architecture_and_weights(name: str) -> tuple[str, str]:
+    """Split at the slash behind the architecture: `ViT-B/32` has one, and so have paths."""
+    import open_clip
+
+    known = set(open_clip.list_models())
+    parts = name.split("/")
+    for end in range(1, len(parts)):
+        if "-".join(parts[:end]) in known:
+            return "/".join(parts[:end]), "/".join(parts[end:])
+    architecture, _, weights = name.rpartition("/")
+    return architecture, weights
 
 
 def _of_checkpoint(

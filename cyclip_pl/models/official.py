@@ -36,7 +36,7 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
         device: Where to put the model.
 
     Raises:
-        ValueError: The file is missing, or is not such a checkpoint.
+        ValueError: The file is missing, or is not such a checkpoint, but open_clip's for example.
     """
     import open_clip
 
@@ -45,6 +45,11 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
         raise ValueError(f"model.path={path}: there is no such file")
     weights = read_state(str(file), file)
     state = {name: weight for name, weight in weights.items() if name not in NOT_WEIGHTS}
+    if _of_open_clip(state):
+        raise ValueError(
+            f"{file}: trained with open_clip, which does not save the architecture; give"
+            f" open_clip:ARCHITECTURE/{file}"
+        )
     try:
         config = architecture(state)
         check_config("shapes", config)
@@ -59,6 +64,14 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
     open_clip.set_model_preprocess_cfg(network, asdict(preprocess))
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
     return OpenCLIPModel(network, tokenizer, config).to(device).eval()
+
+
+def _of_open_clip(state: Mapping[str, Tensor]) -> bool:
+    """Whether open_clip's code wrote the weights, which may be of a network without QuickGELU.
+
+    The names are OpenAI's, but a block has its first norm before its attention.
+    """
+    return ".ln_1." in next((name for name in state if "transformer.resblocks.0." in name), "")
 
 
 def architecture(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_nothing_is_unpickled(tmp_path) -> None:
 def test_other_files_are_named(tmp_path) -> None:
     path = tmp_path / "other.ckpt"
     for content, message in (
-        ({"model": 1}, "its 'model' is not a named tensor"),
+        ({"epoch": 1}, "its 'epoch' is not a named tensor"),
         ([1], "has no state_dict of tensors"),
     ):
         torch.save(content, path)

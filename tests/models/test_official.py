@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision import transforms
 
 from cyclip_pl.models.official import load_official
+from tests.helpers.model_sources import as_openai_wrote
 
 # Heads are 64 wide in OpenAI's code.
 TEXT = {"context_length": 9, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
@@ -30,7 +31,7 @@ def network(vision: dict, quick_gelu: bool = True) -> torch.nn.Module:
         if name.endswith("bn3.weight"):  # zero at first, which would hide the blocks
             torch.nn.init.normal_(weight)
     made.logit_scale.data.fill_(4.0)
-    return made
+    return as_openai_wrote(made)
 
 
 def save(path: Path, state: dict, prefix: str = "module.", **more) -> Path:
