@@ -14,6 +14,7 @@ from cyclip_pl.evaluating import evaluate
 from tests.helpers.architectures import TEXT, VIT
 from tests.helpers.composed import choices, composed
 from tests.helpers.contract import assert_keys_are_arguments
+from tests.helpers.model_sources import as_openai_wrote
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny-quick.json").write_text(json.dumps(config | {"quick_gelu": True}))
     open_clip.add_model_config(folder)
     torch.manual_seed(0)
-    state = open_clip.create_model("tiny-quick").state_dict()
+    state = as_openai_wrote(open_clip.create_model("tiny-quick")).state_dict()
     torch.save(state, folder / "weights.pt")
     theirs = {f"module.{name}": weight for name, weight in state.items()}
     torch.save({"epoch": 64, "name": "x", "state_dict": theirs, "optimizer": {}}, folder / "64.pt")
