@@ -39,7 +39,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 def test_every_flag_has_one_row(theirs: set[str]) -> None:
     listed = Counter(flag for flags, _ in ROWS for flag in names(flags))
-    assert len(theirs) > 90
+    assert len(theirs) > 80
     assert theirs <= listed.keys()
     assert all(flag.startswith("--") for flag in listed)
     assert set(listed.values()) == {1}
