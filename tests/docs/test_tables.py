@@ -21,6 +21,7 @@ from tests.helpers.world import shrunk
 GROUPS = {
     names(group)[0]: set(names(said)) for group, said in table("configuration.md", "| group |")
 }
+CHOSEN = ("data", "encoder", "objective", "optimizer", "projector", "scheduler", "trainer", "views")
 METRICS = "| evaluation | metric |"
 
 
@@ -101,11 +102,7 @@ def settings() -> set[str]:
     loggers = f"logger=[{','.join(choices('logger'))}]"
     callbacks = f"callbacks=[{','.join(choices('callbacks'))}]"
     variants = [("train", [every, loggers, callbacks]), ("eval", [every, "checkpoint=x"])]
-    variants += [
-        ("train", [f"{group}={choice}"])
-        for group in ("objective", "encoder", "projector", "views", "data", "trainer")
-        for choice in choices(group)
-    ]
+    variants += [("train", [f"{group}={choice}"]) for group in CHOSEN for choice in choices(group)]
     variants += [("eval", [f"model={choice}", "checkpoint=x"]) for choice in choices("model")]
     for script, overrides in variants:
         config = composed(*overrides, config_name=script)
