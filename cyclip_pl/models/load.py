@@ -130,10 +130,12 @@ def _of_checkpoint(
             raise ValueError(f"{error}; {_TAKEN}") from error
     if weights != "saved":
         raise ValueError(f"weights={weights}: {source} has one set of weights; leave it out")
-    from cyclip_pl.models.official import load_official
+    from cyclip_pl.models.official import OfOpenCLIP, load_official
 
     try:
         return load_official(where, device)
+    except OfOpenCLIP:
+        raise
     except ValueError as error:
         raise ValueError(f"{error}; {_TAKEN}") from error
 

@@ -22,6 +22,10 @@ from cyclip_pl.weights import check_finite, read_state
 _HEAD_WIDTH = 64  # OpenAI's; the shapes of the weights do not show it
 
 
+class OfOpenCLIP(ValueError):
+    """A file that open_clip's training wrote."""
+
+
 def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenCLIPModel:
     """Load a model as the authors saved it, in evaluation mode and float32.
 
@@ -36,7 +40,8 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
         device: Where to put the model.
 
     Raises:
-        ValueError: The file is missing, or is not such a checkpoint, but open_clip's for example.
+        OfOpenCLIP: The file is of open_clip, and says too little of its network.
+        ValueError: The file is missing, or is not such a checkpoint.
     """
     import open_clip
 
@@ -46,7 +51,7 @@ def load_official(path: str | Path, device: torch.device | str = "cpu") -> OpenC
     weights = read_state(str(file), file)
     state = {name: weight for name, weight in weights.items() if name not in NOT_WEIGHTS}
     if _of_open_clip(state):
-        raise ValueError(
+        raise OfOpenCLIP(
             f"{file}: trained with open_clip, which does not save the architecture; give"
             f" open_clip:ARCHITECTURE/{file}"
         )

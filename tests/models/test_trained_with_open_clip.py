@@ -98,7 +98,6 @@ def test_its_activation_is_not_guessed(trained: Callable[[str], Path]) -> None:
     """Names and shapes are those of OpenAI's networks, which have QuickGELU."""
     path = trained("clip")
     for load in (cyclip_pl.load, load_official):
-        with pytest.raises(
-            ValueError, match=rf"epoch_1\.pt: .* give open_clip:ARCHITECTURE/{path}"
-        ):
+        with pytest.raises(ValueError) as caught:
             load(path)
+        assert str(caught.value).endswith(f"; give open_clip:ARCHITECTURE/{path}")
