@@ -31,6 +31,7 @@ from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.switches import switched_on
 from cyclip_pl.callbacks.throughput import Throughput
+from cyclip_pl.callbacks.validation import VAL, Validation
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
@@ -75,7 +76,8 @@ def _try(config: DictConfig) -> dict[str, float]:
 def _run(config: DictConfig) -> dict[str, float]:
     folder = Path(config.run_dir)
     _quiet()
-    sweeps.check(config.objective_metric, list(entries(config.get("evaluation"))))
+    validates = [VAL] if OmegaConf.select(config, "data.val.shards") else []
+    sweeps.check(config.objective_metric, [*entries(config.get("evaluation")), *validates])
     # The other processes of a run belong to the first, which holds the folder.
     with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
         checkpoints = _checkpoints(config)
@@ -152,12 +154,13 @@ def _train(
     if start:
         resume.check_weights(start.path, module)
     make_data = instantiate(config.data, _partial_=True)
-    data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
+    size, tokenizer = encoder.image_size, encoder.tokenizer
+    data = make_data(views=views, tokenizer=tokenizer, image_size=size, seed=config.seed)
 
     # The first callback, so that its clock stops before evaluations start.
     throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
-    ranks = Ranks()
+    validation, ranks = Validation(data.val), Ranks()
     off = config.trainer.get("logger") is False
     loggers = [] if off else [one for one in _instances(config, "logger").values() if one]
     chosen = _instances(config, "callbacks")
@@ -177,6 +180,7 @@ def _train(
             Overview(),
             *averages,  # before evaluations look at them
             evaluation,
+            validation,
             ranks,
             *(one for one in others if one not in averages),
             ProfileTable(),
@@ -203,6 +207,7 @@ def _train(
 
     metrics = {
         **evaluation.metrics,
+        **validation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
         **skipped.metrics,

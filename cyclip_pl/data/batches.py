@@ -16,7 +16,7 @@ from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.position import Drawn, Position
 from cyclip_pl.data.seeds import generator
-from cyclip_pl.data.shard_reader import ShardReader
+from cyclip_pl.data.shard_reader import RawSample, ShardReader
 from cyclip_pl.data.skipped import SkipCounter, SkippedSample, of_unknown_size
 from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
 from cyclip_pl.data.urls import name_all
@@ -133,9 +133,7 @@ class Batches(IterableDataset["Batch | Failure"]):
                 self._skipped.take_shards()
             for number, raw in enumerate(raw_samples, before + 1):
                 try:
-                    # A function of the sample, not of the reader.
-                    rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
-                    viewed = self.views(*self._decode(raw), rng)
+                    viewed = self._view(raw, reader)
                 except (SkippedSample, Undecodable) as error:
                     lost = error.count if isinstance(error, SkippedSample) else 1
                     skipped.add(error.reason, raw.url, str(error), lost, sample=raw.key)
@@ -148,6 +146,11 @@ class Batches(IterableDataset["Batch | Failure"]):
                 yield raw.name, viewed, Drawn(turn, number)
             if usable < max(1, _LEAST_USABLE * wanted):
                 raise NothingToRead(self._nothing(usable, found))
+
+    def _view(self, raw: RawSample, reader: Reader) -> ViewedSample:
+        # A function of the sample, not of the reader.
+        rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
+        return self.views(*self._decode(raw), rng)
 
     def _nothing(self, usable: int, found: dict[str, None]) -> str:
         share = f"only {usable} usable" if usable else "no usable"
