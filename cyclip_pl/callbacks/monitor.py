@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import lightning as L
 
 from cyclip_pl import checks
@@ -43,7 +41,7 @@ class Monitor:
 
     def check_source(self, trainer: L.Trainer) -> None:
         """Raise ValueError, before the first step, if nothing in this run gives the metric."""
-        known = {name for callback in measuring(trainer) for name in callback.cadence}
+        known = [name for callback in measuring(trainer) for name in callback.cadence]
         if self.source in known:
             return
         if self.source == VAL and not self.sets:
@@ -72,7 +70,7 @@ class Monitor:
         return any(self.source in callback.without_sets for callback in evaluating)
 
 
-def measuring(trainer: L.Trainer) -> Iterable[Measuring]:
+def measuring(trainer: L.Trainer) -> list[Measuring]:
     """The callbacks that measure the model."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return [callback for callback in callbacks if isinstance(callback, Measuring)]
