@@ -48,6 +48,7 @@ class EarlyStop(EarlyStopping):
         self._monitor = Monitor(f"{SETTING}.monitor", monitor)
         super().__init__(monitor, min_delta, patience, mode=mode)
         self._looked_at = -1
+        self._has_stepped = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if self._monitor.source not in _LOGGED:
@@ -67,6 +68,7 @@ class EarlyStop(EarlyStopping):
         self._monitor.check_given(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *unused: Any) -> None:
+        self._has_stepped = True
         self._look(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -75,7 +77,7 @@ class EarlyStop(EarlyStopping):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Here, since `Last` has saved by now.
         self._monitor.check_given(trainer)
-        if self._monitor.found(trainer) is None:
+        if self._has_stepped and self._monitor.found(trainer) is None:
             there = ", ".join(trainer.callback_metrics) or "no metric"
             raise ValueError(f"{self._monitor}: the metric never came; the run has {there}")
 

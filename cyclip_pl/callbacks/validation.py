@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -106,13 +105,10 @@ def _usable(rows: Embeddings, keys: list[str]) -> Embeddings:
 
 
 def _joined(first: Embeddings, second: Embeddings) -> Embeddings:
-    pairs = zip(_heads(first), _heads(second), strict=True)
-    return Embeddings(*(None if a is None or b is None else torch.cat([a, b], 1) for a, b in pairs))
+    behind = iter(x for x in vars(second).values() if x is not None)
+    return _each(first, lambda x: torch.cat([x, next(behind)], dim=1))
 
 
 def _each(rows: Embeddings, change: Callable[[Tensor], Tensor]) -> Embeddings:
-    return Embeddings(*(None if head is None else change(head) for head in _heads(rows)))
-
-
-def _heads(rows: Embeddings) -> list[Tensor | None]:
-    return [getattr(rows, field.name) for field in fields(rows)]
+    heads: dict[str, Any] = {name: x if x is None else change(x) for name, x in vars(rows).items()}
+    return Embeddings(**heads)

@@ -112,9 +112,15 @@ class DataModule(LightningDataModule):
         self.transfer = Transfer()
         self._views, self._image_size = views, image_size
         self._decoder = Decoder(caption_key, decoder)
-        parts: dict[str, Any] = {"decoder": self._decoder, "tokenizer": tokenizer}
-        self._batches = partial(Batches, **parts, views=views, batch_size=batch_size, seed=seed)
-        self._held_out_batches = partial(HeldOutBatches, **parts)
+        self._batches = partial(
+            Batches,
+            decoder=self._decoder,
+            views=views,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        self._held_out_batches = partial(HeldOutBatches, decoder=self._decoder, tokenizer=tokenizer)
         self._load = partial(BatchLoader, workers=workers, prefetch=prefetch, pin_memory=pin_memory)
         self._loader: weakref.ref[BatchLoader] | None = None
 

@@ -35,6 +35,7 @@ def test_two_processes_give_the_numbers_of_one(world: Path, tmp_path: Path, obje
         ("one", []),
         ("two", ["trainer=ddp_cpu", "data.batch_size=12"]),
         ("workers", ["trainer=ddp_cpu", "data.batch_size=12", "data.workers=2"]),
+        ("sharded", ["trainer=fsdp_cpu", "data.batch_size=12", "microbatch=5"]),
     ):
         command = [sys.executable, "train.py", *settings, *more, f"hydra.run.dir={tmp_path}/{name}"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)

@@ -41,6 +41,8 @@ def curves(run: Run) -> dict[str, Curve]:
             continue
         if group == "train" and name not in _RATES:
             found[rest] = curve
+        elif group == "val":
+            found[name] = curve
         elif group.startswith("lr-"):
             found.setdefault("learning rate", curve)
         elif rest.endswith(("/acc1", "_r1")):
