@@ -122,7 +122,7 @@ def test_it_is_the_mean_of_the_formula_over_the_batches(
     assert found == pytest.approx({f"val/{k}": v for k, v in sums.items()}, rel=1e-10)
 
 
-NAMES = ("cyclip", "uniclip", "slip", "nclip", "cyclip_augmented")
+NAMES = ("cyclip", "uniclip", "slip")
 
 
 def _on_this_rank(folder: Path) -> list[dict[str, float]]:
