@@ -34,6 +34,7 @@ from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.encoders import architectures
 from cyclip_pl.encoders.interface import check_interface
 from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_details, write_metrics
@@ -109,9 +110,11 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
         raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
     config.first_step = start.step if start else 0
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
-    for name, value in resume.of_weights(start).items() if start else ():
-        if name in config.encoder and config.encoder[name] is None:
-            config.encoder[name] = value
+    if start:
+        config.encoder.update(resume.of_weights(start, config.encoder))
+    encoder: Any = OmegaConf.to_container(config.encoder, resolve=True, throw_on_missing=True)
+    if architectures.SETTLED <= encoder.keys():
+        config.encoder.update(architectures.settled(encoder, filled=start is not None))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return plain
 
