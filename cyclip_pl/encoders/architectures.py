@@ -83,8 +83,10 @@ def without_own_weights(architecture: Architecture) -> Architecture:
 
 
 def own_weights(config: Mapping[str, Any]) -> dict[str, bool]:
-    """Arguments of `open_clip.create_model`: which towers begin with weights of timm's or of
-    Hugging Face's, as the config says; empty if none does."""
+    """Arguments of `open_clip.create_model` for weights of timm's and of Hugging Face's.
+
+    Empty if no tower begins with them, as the config says.
+    """
     image, text = config["vision_cfg"], config["text_cfg"]
     found = {
         "pretrained_image": bool(image.get("timm_model_name"))
