@@ -112,9 +112,9 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
     if start:
         config.encoder.update(resume.of_weights(start, config.encoder))
-    whole: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    encoder = whole["encoder"]
-    if encoder.keys() >= architectures.SETTLED:
+    encoder: Any = OmegaConf.to_container(config.encoder, resolve=True)
+    # To read the architecture raises an error where none is given.
+    if architectures.SETTLED <= encoder.keys() and config.encoder.architecture:
         config.encoder.update(architectures.settled(encoder, filled=start is not None))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return plain

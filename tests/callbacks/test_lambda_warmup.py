@@ -26,6 +26,8 @@ class _Module:
     def __init__(self, objective: Any) -> None:
         self.objective = objective
 
+    def log(self, *unused: Any, **more: Any) -> None: ...
+
 
 class _Trainer:
     log_every_n_steps = 10**9
