@@ -114,7 +114,7 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
         config.encoder.update(resume.of_weights(start, config.encoder))
     encoder: Any = OmegaConf.to_container(config.encoder, resolve=True)
     # To read the architecture raises an error where none is given.
-    if architectures.SETTLED <= encoder.keys() and config.encoder.architecture:
+    if encoder.keys() >= architectures.SETTLED and config.encoder.architecture:
         config.encoder.update(architectures.settled(encoder, filled=start is not None))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return plain
