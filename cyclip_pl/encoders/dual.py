@@ -130,7 +130,10 @@ class DualEncoder(nn.Module):
             problem = f"pretrained={pretrained}: does not fit {name}"
             if pretrained is None:
                 problem = f"architecture={name}: cannot be built"
-            raise ValueError(f"encoder.{problem}: {reason(error)}") from error
+            needs = [config["text_cfg"].get(f"hf_{part}_name") for part in ("tokenizer", "model")]
+            fetched = " and ".join(sorted({one for one in needs if one}))
+            needed = f"; it needs {fetched} of Hugging Face" if fetched else ""
+            raise ValueError(f"encoder.{problem}: {reason(error)}{needed}") from error
         pixels = {key: list(self.model.visual.preprocess_cfg[key]) for key in ("mean", "std")}
         self.settings: dict[str, Any] = decided
         if (kept := without_own_weights(architecture)) is not architecture:

@@ -8,6 +8,7 @@ from typing import Any
 
 import open_clip
 import pytest
+import timm
 import torch
 from torch import Tensor
 from transformers import RobertaModel
@@ -19,7 +20,7 @@ from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.models.export import open_clip as exported
 from cyclip_pl.optimization import decayed_names
 from cyclip_pl.projectors.native import Native
-from tests.helpers.architectures import VIT
+from tests.helpers.architectures import TIMM, VIT
 from tests.helpers.exported import assert_same, changed
 from tests.helpers.model_folders import MEAN, STD, write_open_clip
 from tests.helpers.text_towers import KINDS
@@ -189,3 +190,29 @@ def test_towers_begin_with_weights_of_their_own_where_the_config_says_so(tmp_pat
     torch.save(state | {"logit_scale": torch.tensor(3.0)}, tmp_path / "w.pt")
     filled = DualEncoder(config, pretrained=str(tmp_path / "w.pt"))
     assert not own(filled) and filled.settings["architecture"] == kept
+
+
+def test_weights_of_timm_are_taken_where_the_config_asks_for_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[bool] = []
+    create = timm.create_model
+
+    def created(*names: Any, pretrained: bool = False, **settings: Any) -> Any:
+        asked.append(pretrained)
+        return create(*names, **settings)
+
+    monkeypatch.setattr(timm, "create_model", created)
+    config = changed(TIMM, vision={"timm_model_pretrained": True})
+    encoder = DualEncoder(config)
+    assert encoder.settings["architecture"]["vision_cfg"]["timm_model_pretrained"] is False
+    state = encoder.model.state_dict() | {"logit_scale": torch.tensor(3.0)}
+    torch.save(state, tmp_path / "w.pt")
+    DualEncoder(config, pretrained=str(tmp_path / "w.pt"))
+    assert asked == [True, False]
+
+
+def test_what_is_not_on_this_machine_is_named(tmp_path: Path) -> None:
+    text = {"hf_tokenizer_name": str(tmp_path), "vocab_size": 20}
+    with pytest.raises(ValueError, match=rf": cannot be built: .*; it needs {tmp_path} of Hugging"):
+        DualEncoder(changed(VIT, text=text))
