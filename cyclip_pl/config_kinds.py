@@ -145,6 +145,7 @@ _KINDS: dict[str, Kind] = {
     "trust": _trust,
     "model.weights": partial(checks.one_of, choices=["saved", "raw"]),
     "encoder.architecture": _anything,
+    "encoder.image_size": _whole_or_null,
     "encoder.context_length": _whole_or_null,
     "encoder.pretrained": _path_or_null,
     "encoder.quick_gelu": partial(checks.boolean, optional=True),

@@ -35,6 +35,7 @@ from cyclip_pl.callbacks.validation import VAL, Validation
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.encoders import architectures
 from cyclip_pl.encoders.interface import check_interface
 from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_details, write_metrics
@@ -111,9 +112,12 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
         raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
     config.first_step = start.step if start else 0
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
-    for name, value in resume.of_weights(start).items() if start else ():
-        if name in config.encoder and config.encoder[name] is None:
-            config.encoder[name] = value
+    if start:
+        config.encoder.update(resume.of_weights(start, config.encoder))
+    encoder: Any = OmegaConf.to_container(config.encoder, resolve=True)
+    # To read the architecture raises an error where none is given.
+    if encoder.keys() >= architectures.SETTLED and config.encoder.architecture:
+        config.encoder.update(architectures.settled(encoder, filled=start is not None))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return plain
 
