@@ -19,7 +19,6 @@ from cyclip_pl.guard import StepGuard
 from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
-from cyclip_pl.optimization.groups import decayed_names
 from cyclip_pl.optimization.making import build, for_rates
 from cyclip_pl.optimization.rates import Rates
 from cyclip_pl.optimization.resuming import Resumable
@@ -67,7 +66,6 @@ class ContrastiveModule(L.LightningModule):
         # Of the last step: names and values of the loss terms and of the gradient norm.
         self.observed: tuple[list[str], Tensor]
         self._terms: dict[str, Tensor]
-        self.decayed = decayed_names(self)
 
     def setup(self, stage: str) -> None:
         if stage != "fit":
@@ -136,7 +134,7 @@ class ContrastiveModule(L.LightningModule):
         self.objective.clamp_()
 
     def configure_optimizers(self) -> Any:
-        optimizer = build(self.make_optimizer, self, self.decayed, self.rates)
+        optimizer = build(self.make_optimizer, self, self.rates)
         self.guard = StepGuard(self, optimizer)
         # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -149,7 +147,7 @@ class ContrastiveModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the optimizer's state in the order of this run's parameter groups."""
-        for_rates(checkpoint, self.make_optimizer, self, self.decayed, self.rates)
+        for_rates(checkpoint, self.make_optimizer, self, self.rates)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["format"] = FORMAT

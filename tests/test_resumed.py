@@ -118,11 +118,12 @@ def test_what_is_typed_is_used_and_the_config_is_true(
     assert "optimizer.lr 0.001 → 0.02" in line and "data.batch_size 24 → 12" in line
     said = yaml.safe_load((again / "config.yaml").read_text())["optimizer"]
     (state,) = _last(again)["optimizer_states"]
-    decayed, rest = state["param_groups"]
-    for group in (decayed, rest):
+    decayed, *rest = state["param_groups"]
+    for group in (decayed, *rest):
         assert (group["initial_lr"], group["eps"]) == (said["lr"], said["eps"]) == (0.02, 1e-6)
         assert list(group["betas"]) == said["betas"] == [0.8, 0.9]
-    assert (decayed["weight_decay"], rest["weight_decay"]) == (said["weight_decay"], 0.0)
+    assert decayed["weight_decay"] == said["weight_decay"]
+    assert [group["weight_decay"] for group in rest] == [0.0, 0.0]
     # Steps 2 and 3 of a warm-up of 7.
     with (again / "csv/metrics.csv").open(newline="") as file:
         rates = [float(r["lr-AdamW/pg1"]) for r in csv.DictReader(file) if r["lr-AdamW/pg1"]]

@@ -9,9 +9,6 @@ from torch import nn
 
 from cyclip_pl.optimization.rates import Rates
 
-# What wrappers add to the names of parameters.
-_WRAPPERS = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
-
 
 class Group(NamedTuple):
     """Names of parameters, and the settings in which they differ from the optimizer's own."""
@@ -20,21 +17,14 @@ class Group(NamedTuple):
     settings: dict[str, Any]
 
 
-def decayed_names(module: nn.Module) -> set[str]:
-    """Names of the parameters that decay: the weights of linear maps and convolutions.
-
-    Norms, biases and learnable scalars have fewer than two dimensions and do not decay.
-    """
-    return {clean(name) for name, p in module.named_parameters() if p.ndim >= 2}
-
-
 def grouped(
-    module: nn.Module,
-    decayed: Collection[str],
-    rates: Rates | None = None,
-    matrices: Collection[str] | None = None,
+    module: nn.Module, rates: Rates | None = None, matrices: Collection[str] | None = None
 ) -> list[Group]:
-    """The trainable parameters in two groups, with the optimizer's weight decay and without.
+    """The trainable parameters in groups, with the optimizer's weight decay and without.
+
+    The weights of linear maps and convolutions decay. Norms, biases and learnable scalars have
+    fewer than two dimensions and do not. The objective's parameters are by themselves: where those
+    of encoder and projector are sharded, they are not, and a step takes only one kind at a time.
 
     Args:
         rates: Other factors than 1 make groups of each part of the model, with a name and with
@@ -42,43 +32,38 @@ def grouped(
         matrices: Names that stand apart, for an optimizer that treats matrices by themselves; the
             other groups have `use_fallback`, as timm calls it.
     """
-    learning = [clean(name) for name, p in module.named_parameters() if p.requires_grad]
-    if matrices is None and rates in (None, Rates()):
-        decaying = [name for name in learning if name in decayed]
-        rest = [name for name in learning if name not in decayed]
-        return [Group(decaying, {}), Group(rest, {"weight_decay": 0.0})]
-    parts = None if rates in (None, Rates()) else rates.parts(module)
+    plain = rates in (None, Rates())
+    parts = {} if rates is None or plain else rates.parts(module)
     found: dict[str, Group] = {}
-    for name in learning:
-        part, scale = ("", 1.0) if parts is None else parts[name]
-        settings: dict[str, Any] = {} if parts is None else {"lr_scale": scale}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        whole = "objective" if name.startswith("objective.") else ""
+        part, scale = (whole, 1.0) if plain else parts[name]
+        settings: dict[str, Any] = {} if plain else {"lr_scale": scale}
         if matrices is not None:
             settings["use_fallback"] = name not in matrices
             kind = "others" if settings["use_fallback"] else "matrices"
             part = f"{part}_{kind}".removeprefix("_")
-        if name not in decayed:
+        if parameter.ndim < 2:
             part += "_no_decay"
             settings["weight_decay"] = 0.0
         found.setdefault(part, Group([], {"name": part, **settings})).names.append(name)
-    return list(found.values())
+    if not plain or matrices is not None:
+        return list(found.values())
+    # By their numbers, as Lightning's monitor names the rates of groups without a name.
+    order = ("", "_no_decay", "objective", "objective_no_decay")
+    for group in found.values():
+        del group.settings["name"]
+    return [found[part] for part in order if part in found]
 
 
 def parameter_groups(
-    module: nn.Module,
-    decayed: Collection[str],
-    rates: Rates | None = None,
-    matrices: Collection[str] | None = None,
+    module: nn.Module, rates: Rates | None = None, matrices: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
     """`grouped`, as an optimizer takes them."""
-    of = {clean(name): p for name, p in module.named_parameters()}
+    of = dict(module.named_parameters())
     return [
         {"params": [of[name] for name in names], **settings}
-        for names, settings in grouped(module, decayed, rates, matrices)
+        for names, settings in grouped(module, rates, matrices)
     ]
-
-
-def clean(name: str) -> str:
-    """The name of a parameter without what wrappers add to it."""
-    for wrapper in _WRAPPERS:
-        name = name.replace(wrapper, "")
-    return name

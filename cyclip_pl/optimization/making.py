@@ -54,11 +54,10 @@ class Maker:
 def build(
     make: Callable[..., Optimizer],
     module: nn.Module,
-    decayed: Collection[str],
     rates: Rates | None = None,
 ) -> Optimizer:
     """The optimizer of a module, each group with its share of the learning rate."""
-    groups = parameter_groups(module, decayed, rates, matrices_of(make, module))
+    groups = parameter_groups(module, rates, matrices_of(make, module))
     if sharding.is_sharded(module):
         _try_sharded(make, groups)
     optimizer = make(groups)
@@ -90,7 +89,6 @@ def for_rates(
     checkpoint: dict[str, Any],
     make: Callable[..., Optimizer],
     module: nn.Module,
-    decayed: Collection[str],
     rates: Rates,
 ) -> None:
     """Let a checkpoint's optimizer state stand in the order of these rates' groups."""
@@ -98,7 +96,7 @@ def for_rates(
     if was == rates or "optimizer_states" not in checkpoint:
         return
     matrices = matrices_of(make, module)
-    old, new = (grouped(module, decayed, one, matrices) for one in (was, rates))
+    old, new = (grouped(module, one, matrices) for one in (was, rates))
     states = checkpoint["optimizer_states"]
     checkpoint["optimizer_states"] = [regrouped(state, old, new) for state in states]
 

@@ -77,7 +77,7 @@ def test_it_goes_on_from_its_state() -> None:
 
 def test_it_takes_attention_and_mlps_and_no_more() -> None:
     module = small_module("nclip")
-    optimizer = build(Maker(partial(Muon, fused=False)), module, module.decayed)
+    optimizer = build(Maker(partial(Muon, fused=False)), module)
     names = {id(p): name for name, p in module.named_parameters()}
     muons = {
         names[id(p)]
@@ -94,7 +94,7 @@ def test_it_takes_attention_and_mlps_and_no_more() -> None:
 
 def test_a_step_that_is_not_finite_changes_nothing() -> None:
     module, batch = small_module("cyclip"), small_batch("cyclip")
-    optimizer = build(Maker(partial(Muon, fused=True)), module, module.decayed)
+    optimizer = build(Maker(partial(Muon, fused=True)), module)
     guard = StepGuard(module, optimizer)
 
     def step(spoil: bool) -> None:

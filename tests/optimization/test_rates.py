@@ -44,7 +44,7 @@ def test_each_part_has_its_factor_and_each_layer_its_power() -> None:
     assert {parts[f"objective.{n}"] for n, _ in module.objective.named_parameters()} == {
         ("objective", 10.0)
     }
-    optimizer = build(partial(torch.optim.AdamW, lr=2.0), module, module.decayed, rates)
+    optimizer = build(partial(torch.optim.AdamW, lr=2.0), module, rates)
     rate = {g["name"]: g["lr"] for g in optimizer.param_groups}
     assert rate["image_00"] == pytest.approx(1e-3) and rate["objective_no_decay"] == 20.0
     assert len(rate) == len(optimizer.param_groups), "names for the logged rates are unique"
@@ -78,7 +78,7 @@ def _offsets_after(steps: int, rates: Rates) -> tuple[torch.Tensor, torch.Tensor
     """How far UniCLIP's scalars move, and a weight of the tower."""
     module, batch = small_module("uniclip"), small_batch("uniclip")
     make = partial(torch.optim.AdamW, lr=1e-3, eps=1e-12, weight_decay=0.0)
-    optimizer = build(make, module, module.decayed, rates)
+    optimizer = build(make, module, rates)
     tower = module.encoder.model.visual.conv1.weight
     flat = [p.detach().clone() for p in (*module.objective.parameters(), tower)]
     for _ in range(steps):
@@ -123,6 +123,6 @@ def test_a_factor_out_of_range(settings: dict[str, float], message: str) -> None
 def test_an_encoder_of_ones_own_says_its_layers_or_has_one_rate() -> None:
     module = torch.nn.ModuleDict({"encoder": LetterEncoder(32, 4)})
     module["projector"] = module["objective"] = torch.nn.Identity()
-    build(partial(torch.optim.AdamW, lr=1.0), module, set())
+    build(partial(torch.optim.AdamW, lr=1.0), module)
     with pytest.raises(ValueError, match=r"^rates: LetterEncoder has no method layers\(\)"):
-        build(partial(torch.optim.AdamW, lr=1.0), module, set(), Rates(text=0.1))
+        build(partial(torch.optim.AdamW, lr=1.0), module, Rates(text=0.1))
