@@ -96,7 +96,8 @@ def _place(checkpoint: str | Path) -> str | Path:
 def _requeue(trainer: L.Trainer) -> str:
     """Ask Slurm to start this job again, once; what became of it, for the line."""
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None or not trainer.is_global_zero:
+    by_submitit = "SUBMITIT_EXECUTOR" in os.environ  # it requeues its jobs itself, see jobs.py
+    if job is None or by_submitit or not trainer.is_global_zero:
         return ""
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
