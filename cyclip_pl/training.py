@@ -188,7 +188,7 @@ def _train(
             ranks,
             *(one for one in others if one not in averages),
             ProfileTable(),
-            Stop(),
+            Stop(_instances(config, "trainer.strategy.timeout") or None),
         ],
         logger=loggers,
         enable_checkpointing=True,  # of `Stop`; the others are left out
