@@ -41,6 +41,13 @@ def one_line(error: BaseException, config_name: str) -> str:
             f"data worker (pid {worker[1]}) died: {worker[2] or 'unexpectedly'}; if the memory ran"
             " out, lower data.workers, data.shuffle.buffer or data.prefetch"
         )
+    if silent := re.search(r"Timed out waiting (\d+)ms for \w+ operation", text):  # gloo's
+        return (
+            f"trainer.strategy.timeout: another rank did not answer for {int(silent[1]) / 1000:g} s;"
+            " look at the output of the other machines, and at the network between them"
+        )
+    if gone := re.search(r"Connection (?:closed|reset) by peer \[(\S+?)\]:\d+", text):
+        return f"the rank at {gone[1]} has ended; the output of its machine says why"
     if type(error).__name__ == "MisconfigurationException":  # Lightning's, about its arguments
         return f"trainer: {text}"
     if text.startswith("Expected more than 1 value per channel when training"):

@@ -53,7 +53,7 @@ class Job:
         if self.command is not None:
             return vars(self)
         signals.jobs_run_elsewhere()
-        return vars(replace(self, command=sys.argv, sweep=sweeps.folder))
+        return vars(replace(self, command=sys.argv, sweep=sweeps.sweep_folder))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

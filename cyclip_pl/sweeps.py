@@ -21,16 +21,16 @@ from cyclip_pl import checks
 METRIC = "objective_metric"
 _FAILED = "job_{}_failed.txt"
 _LONGEST = 120  # characters of a folder's name; file systems take 255 bytes
-folder: Path | None = None  # of the sweep that this process runs
+sweep_folder: Path | None = None  # of the sweep that this process runs
 
 
 class Begin(Callback):
     """Hydra calls it once, in the process that begins a sweep."""
 
     def on_multirun_start(self, config: DictConfig, **unused: Any) -> None:
-        global folder
-        folder = Path(config.hydra.sweep.dir)
-        for path in folder.glob(_FAILED.format("*")):  # of an earlier sweep there
+        global sweep_folder
+        sweep_folder = Path(config.hydra.sweep.dir).absolute()
+        for path in sweep_folder.glob(_FAILED.format("*")):  # of an earlier sweep there
             path.unlink()
 
 
@@ -70,7 +70,7 @@ def note_failure(folder: Path, number: int, line: str) -> None:
 
 def failures() -> list[str]:
     """The lines that jobs of this sweep left elsewhere, by their numbers."""
-    found = folder.glob(_FAILED.format("*")) if folder else ()
+    found = sweep_folder.glob(_FAILED.format("*")) if sweep_folder else ()
     return [p.read_text("utf-8") for p in sorted(found, key=lambda p: int(p.name.split("_")[1]))]
 
 
