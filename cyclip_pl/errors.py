@@ -64,8 +64,9 @@ def one_line(error: BaseException, config_name: str) -> str:
 def _of_another_rank(text: str) -> str | None:
     """What gloo says when a rank of another machine is silent or gone."""
     if silent := re.search(r"Timed out waiting (\d+)ms for \w+ operation", text):
+        seconds = int(silent[1]) / 1000
         return (
-            f"trainer.strategy.timeout: another rank did not answer for {int(silent[1]) / 1000:g} s;"
+            f"trainer.strategy.timeout: another rank did not answer for {seconds:g} s;"
             " look at the output of the other machines, and at the network between them"
         )
     if gone := re.search(r"(?:by peer|Read error|Write error) \[(\S+?)\]:\d+", text):

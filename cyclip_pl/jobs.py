@@ -80,6 +80,8 @@ class Job:
         # Caught here: Hydra adds lines of its own to an error that leaves a task.
         try:
             check_types(config, chosen_defaults())
+            if self.command is not None:
+                _check_ranks(config)
             job = HydraConfig.get()
             if job.mode == RunMode.MULTIRUN:
                 sweeps.link_number(Path(job.runtime.output_dir), job.job.num)
@@ -99,6 +101,16 @@ class Job:
             sweeps.note_failure(self.sweep, number, line)
         # Not within `except`: it would keep the job's model in memory.
         raise JobFailed(line)
+
+
+def _check_ranks(config: DictConfig) -> None:
+    """Raise ValueError if Lightning would start ranks: it would repeat the launcher's command."""
+    devices = OmegaConf.select(config, "trainer.devices", default=1)
+    if devices != 1 and "SLURM_PROCID" not in os.environ:
+        raise ValueError(
+            f"trainer.devices={devices}: a job that a launcher runs elsewhere is one process; set"
+            " trainer.devices=1, or use hydra/launcher=submitit_slurm with tasks_per_node"
+        )
 
 
 def prepare() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from cyclip_pl import jobs, signals, sweeps
 from cyclip_pl.jobs import Job, JobFailed
+from tests.helpers.composed import composed
 
 
 @pytest.fixture
@@ -95,3 +97,14 @@ def test_the_error_of_a_job_is_one_line(
     monkeypatch.setenv(jobs.TRACEBACK, "1")
     with pytest.raises(ValueError):
         jobs.told(ValueError("seed=-1: no"), "train")
+
+
+def test_ranks_are_not_started_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    config = composed("trainer=ddp_cpu")
+    with pytest.raises(ValueError, match=r"^trainer.devices=2: a job that a launcher runs"):
+        jobs._check_ranks(config)
+    monkeypatch.setenv("SLURM_PROCID", "0")  # srun has started them
+    jobs._check_ranks(config)
+    jobs._check_ranks(composed(config_name="eval"))

@@ -44,7 +44,9 @@ def two_hosts() -> Iterator[tuple[Host, Host]]:
     if not (shutil.which("ip") and shutil.which("unshare") and os.geteuid() == 0):
         pytest.skip("network namespaces need root, ip and unshare")
     mark = os.getpid() % 10_000
-    a, b = (Host(f"cyclip{mark}{x}", f"cy{mark}{x}", f"10.99.7.{n}") for x, n in (("a", 1), ("b", 2)))
+    a, b = (
+        Host(f"cyclip{mark}{x}", f"cy{mark}{x}", f"10.99.7.{n}") for x, n in (("a", 1), ("b", 2))
+    )
     try:
         try:
             for host in (a, b):

@@ -40,11 +40,14 @@ def _on_two_hosts(
 
 def _same_weights(one: Path, other: Path) -> None:
     a, b = (
-        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (one, other)
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+        for folder in (one, other)
     )
     assert a["global_step"] == b["global_step"] == 12
     assert a["state_dict"].keys() == b["state_dict"].keys()
-    assert all(torch.equal(a["state_dict"][name], b["state_dict"][name]) for name in a["state_dict"])
+    assert all(
+        torch.equal(a["state_dict"][name], b["state_dict"][name]) for name in a["state_dict"]
+    )
 
 
 @pytest.mark.parametrize("strategy", TWO)

@@ -41,7 +41,9 @@ def test_a_study_is_that_of_one_process(world: Path, tmp_path: Path, launcher: s
         (sweep,) = (tmp_path / name / "runs").iterdir()
         folders = [sweep / "0_lambda_in_modal_0", sweep / "1_lambda_in_modal_0.25"]
         assert [(sweep / str(n)).resolve() for n in (0, 1)] == folders
-        losses.append([(folder / "csv" / "metrics.csv").read_text().split()[2] for folder in folders])
+        losses.append(
+            [(folder / "csv" / "metrics.csv").read_text().split()[2] for folder in folders]
+        )
     of_launcher, of_one = ([line.split(",")[3:8] for line in lines] for lines in losses)
     assert of_launcher == of_one
 
