@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,3 +110,14 @@ def test_ranks_are_not_started_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SLURM_PROCID", "0")  # srun has started them
     jobs._check_ranks(config)
     jobs._check_ranks(composed(config_name="eval"))
+
+
+def test_a_signal_is_passed_on_to_the_processes_of_joblib(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = subprocess.Popen(["sleep", "100"])
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: [job])
+    with pytest.raises(signals.Stopped), signals.handled():
+        signals.jobs_run_elsewhere()
+        signal.raise_signal(signal.SIGTERM)
+        assert job.wait(10) == -signal.SIGTERM  # this process goes on, to wait for them
+        raise RuntimeError("a worker process has ended")
+    signals._state = signals._State()

@@ -1,4 +1,4 @@
-"""A Slurm of one machine: `sbatch`, `srun`, `scontrol requeue` and `sacct`, which run array jobs."""
+"""A Slurm of one machine: `sbatch`, `srun`, `scontrol requeue` and `sacct`, for arrays of jobs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pathlib import Path
 here = Path(__file__).resolve().parents[1]
 
 def start(task):
-    of_job = dict(JOB_ID=78 + task, ARRAY_JOB_ID=77, ARRAY_TASK_ID=task, PROCID=0, LOCALID=0, NODEID=0,
-                  NTASKS=1, NTASKS_PER_NODE=1, JOB_NUM_NODES=1, JOB_NODELIST="here", JOB_NAME="train")
+    of_job = dict(
+        JOB_ID=78 + task, ARRAY_JOB_ID=77, ARRAY_TASK_ID=task, JOB_NAME="train", JOB_NUM_NODES=1,
+        JOB_NODELIST="here", NODEID=0, PROCID=0, LOCALID=0, NTASKS=1, NTASKS_PER_NODE=1,
+    )
     env = os.environ | {{f"SLURM_{{name}}": str(value) for name, value in of_job.items()}}
-    job = subprocess.Popen(["bash", here / "script.sh"], env=env, start_new_session=True,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    (here / f"{{task}}.bash").write_text(str(job.pid))
+    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    subprocess.Popen(["bash", here / "script.sh"], env=env, start_new_session=True, **nothing)
 """
 _SBATCH = """
 script = Path(sys.argv[1]).read_text()
