@@ -173,6 +173,7 @@ def _train(
     averages = [one for one in others if isinstance(one, EMA)]
     if start:
         resume.check_average(start.path, bool(averages))
+    timeout: Any = instantiate(OmegaConf.select(config, "trainer.strategy.timeout"))
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
@@ -188,7 +189,7 @@ def _train(
             ranks,
             *(one for one in others if one not in averages),
             ProfileTable(),
-            Stop(_instances(config, "trainer.strategy.timeout") or None),
+            Stop(timeout),
         ],
         logger=loggers,
         enable_checkpointing=True,  # of `Stop`; the others are left out
