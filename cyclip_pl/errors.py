@@ -63,11 +63,13 @@ def one_line(error: BaseException, config_name: str) -> str:
 
 def _of_another_rank(text: str) -> str | None:
     """What gloo says when a rank of another machine is silent or gone."""
-    if silent := re.search(r"Timed out waiting (\d+)ms for \w+ operation", text):
-        seconds = int(silent[1]) / 1000
+    # The second is what other collectives of the same two ranks get.
+    silent = re.search(r"Timed out waiting (\d+)ms for \w+ operation", text)
+    if silent or "Application timeout caused pair closure" in text:
+        long = f"for {int(silent[1]) / 1000:g} s" if silent else "in time"
         return (
-            f"trainer.strategy.timeout: another rank did not answer for {seconds:g} s;"
-            " look at the output of the other machines, and at the network between them"
+            f"trainer.strategy.timeout: another rank did not answer {long}; look at the output of"
+            " the other machines, and at the network between them"
         )
     if gone := re.search(r"(?:by peer|Read error|Write error) \[(\S+?)\]:\d+", text):
         return f"the rank at {gone[1]} has ended; the output of its machine says why"

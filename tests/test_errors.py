@@ -106,6 +106,10 @@ def test_an_error_keeps_the_setting_and_the_file(arguments: dict[str, str], line
             "[x/unbound_buffer.cc:78] Timed out waiting 15000ms for recv operation to complete",
             "trainer.strategy.timeout: another rank did not answer for 15 s; ",
         ),
+        (
+            "[x/pair.cc:1] Application timeout caused pair closure",
+            "trainer.strategy.timeout: another rank did not answer in time; ",
+        ),
         ("[x/pair.cc:545] Read error [10.9.7.2]:207: Connection reset by peer. This is", GONE),
         ("[x/pair.cc:547] Connection closed by peer [10.9.7.2]:5151", GONE),
     ],

@@ -78,9 +78,8 @@ def test_a_cable_is_pulled(
     for run in runs:
         assert run.status() != 0
         assert run.left() == []
-        assert f"error: trainer.strategy.timeout: another rank did not answer for {TIMEOUT} s" in (
-            run.output()
-        )
+        line = "error: trainer.strategy.timeout: another rank did not answer "
+        assert line in run.output(), [line for line in run.lines() if "rror: " in line]
     # torchrun and the ranks take their time as well.
     assert time.monotonic() - begin < TIMEOUT + 60
 
