@@ -214,6 +214,7 @@ _KINDS: dict[str, Kind] = {
     "trainer.accelerator": _accelerator,
     "trainer.devices": _devices,
     "trainer.num_nodes": checks.whole,
+    "trainer.strategy.timeout.seconds": partial(checks.number, above=0),
     "trainer.strategy": _anything,
     "trainer.precision": _precision,
     "trainer.max_steps": partial(checks.whole, unlimited=True),

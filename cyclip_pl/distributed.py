@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -209,10 +210,13 @@ class Votes:
     """The largest of all ranks' numbers; of its own group, so that no other collective meets it.
 
     All ranks make the same calls in the same order.
+
+    Args:
+        timeout: How long the others may take; None for torch's own.
     """
 
-    def __init__(self) -> None:
-        self._group: Any = dist.new_group(backend="gloo")
+    def __init__(self, timeout: timedelta | None = None) -> None:
+        self._group: Any = dist.new_group(backend="gloo", timeout=timeout)
         self._cast = torch.zeros(1, dtype=torch.int64)
         self._work: Any = None
 

@@ -41,6 +41,8 @@ def one_line(error: BaseException, config_name: str) -> str:
             f"data worker (pid {worker[1]}) died: {worker[2] or 'unexpectedly'}; if the memory ran"
             " out, lower data.workers, data.shuffle.buffer or data.prefetch"
         )
+    if isinstance(error, RuntimeError) and (line := _of_another_rank(text)):
+        return line
     if type(error).__name__ == "MisconfigurationException":  # Lightning's, about its arguments
         return f"trainer: {text}"
     if text.startswith("Expected more than 1 value per channel when training"):
@@ -57,6 +59,21 @@ def one_line(error: BaseException, config_name: str) -> str:
     if isinstance(error, (ValueError, FileNotFoundError)) and text:
         return text
     return f"{type(error).__name__}: {text} (CYCLIP_TRACEBACK=1 shows where)"
+
+
+def _of_another_rank(text: str) -> str | None:
+    """What gloo says when a rank of another machine is silent or gone."""
+    # The second is what other collectives of the same two ranks get.
+    silent = re.search(r"Timed out waiting (\d+)ms for \w+ operation", text)
+    if silent or "Application timeout caused pair closure" in text:
+        long = f"for {int(silent[1]) / 1000:g} s" if silent else "in time"
+        return (
+            f"trainer.strategy.timeout: another rank did not answer {long}; look at the output of"
+            " the other machines, and at the network between them"
+        )
+    if gone := re.search(r"(?:by peer|Read error|Write error) \[(\S+?)\]:\d+", text):
+        return f"the rank at {gone[1]} has ended; the output of its machine says why"
+    return None
 
 
 def _flat(text: str) -> str:

@@ -39,8 +39,9 @@ WRITTEN = (
 
 def register_names() -> None:
     """Make `${run_folder:PREFIX}`, `${new_folder:PREFIX}` and `${job_folder:…}` known."""
-    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-    OmegaConf.register_new_resolver("new_folder", new_folder, replace=True)
+    # Kept in the config: jobs of a sweep that run elsewhere get the folder that was named first.
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("new_folder", new_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("job_folder", sweeps.job_folder, replace=True)
 
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -59,6 +59,7 @@ class _State:
     told: bool = False  # whether the line is printed
     limit: float | None = None  # seconds for the ranks to agree
     children: list[Any] = field(default_factory=list)  # ranks that this process has started
+    elsewhere: bool = False  # whether other processes run the jobs of a sweep
 
 
 _state = _State()
@@ -87,10 +88,15 @@ def handled() -> Iterator[None]:
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_listen, args=(reader,), daemon=True, name="signals").start()
     try:
-        yield
+        try:
+            yield
+        except Exception:
+            if _state.elsewhere:  # the signal ended jobs
+                check()
+            raise
         check()  # a sweep does not go on to the next job
     except Stopped as stopped:
-        stopped.tell("; nothing to save")
+        stopped.tell("" if _state.elsewhere else "; nothing to save")
         end_workers()
         raise
     finally:
@@ -125,6 +131,12 @@ def agreed() -> None:
 def undefer() -> None:
     """The opposite of `defer`."""
     _state.deferred, _state.agree, _state.limit = False, None, None
+
+
+def jobs_run_elsewhere() -> None:
+    """From now on other processes run the jobs of a sweep: they save what there is to save."""
+    _state.elsewhere = True
+    check()
 
 
 def forward_to(children: list[Any]) -> None:
@@ -173,6 +185,14 @@ def _note(signum: int, frame: object) -> None:
     if _state.requested:
         return
     _state.requested = signum
+    if _state.elsewhere and (jobs := multiprocessing.active_children()):
+        # joblib's; this process ends behind them.
+        _state.children = jobs
+        for job in jobs:
+            if job.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(job.pid, signum)
+        return
     if _state.deferred:
         for child in _state.children:
             child.send_signal(signal.SIGUSR2)

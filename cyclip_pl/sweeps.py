@@ -10,13 +10,28 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
 
 from cyclip_pl import checks
 
 METRIC = "objective_metric"
+_FAILED = "job_{}_failed.txt"
 _LONGEST = 120  # characters of a folder's name; file systems take 255 bytes
+sweep_folder: Path | None = None  # of the sweep that this process runs
+
+
+class Begin(Callback):
+    """Hydra calls it once, in the process that begins a sweep."""
+
+    def on_multirun_start(self, config: DictConfig, **unused: Any) -> None:
+        global sweep_folder
+        sweep_folder = Path(config.hydra.sweep.dir).absolute()
+        for path in sweep_folder.glob(_FAILED.format("*")):  # of an earlier sweep there
+            path.unlink()
 
 
 def job_folder(number: int, overrides: Sequence[str]) -> str:
@@ -46,6 +61,17 @@ def link_number(folder: Path, number: int) -> None:
             link.symlink_to(folder.name, target_is_directory=True)
         except OSError:  # a file system without links, or another process was first
             return
+
+
+def note_failure(folder: Path, number: int, line: str) -> None:
+    """Leave a line for the process of the sweep: another machine may be where the job runs."""
+    (folder / _FAILED.format(number)).write_text(line, "utf-8")
+
+
+def failures() -> list[str]:
+    """The lines that jobs of this sweep left elsewhere, by their numbers."""
+    found = sweep_folder.glob(_FAILED.format("*")) if sweep_folder else ()
+    return [p.read_text("utf-8") for p in sorted(found, key=lambda p: int(p.name.split("_")[1]))]
 
 
 def chosen(metrics: Mapping[str, float], wanted: str | Sequence[str] | None) -> object:

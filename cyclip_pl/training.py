@@ -175,6 +175,7 @@ def _train(
     averages = [one for one in others if isinstance(one, EMA)]
     if start:
         resume.check_average(start.path, bool(averages))
+    timeout: Any = instantiate(OmegaConf.select(config, "trainer.strategy.timeout"))
     trainer = instantiate(
         {**config.trainer, "precision": precision(config.trainer)},
         callbacks=[
@@ -190,7 +191,7 @@ def _train(
             ranks,
             *(one for one in others if one not in averages),
             ProfileTable(),
-            Stop(),
+            Stop(timeout),
         ],
         logger=loggers,
         enable_checkpointing=True,  # of `Stop`; the others are left out

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cyclip_pl import cli
+from cyclip_pl import cli, jobs
 from cyclip_pl.command_line import as_typed
 from cyclip_pl.config_types import check_types
 from tests.helpers.composed import choices, composed
@@ -127,7 +127,7 @@ def command(
     """Run a command until its task begins: what it prints, and the configs of the tasks."""
     tasks: list[DictConfig] = []
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(cli, "get_method", lambda name: tasks.append)
+    monkeypatch.setattr(jobs, "get_method", lambda name: tasks.append)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     with contextlib.suppress(SystemExit):
         cli.train()

@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 from cyclip_pl.cli import train
 from cyclip_pl.errors import one_line
 
+GONE = "the rank at 10.9.7.2 has ended; "
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -36,7 +38,7 @@ from cyclip_pl.errors import one_line
             ["experiment=cc3m: unknown choice", "has cc3m_rn50_cyclip, finetune_"],
         ),
         (["+objective@objective.objectives.x=clp"], ["objective=clp: unknown choice; did you"]),
-        (["hydra/launcher=jobib"], ["hydra/launcher=jobib: unknown choice (hydra/launcher has"]),
+        (["hydra/launcher=xy"], ["hydra/launcher=xy: unknown choice (hydra/launcher has"]),
         (["-m", "objective=clip,cyclp"], ["objective=cyclp: unknown choice; did you mean cyclip?"]),
         (["~callbacks.progres"], ["callbacks.progres; did you mean progress? (callbacks has best"]),
         (["lr=1e-3"], ["unknown setting lr; did you mean optimizer.lr?"]),
@@ -95,6 +97,25 @@ def test_an_error_keeps_the_setting_and_the_file(arguments: dict[str, str], line
     with pytest.raises(InstantiationException) as caught:
         instantiate(config.part)
     assert one_line(caught.value, "train").startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "[x/unbound_buffer.cc:78] Timed out waiting 15000ms for recv operation to complete",
+            "trainer.strategy.timeout: another rank did not answer for 15 s; ",
+        ),
+        (
+            "[x/pair.cc:1] Application timeout caused pair closure",
+            "trainer.strategy.timeout: another rank did not answer in time; ",
+        ),
+        ("[x/pair.cc:545] Read error [10.9.7.2]:207: Connection reset by peer. This is", GONE),
+        ("[x/pair.cc:547] Connection closed by peer [10.9.7.2]:5151", GONE),
+    ],
+)
+def test_what_gloo_says_about_another_machine(text: str, line: str) -> None:
+    assert one_line(RuntimeError(text), "train").startswith(line)
 
 
 def test_a_single_sample_in_a_batch_norm_is_told_by_the_settings() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,13 @@ class Stop(Checkpoint):
     A `Checkpoint`, so that Lightning calls it after all others: what they do after a step is then
     in the checkpoint. Ranks agree by the largest of their votes, looked at a step later, so that no
     step waits for a vote. Under Slurm, SIGUSR1 also puts the job back into the queue.
+
+    Args:
+        timeout: Of the vote, as of the strategy's collectives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: timedelta | None = None) -> None:
+        self._timeout = timeout
         self._votes: Votes | None = None
         self._began_at: int | None = None
 
@@ -38,7 +43,7 @@ class Stop(Checkpoint):
         # with 0. Its handler for Slurm saves there.
         connector: Any = trainer
         connector._signal_connector.register_signal_handlers = lambda: None
-        self._votes = Votes() if trainer.world_size > 1 else None
+        self._votes = Votes(self._timeout) if trainer.world_size > 1 else None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._began_at = trainer.global_step
@@ -96,7 +101,8 @@ def _place(checkpoint: str | Path) -> str | Path:
 def _requeue(trainer: L.Trainer) -> str:
     """Ask Slurm to start this job again, once; what became of it, for the line."""
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None or not trainer.is_global_zero:
+    by_submitit = "SUBMITIT_EXECUTOR" in os.environ  # it requeues its jobs itself, see jobs.py
+    if job is None or by_submitit or not trainer.is_global_zero:
         return ""
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"

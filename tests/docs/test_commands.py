@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf, open_dict
+from torch.distributed.run import get_args_parser as torchrun_parser
 
 from cyclip_pl.data.inspect.__main__ import parser as inspect_parser
 from cyclip_pl.data.prepare.options import parser as prepare_parser
@@ -98,6 +99,9 @@ def _is_command(conf: Path, words: list[str]) -> None:
     match words:
         case ["python", "train.py" | "eval.py" as script, *arguments]:
             _composes(conf, script, arguments)
+        case ["torchrun", *arguments]:
+            parsed = torchrun_parser().parse_args(arguments)
+            _is_command(conf, ["python", parsed.training_script, *parsed.training_script_args])
         case [name, *arguments] if name in HYDRA:
             _composes(conf, name.removeprefix("cyclip-"), arguments)
         case [name, *arguments] if name in PARSERS:
