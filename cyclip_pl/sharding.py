@@ -148,6 +148,11 @@ def gathered(x: Tensor) -> Tensor:
     return x.full_tensor() if isinstance(x, DTensor) else x
 
 
+def local(x: Tensor) -> Tensor:
+    """This rank's share of a tensor that may be sharded; what is written there is in the tensor."""
+    return x.to_local() if isinstance(x, DTensor) else x
+
+
 @torch.no_grad()
 def fill(x: Tensor, values: Tensor) -> None:
     """Write whole values, which each rank has, into a tensor that may be sharded."""

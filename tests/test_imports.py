@@ -87,6 +87,7 @@ ALLOWED = {
     "optimization": set(),
     "compilation": set(),
     "sharding": set(),
+    "average": {"sharding"},
     "optimizer_state": {"sharding"},
     "strategy": {"sharding", "optimizer_state"},
     "microbatch": {"sharding"},
@@ -107,7 +108,7 @@ ALLOWED = {
     "metrics": set(),
     "evaluation": {"metrics"},
     "checkpoints": {"run_folder", "signals"},
-    "callbacks": {"csv_logger", "data", "evaluation", "checkpoints", "strategy"},
+    "callbacks": {"average", "csv_logger", "data", "evaluation", "checkpoints", "strategy"},
     "reports": {"__version__", "metrics"},
     "training": {
         "callbacks",

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from cyclip_pl import checks, signals
+from cyclip_pl.callbacks.ema import raw_name, raw_too
 from cyclip_pl.callbacks.evaluated import as_evaluated
 from cyclip_pl.evaluation.build import CADENCE, build, entries, without_sets
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -130,18 +131,13 @@ class EvaluationCallback(Callback):
         names = [name for name in names if self._step_of_last[name] != steps]
         if not names:
             return
-        stopped: signals.Stopped | None = None
-        with as_evaluated(trainer):
-            evaluations = [self.evaluations[name] for name in names]
-            try:
-                with signals.interruptible():
-                    results = run(evaluations, self._store(pl_module))
-            except signals.Stopped as error:
-                stopped = error
-        if stopped:
-            raise stopped
+        metrics: dict[str, float] = {}
+        if raw_too(trainer):
+            raw = self._results(trainer, pl_module, names, raw=True).metrics
+            metrics.update({raw_name(name): value for name, value in raw.items()})
+        results = self._results(trainer, pl_module, names)
+        metrics.update(results.metrics)
         self._step_of_last.update(dict.fromkeys(names, steps))
-        metrics = results.metrics
         self.metrics.update(metrics)
         self.details.update(replace(results, metrics={}, predictions={}))
         # Not through `log_dict`: between the steps that Lightning logs it would lose metrics, and
@@ -151,6 +147,21 @@ class EvaluationCallback(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=max(0, steps - 1))
             logger.save()
+
+    def _results(
+        self, trainer: Trainer, pl_module: LightningModule, names: Iterable[str], raw: bool = False
+    ) -> Results:
+        stopped: signals.Stopped | None = None
+        with as_evaluated(trainer, raw):
+            evaluations = [self.evaluations[name] for name in names]
+            try:
+                with signals.interruptible():
+                    results = run(evaluations, self._store(pl_module))
+            except signals.Stopped as error:
+                stopped = error
+        if stopped:
+            raise stopped
+        return results
 
     def _store(self, pl_module: LightningModule) -> FeatureStore:
         return FeatureStore(cast(Any, pl_module).as_model(), **self.features)
