@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from cyclip_pl import checks, signals
-from cyclip_pl.callbacks.ema import raw_name, raw_too
+from cyclip_pl.callbacks.ema import RAW, raw_name, raw_too
 from cyclip_pl.callbacks.evaluated import as_evaluated
 from cyclip_pl.evaluation.build import CADENCE, build, entries, without_sets
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -38,7 +38,8 @@ class EvaluationCallback(Callback):
 
     An evaluation runs at most once per optimizer step; those due at one step share what they
     compute. Its metrics reach every logger at that step, and `trainer.callback_metrics` before a
-    `ModelCheckpoint` looks there. The training is that without evaluations: modes, random state
+    `ModelCheckpoint` looks there. `EMA` decides whether it looks at the average, and at the raw
+    weights too. The training is that without evaluations: modes, random state
     and gradients are as before.
 
     Args:
@@ -95,6 +96,12 @@ class EvaluationCallback(Callback):
             self.evaluations = {n: e for n, e in self.evaluations.items() if e in usable}
             self.cadence = {name: self.cadence[name] for name in self.evaluations}
             self._step_of_last = {name: self._step_of_last[name] for name in self.evaluations}
+            for name in self.evaluations if raw_too(trainer) else ():
+                if f"{RAW}{name}" in self.evaluations:
+                    raise ValueError(
+                        f"evaluation.{RAW}{name}: callbacks.ema.evaluate=both gives this name to"
+                        f" {name} of the raw weights; choose another"
+                    )
             if self.without_sets and trainer.is_global_zero:
                 logger.warning(
                     "evaluation: no sets for %s, so left out; name yours, evaluation.datasets=[…]",
@@ -131,12 +138,11 @@ class EvaluationCallback(Callback):
         names = [name for name in names if self._step_of_last[name] != steps]
         if not names:
             return
-        metrics: dict[str, float] = {}
+        results = self._results(trainer, pl_module, names)
+        metrics = dict(results.metrics)
         if raw_too(trainer):
             raw = self._results(trainer, pl_module, names, raw=True).metrics
-            metrics.update({raw_name(name): value for name, value in raw.items()})
-        results = self._results(trainer, pl_module, names)
-        metrics.update(results.metrics)
+            metrics |= {raw_name(name): value for name, value in raw.items()}
         self._step_of_last.update(dict.fromkeys(names, steps))
         self.metrics.update(metrics)
         self.details.update(replace(results, metrics={}, predictions={}))

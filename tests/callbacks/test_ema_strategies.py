@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cyclip_pl.callbacks.ema import EMA
 from cyclip_pl.callbacks.evaluated import as_evaluated
+from cyclip_pl.compilation import compile_parts
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.sharding import gathered
 from tests.helpers.composed import composed
@@ -60,10 +61,15 @@ def _module() -> ContrastiveModule:
     return module
 
 
-def _run(stem: Path, strategy: str = "auto", resume: Path | None = None) -> Saves:
-    saves = Saves(str(stem))
+def _run(
+    stem: Path,
+    strategy: str = "auto",
+    resume: Path | None = None,
+    module: ContrastiveModule | None = None,
+) -> Saves:
+    saves, batches = Saves(str(stem)), [small_batch(NAME)] * WHOLE
     callbacks = [EMA(DECAY), saves]
-    trained(_module(), [small_batch(NAME)] * WHOLE, strategy, callbacks=callbacks, resume=resume)
+    trained(module or _module(), batches, strategy, callbacks=callbacks, resume=resume)
     return saves
 
 
@@ -109,8 +115,16 @@ def test_average_and_weights_are_those_of_one_process(runs: Runs) -> None:
         assert found["bias"] == pytest.approx(wanted["bias"], abs=1e-10)
         for rank in ranks:
             torch.testing.assert_close(rank[name], one.seen, rtol=0, atol=1e-9)
-    of_average = wanted["state_dict"]["objective.log_scale"].exp().item()
+    of_average = wanted["state_dict"]["objective.logit_scale"].exp().item()
     assert wanted["scale"] == pytest.approx(of_average, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_a_compiled_module_sees_the_average(runs: Runs, tmp_path: Path) -> None:
+    module = _module()
+    compile_parts([module.encoder, module.projector], {"backend": "aot_eager"})
+    compiled = _run(tmp_path / "compiled", module=module)
+    torch.testing.assert_close(compiled.seen, runs[1].seen, rtol=0, atol=1e-10)
 
 
 @pytest.mark.slow
