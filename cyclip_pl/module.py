@@ -20,6 +20,7 @@ from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
 from cyclip_pl.optimization import decayed_names, keep_settings, parameter_groups
+from cyclip_pl.optimizer_layout import keep_layout
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.sharding import clip_gradients, is_sharded
 from cyclip_pl.strategy import FullySharded
@@ -134,6 +135,7 @@ class ContrastiveModule(L.LightningModule):
         self.guard = StepGuard(self, optimizer)
         # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        keep_layout(optimizer)
         total = self.trainer.estimated_stepping_batches
         schedule = {"scheduler": self.make_scheduler(optimizer, total), "interval": "step"}
         keep_settings(optimizer)
