@@ -30,7 +30,7 @@ class EMA(L.Callback):
             average reaches back as far whatever the cadence (our choice).
         evaluate: What evaluations run on: the `average`; the `raw` weights of the last step; or
             `both`, where the metrics of the raw weights are `<set>/raw_<evaluation>/<metric>`.
-            `best.ckpt` holds the average, or with `raw` the raw weights.
+            `best.ckpt` holds the average; the raw weights with `raw`.
 
     Raises:
         ValueError: A setting out of range; or weights in half precision, in which the average
