@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cyclip_pl.callbacks.ema import EMA, averaged, raw_name
+from cyclip_pl.callbacks.evaluation import EvaluationCallback
 from cyclip_pl.callbacks.last import Last
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols.base import Protocol
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
+from cyclip_pl.evaluation.results import Results
 from cyclip_pl.models.load import load
 from cyclip_pl.training import train
 from tests.helpers.cheap import cheap
@@ -34,6 +37,9 @@ class Line(L.LightningModule):
         self.register_buffer("count", torch.tensor(0))
         self.bias = None
 
+    def as_model(self) -> Any:
+        return self
+
     @property
     def scale(self) -> float:
         return self.w[0].item()
@@ -46,6 +52,20 @@ class Line(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint.setdefault("scale", self.scale)
+
+
+class Probe(Protocol[str]):
+    """Gives the weight that the model has."""
+
+    def __init__(self, name: str = "probe") -> None:
+        super().__init__(name, None, "test")
+
+    def _open(self) -> list[str]:
+        return ["set"]
+
+    def _add(self, results: Results, dataset: str, store: FeatureStore) -> None:
+        model: Any = store.model
+        results.add(dataset, self.name, {"weight": model.scale}, details={"weight": model.scale})
 
 
 class Looks(L.Callback):
@@ -141,6 +161,20 @@ def test_evaluations_may_look_at_the_raw_weights(tmp_path: Path) -> None:
     assert looks.seen == [(1, 1), (2, 2), (3, 3)]
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["state_dict"]["w"][0] == 0.75 * (0.75 + 0.25 * 2) + 0.25 * 3
+
+
+def test_evaluations_may_look_at_both(tmp_path: Path) -> None:
+    evaluation = EvaluationCallback({"probe": Probe()})
+    _fit(tmp_path, 2, EMA(decay=0.75, evaluate="both"), evaluation)
+    assert evaluation.metrics == {"set/probe/weight": 1.25, "set/raw_probe/weight": 2.0}
+    assert evaluation.details.details == {"set/probe": {"weight": 1.25}}
+
+
+def test_a_name_that_both_would_have_is_refused(tmp_path: Path) -> None:
+    named = {name: Probe(name) for name in ("probe", "raw_probe")}
+    _fit(tmp_path, 1, EMA(), EvaluationCallback(named))
+    with pytest.raises(ValueError, match=r"^evaluation\.raw_probe: callbacks\.ema\.evaluate=both "):
+        _fit(tmp_path, 1, EMA(evaluate="both"), EvaluationCallback(named))
 
 
 @pytest.mark.slow
