@@ -80,7 +80,7 @@ class Looks(L.Callback):
         self.seen.append((inside, pl_module.scale))
 
 
-def _fit(folder: Path, steps: int, *callbacks: L.Callback) -> Line:
+def _fit(folder: Path, steps: int, *callbacks: L.Callback, resume: Path | None = None) -> Line:
     module = Line()
     trainer = L.Trainer(
         max_steps=steps,
@@ -92,7 +92,7 @@ def _fit(folder: Path, steps: int, *callbacks: L.Callback) -> Line:
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    trainer.fit(module, DataLoader(torch.zeros(8, 1)))
+    trainer.fit(module, DataLoader(torch.zeros(8, 1)), ckpt_path=resume)
     return module
 
 
@@ -168,6 +168,22 @@ def test_evaluations_may_look_at_both(tmp_path: Path) -> None:
     _fit(tmp_path, 2, EMA(decay=0.75, evaluate="both"), evaluation)
     assert evaluation.metrics == {"set/probe/weight": 1.25, "set/raw_probe/weight": 2.0}
     assert evaluation.details.details == {"set/probe": {"weight": 1.25}}
+
+
+def test_a_run_without_an_average_goes_on_with_one_that_begins_there(tmp_path: Path) -> None:
+    _fit(tmp_path / "without", 2)
+    looks = Looks()
+    _fit(tmp_path, 4, EMA(decay=0.5), looks, resume=tmp_path / "without/last.ckpt")
+    assert looks.seen == [(2.5, 3), (3.25, 4)]
+
+
+def test_a_run_that_was_killed_before_its_end_evaluates_the_average(tmp_path: Path) -> None:
+    _fit(tmp_path, 2, EMA(decay=0.75))
+    evaluation = EvaluationCallback({"probe": Probe()})
+    ema = EMA(decay=0.75, evaluate="both")
+    module = _fit(tmp_path / "again", 2, ema, evaluation, resume=tmp_path / "last.ckpt")
+    assert evaluation.metrics == {"set/probe/weight": 1.25, "set/raw_probe/weight": 2.0}
+    assert module.w.tolist() == [2.0] * 3
 
 
 def test_a_name_that_both_would_have_is_refused(tmp_path: Path) -> None:
