@@ -81,8 +81,9 @@ class EMA(L.Callback):
         average, strategy = self._of(pl_module), trainer.strategy
         state = average.state_dict()
         checkpoint[AVERAGED_FROM] = checkpoint["state_dict"]
-        sharded = isinstance(strategy, FullySharded)
-        checkpoint["state_dict"] = strategy.to_save(state) if sharded else state
+        if isinstance(strategy, FullySharded):
+            state = strategy.to_save(state)
+        checkpoint["state_dict"] = state
         with average.in_place():
             checkpoint.update(scale=pl_module.scale, bias=pl_module.bias)
 
