@@ -22,6 +22,7 @@ from cyclip_pl.objectives.base import Objective
 from cyclip_pl.optimization.making import build, for_rates
 from cyclip_pl.optimization.rates import Rates
 from cyclip_pl.optimization.resuming import Resumable
+from cyclip_pl.optimizer_layout import keep_layout
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.sharding import clip_gradients, is_sharded
 from cyclip_pl.strategy import FullySharded
@@ -138,6 +139,7 @@ class ContrastiveModule(L.LightningModule):
         self.guard = StepGuard(self, optimizer)
         # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        keep_layout(optimizer)
         total = self.trainer.estimated_stepping_batches
         schedule = Resumable(lambda one: self.make_scheduler(one, total), optimizer)
         return {

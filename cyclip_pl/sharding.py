@@ -165,6 +165,11 @@ def sharded_as(x: Tensor, other: Tensor) -> Tensor:
     return x.redistribute(placements=other.placements)
 
 
+def local(x: Tensor) -> Tensor:
+    """This rank's share of a tensor that may be sharded; what is written there is in the tensor."""
+    return x.to_local() if isinstance(x, DTensor) else x
+
+
 @torch.no_grad()
 def fill(x: Tensor, values: Tensor) -> None:
     """Write whole values, which each rank has, into a tensor that may be sharded."""

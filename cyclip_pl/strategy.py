@@ -112,7 +112,10 @@ class FullySharded(ModelParallelStrategy):
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         assert self.lightning_module is not None
-        state = self.lightning_module.state_dict()
+        return self.to_save(self.lightning_module.state_dict())
+
+    def to_save(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a checkpoint holds of a module's state; all ranks call it, the first gets it."""
         gathered = ((name, sharding.gathered(x)) for name, x in state.items())
         return {name: x.cpu() for name, x in gathered if self.is_global_zero}
 

@@ -16,8 +16,10 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
-# Read by torch's GradScaler; asked by training.precision; kept from its work by callbacks.stop.
+# Read by torch's GradScaler; asked by training.precision; kept from its work by callbacks.stop;
+# one kernel for many tensors, in average.
 PRIVATE = {"_step_supports_amp_scaling", "_is_avx512_bf16_supported", "_signal_connector"}
+PRIVATE |= {"_foreach_add_", "_foreach_mul", "_foreach_mul_"}
 DOCUMENTED = {"_fields", "_replace", "_asdict", "_exit"}  # of named tuples and os
 
 
@@ -35,6 +37,10 @@ def test_every_private_name_is_listed() -> None:
 def test_torch_has_its_names() -> None:
     assert "_step_supports_amp_scaling" in inspect.getsource(torch.amp.grad_scaler)
     assert isinstance(torch.cpu._is_avx512_bf16_supported(), bool)
+    xs = [torch.ones(2), torch.ones(())]
+    torch._foreach_mul_(xs, 3.0)
+    torch._foreach_add_(xs, torch._foreach_mul(xs, 2.0))
+    assert [x.max().item() for x in xs] == [9.0, 9.0]
 
 
 def test_lightnings_loops_have_theirs() -> None:

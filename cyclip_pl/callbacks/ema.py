@@ -4,88 +4,133 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
-import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from cyclip_pl import checks
-from cyclip_pl.checkpoints.io import AVERAGED_FROM
+from cyclip_pl.average import Average
+from cyclip_pl.checkpoints.files import AVERAGED_FROM
+from cyclip_pl.strategy import FullySharded
+
+RAW = "raw_"  # before the name of an evaluation that has looked at the weights behind the average
 
 
-class EMA(EMAWeightAveraging):
-    """Averages all parameters and buffers: average ← decay · average + (1 − decay) · weights.
+class EMA(L.Callback):
+    """Averages the weights over the steps: average ← decay · average + (1 − decay) · weights.
 
-    Evaluations run on the average. Checkpoints hold it as their weights, and those of the last
-    step beside it, from which a resumed run goes on. A step that was not finite left the weights as
-    they were; the average takes them once more.
+    Checkpoints hold the average as their weights, and those of the last step beside it, from which
+    a resumed run goes on. A step that was not finite left the weights as they were; the average
+    takes them once more.
 
     Args:
         decay: How much of the average stays at each step.
-        start_step: Steps in which the average is the weights themselves.
+        start_step: Steps in which the average is the weights themselves, at least the first.
+        every_n_steps: Steps between two updates, each with decay ** every_n_steps, so that the
+            average reaches back as far whatever the cadence (our choice).
+        evaluate: What evaluations run on: the `average`; the `raw` weights of the last step; or
+            `both`, where the metrics of the raw weights are `<set>/raw_<evaluation>/<metric>`.
+            `best.ckpt` holds the average; the raw weights with `raw`.
 
     Raises:
-        ValueError: A strategy that shards the weights, or weights in half precision, in which the
-            average would stand still.
+        ValueError: A setting out of range; or weights in half precision, in which the average
+            would stand still.
     """
 
-    def __init__(self, decay: float = 0.999, start_step: int = 0) -> None:
+    def __init__(
+        self,
+        decay: float = 0.999,
+        start_step: int = 0,
+        every_n_steps: int = 1,
+        evaluate: Literal["average", "raw", "both"] = "average",
+    ) -> None:
         # A decay of 0 or 1 would multiply the infinities of an attention mask by zero.
         checks.number("callbacks.ema.decay", decay, above=0, most=0.99999)
         checks.whole("callbacks.ema.start_step", start_step, least=0)
-        super().__init__(decay=decay)
-        self.start_step = start_step
+        checks.whole("callbacks.ema.every_n_steps", every_n_steps)
+        checks.one_of("callbacks.ema.evaluate", evaluate, ("average", "raw", "both"))
+        self.decay = decay**every_n_steps
+        self.start_step = max(1, start_step)  # the values that a run begins with are not averaged
+        self.every_n_steps = every_n_steps
+        self.evaluate = evaluate
+        self._average: Average | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        strategy, precision = trainer.strategy, trainer.precision
-        if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
-            raise ValueError(
-                f"callbacks.ema: {type(strategy).__name__} does not keep whole parameters on each"
-                " device; set callbacks.ema=null, or trainer=default or ddp"
-            )
+        precision = trainer.precision
         if precision in ("16-true", "bf16-true"):
             raise ValueError(
                 f"trainer.precision={precision}: is too coarse for the average of callbacks.ema;"
                 f" set trainer.precision={precision.replace('true', 'mixed')}"
             )
-        # The module is not there yet.
-        self._device = strategy.root_device
-        super().setup(trainer, pl_module, stage)
-        # Lightning reads this counter at each step, for which a GPU would have to wait.
-        assert self._average_model is not None
-        self._average_model.n_averaged = torch.tensor(0)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._of(pl_module).to_weights()  # a checkpoint may be read before the module has moved
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: Any
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *unused: Any
     ) -> None:
-        assert self._average_model is not None
-        if trainer.global_step <= self.start_step:
-            self._average_model.n_averaged.zero_()  # the first of an average is a copy
-        super().on_train_batch_end(trainer, pl_module, *rest)
-
-    def on_train_end(self, *unused: Any) -> None:
-        """Nothing: Lightning puts the average in place of the weights before `Last` saves both."""
+        average, steps = self._of(pl_module), trainer.global_step - self.start_step
+        if steps <= 0:
+            average.copy()
+        elif steps % self.every_n_steps == 0:
+            average.follow(self.decay)
 
     def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        average, strategy = self._of(pl_module), trainer.strategy
+        state = average.state_dict()
+        checkpoint[AVERAGED_FROM] = checkpoint["state_dict"]
+        if isinstance(strategy, FullySharded):
+            state = strategy.to_save(state)
+        checkpoint["state_dict"] = state
+        with average.in_place():
+            checkpoint.update(scale=pl_module.scale, bias=pl_module.bias)
+
+    def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        super().on_save_checkpoint(trainer, pl_module, checkpoint)
-        assert self._average_model is not None and AVERAGED_FROM in checkpoint
-        average: Any = self._average_model.module
-        checkpoint.update(scale=average.scale, bias=average.bias)
+        # A run without an average goes on with one that begins here.
+        if AVERAGED_FROM in checkpoint:
+            self._average = Average(pl_module)  # which Lightning has given the average
+            trainer.strategy.load_model_state_dict({"state_dict": checkpoint[AVERAGED_FROM]})
+
+    def _of(self, module: L.LightningModule) -> Average:
+        # Late, since it begins as the weights of a checkpoint, in the shards of the strategy.
+        if self._average is None:
+            self._average = Average(module)
+        return self._average
+
+    @contextmanager
+    def in_place(self, trainer: L.Trainer) -> Iterator[None]:
+        """Inside, the module has the averaged weights."""
+        with self._of(trainer.lightning_module).in_place():
+            yield
+
+
+def _kept(trainer: L.Trainer) -> EMA | None:
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((c for c in callbacks if isinstance(c, EMA)), None)
 
 
 @contextmanager
 def averaged(trainer: L.Trainer) -> Iterator[None]:
-    """Within it, the module has the averaged weights, where the run keeps an average."""
-    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    averages = [c for c in callbacks if isinstance(c, EMA)]
-    for average in averages:
-        average.on_validation_epoch_start(trainer, trainer.lightning_module)
-    try:
+    """Inside, the module has the averaged weights, where the run evaluates an average."""
+    ema = _kept(trainer)
+    if ema is None or ema.evaluate == "raw":
         yield
-    finally:
-        for average in averages:
-            average.on_validation_epoch_end(trainer, trainer.lightning_module)
+    else:
+        with ema.in_place(trainer):
+            yield
+
+
+def raw_too(trainer: L.Trainer) -> bool:
+    """Whether evaluations look at the weights behind the average as well."""
+    ema = _kept(trainer)
+    return ema is not None and ema.evaluate == "both"
+
+
+def raw_name(metric: str) -> str:
+    """`<set>/<evaluation>/<metric>` → `<set>/raw_<evaluation>/<metric>`."""
+    *sets, evaluation, name = metric.split("/")
+    return "/".join((*sets, f"{RAW}{evaluation}", name))

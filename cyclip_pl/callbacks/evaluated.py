@@ -15,8 +15,10 @@ from cyclip_pl.strategy import FullySharded
 
 
 @contextmanager
-def as_evaluated(trainer: L.Trainer) -> Iterator[None]:
+def as_evaluated(trainer: L.Trainer, raw: bool = False) -> Iterator[None]:
     """Inside, the module is in evaluation mode with whole weights, averaged where the run averages.
+
+    With `raw` they are those of the last step in any case.
 
     Afterwards modes, random state, weights and gradients are as before. All ranks enter it
     together; inside, a forward waits for no other rank. Leave it before an error is raised on:
@@ -24,7 +26,8 @@ def as_evaluated(trainer: L.Trainer) -> Iterator[None]:
     """
     module, strategy = trainer.lightning_module, trainer.strategy
     whole = strategy.whole() if isinstance(strategy, FullySharded) else nullcontext()
-    with isolate_rng(), evaluation_mode(module), averaged(trainer):
+    weights = nullcontext() if raw else averaged(trainer)
+    with isolate_rng(), evaluation_mode(module), weights:
         # BatchNorm's statistics are each rank's own. Checkpoints have the first rank's, and so has
         # every rank from DDP's next step on.
         for buffer in module.buffers():

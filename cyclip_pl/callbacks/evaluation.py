@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from lightning.pytorch import LightningModule, Trainer
 
+from cyclip_pl.callbacks.ema import RAW, raw_too
 from cyclip_pl.callbacks.measuring import Cadence, Measuring
 from cyclip_pl.evaluation.build import CADENCE, build, entries, without_sets
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -73,6 +74,12 @@ class EvaluationCallback(Measuring):
             usable = openable(self.evaluations.values())
             self.evaluations = {n: e for n, e in self.evaluations.items() if e in usable}
             self.keep(self.evaluations)
+            for name in self.evaluations if raw_too(trainer) else ():
+                if f"{RAW}{name}" in self.evaluations:
+                    raise ValueError(
+                        f"evaluation.{RAW}{name}: callbacks.ema.evaluate=both gives this name to"
+                        f" {name} of the raw weights; choose another"
+                    )
             if self.without_sets and trainer.is_global_zero:
                 logger.warning(
                     "evaluation: no sets for %s, so left out; name yours, evaluation.datasets=[…]",

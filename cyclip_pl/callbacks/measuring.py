@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from cyclip_pl import checks, signals
+from cyclip_pl.callbacks.ema import raw_name, raw_too
 from cyclip_pl.callbacks.evaluated import as_evaluated
 
 
@@ -29,8 +30,9 @@ class Measuring(Callback, ABC):
     """Measures the model, each part at its own cadence and at the end; a subclass says how.
 
     A part runs at most once per optimizer step. Its metrics reach every logger at that step, and
-    `trainer.callback_metrics` before a `ModelCheckpoint` looks there. The training is that without
-    it: modes, random state and gradients are as before.
+    `trainer.callback_metrics` before a `ModelCheckpoint` looks there. `EMA` decides whether it looks
+    at the average, and at the raw weights too. The training is that without it: modes, random state
+    and gradients are as before.
 
     Args:
         cadence: When each part runs, by its name.
@@ -88,15 +90,11 @@ class Measuring(Callback, ABC):
         names = [name for name in names if self._step_of_last[name] != steps]
         if not names:
             return
-        stopped: signals.Stopped | None = None
-        with as_evaluated(trainer):
-            try:
-                with signals.interruptible():
-                    metrics = self.measure(trainer, pl_module, names)
-            except signals.Stopped as error:
-                stopped = error
-        if stopped:
-            raise stopped
+        metrics: dict[str, float] = {}
+        if raw_too(trainer):  # first, so that what else is kept is of the run's model
+            raw = self._measured(trainer, pl_module, names, raw=True)
+            metrics = {raw_name(name): value for name, value in raw.items()}
+        metrics |= self._measured(trainer, pl_module, names)
         self._step_of_last.update(dict.fromkeys(names, steps))
         self.metrics.update(metrics)
         self.step_of.update(dict.fromkeys(metrics, steps))
@@ -107,6 +105,24 @@ class Measuring(Callback, ABC):
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=max(0, steps - 1))
             logger.save()
+
+    def _measured(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        names: Sequence[str],
+        raw: bool = False,
+    ) -> dict[str, float]:
+        stopped: signals.Stopped | None = None
+        with as_evaluated(trainer, raw):
+            try:
+                with signals.interruptible():
+                    metrics = self.measure(trainer, pl_module, names)
+            except signals.Stopped as error:
+                stopped = error
+        if stopped:
+            raise stopped
+        return metrics
 
 
 def _divides(every: int | None, count: int) -> bool:

@@ -58,7 +58,7 @@ def check(callbacks: Mapping[str, Callback | None], trainer: Mapping[str, Any]) 
             raise ValueError(f"trainer.{name}={trainer[name]}: {why}")
     for name, callback in callbacks.items():
         for kind, why in _REFUSED.items():
-            if isinstance(callback, kind) and not isinstance(callback, EMA):
+            if isinstance(callback, kind):
                 raise ValueError(f"callbacks.{name}: {type(callback).__name__}: {why}")
         averages = any(isinstance(other, EMA) for other in callbacks.values())
         if averages and isinstance(callback, ModelCheckpoint) and callback.save_weights_only:

@@ -16,6 +16,8 @@ from cyclip_pl.whole import damage
 logger = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
+# Where a checkpoint has the weights of the last step, if its `state_dict` is their average.
+AVERAGED_FROM = "current_model_state"
 # What `ContrastiveModule` writes; 1 for files without it. A change that earlier code would read
 # wrongly takes the next number.
 FORMAT = 1

@@ -12,12 +12,9 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
-from cyclip_pl.checkpoints.files import read_weights
+from cyclip_pl.checkpoints.files import AVERAGED_FROM, read_weights
 from cyclip_pl.checkpoints.places import split
 from cyclip_pl.files import reason
-
-# What Lightning calls the weights of the last step, where `state_dict` holds their average.
-AVERAGED_FROM = "current_model_state"
 
 
 class CheckpointFiles(CheckpointIO):

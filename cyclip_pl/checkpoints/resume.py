@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from cyclip_pl.checkpoints import places
-from cyclip_pl.checkpoints.files import LAST, checkpoint_file, read_checkpoint
-from cyclip_pl.checkpoints.io import AVERAGED_FROM
+from cyclip_pl.checkpoints.files import AVERAGED_FROM, LAST, checkpoint_file, read_checkpoint
 
 # Settings that a checkpoint's state depends on: shapes, parameters that learn, random numbers.
 FIXED = (

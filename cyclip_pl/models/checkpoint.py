@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl import checks
-from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
+from cyclip_pl.checkpoints.files import AVERAGED_FROM, checkpoint_file, read_checkpoint
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.files import reason
 from cyclip_pl.models.allowed import shown
@@ -22,7 +22,6 @@ from cyclip_pl.projectors.base import Projector
 from cyclip_pl.weights import check_finite
 
 WEIGHTS = ("saved", "raw")
-RAW = "current_model_state"  # where Lightning keeps the weights behind the average
 
 
 def load_checkpoint(
@@ -47,7 +46,7 @@ def load_checkpoint(
     state = checkpoint["state_dict"]
     if weights == "raw":
         # Where a callback averages weights, these are the ones that it averaged.
-        state = checkpoint.get(RAW, state)
+        state = checkpoint.get(AVERAGED_FROM, state)
     tensors = _tensors(state, file)
     scale, bias = checkpoint["scale"], checkpoint.get("bias")
     try:

@@ -68,6 +68,7 @@ def trained(
     clip: float | None = 1.0,
     folder: Path | None = None,
     callbacks: Sequence[L.Callback] = (),
+    resume: Path | None = None,
     **settings: Any,
 ) -> Trained:
     """Train a module on batches, each rank on its share of them."""
@@ -87,7 +88,7 @@ def trained(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, DataLoader(shares, batch_size=None))
+    trainer.fit(module, DataLoader(shares, batch_size=None), ckpt_path=resume)
     weights = {n: gathered(x).clone() for n, x in module.state_dict().items()}
     return Trained(watched.steps, weights)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cyclip_pl.checkpoints.files import checkpoint_file, read_checkpoint
-from cyclip_pl.models.checkpoint import RAW
+from cyclip_pl.checkpoints.files import AVERAGED_FROM, checkpoint_file, read_checkpoint
 
 _MOST_BYTES = 10_000_000  # of a JSON file, which may come from a stranger
 
@@ -51,7 +50,7 @@ def read_facts(source: str | Path, weights: str = "saved") -> Facts:
         provenance=made_by if isinstance(made_by, dict) else {},
         step=step if type(step) is int else None,
     )
-    if isinstance(file, Path) and (weights == "saved" or RAW not in checkpoint):
+    if isinstance(file, Path) and (weights == "saved" or AVERAGED_FROM not in checkpoint):
         _add_metrics(facts, file)
     shards = _below(facts.config, "data", "train", "shards")
     if isinstance(shards, str) and "://" not in shards:
