@@ -17,9 +17,9 @@ from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.data.position import moved, order
-from cyclip_pl.data.settings import Shuffle, TrainSource
+from cyclip_pl.data.settings import Shuffle, TrainSource, check_text
 from cyclip_pl.data.shard_sizes import shard_sizes
-from cyclip_pl.data.tokens import Tokenizer
+from cyclip_pl.data.tokens import TextLength, Tokenizer
 from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.data.urls import missing, name_all, size_in_bytes
 from cyclip_pl.data.views.base import Views
@@ -48,6 +48,10 @@ class DataModule(LightningDataModule):
         shuffle: How an epoch is mixed.
         caption_key: The key of the `json` members that holds a caption or a list of captions; None
             takes captions from the `txt` members.
+        caption_keys: Several keys with weights, in place of one; see `Captions`.
+        text: "fixed" pads all tokens to L; "variable" to the longest caption of the batch.
+        text_length: For "variable": tokens (K, L) → how many of each row count (K,); picklable.
+        length_bucket: Batches that each worker sorts by caption length together; None: unsorted.
         decoder: How JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
         pin_memory: Whether batches are in page-locked memory, if there is a GPU.
         prefetch: Batches that each worker makes ahead.
@@ -72,6 +76,10 @@ class DataModule(LightningDataModule):
         seed: int,
         shuffle: Shuffle | None = None,
         caption_key: str | None = None,
+        caption_keys: Mapping[str, float] | None = None,
+        text: str = "fixed",
+        text_length: TextLength | None = None,
+        length_bucket: int | None = None,
         decoder: str = "fast",
         pin_memory: bool = True,
         prefetch: int = 2,
@@ -84,10 +92,13 @@ class DataModule(LightningDataModule):
         checks.whole("data.workers", workers, least=0)
         checks.whole("data.prefetch", prefetch)
         checks.number("data.max_skipped", max_skipped, least=0, most=1, optional=True)
+        check_text(text, length_bucket, caption_key, caption_keys)
+        assert text == "fixed" or text_length, "needed to know what padding is"
         self.train = train
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
+        self.length_bucket = length_bucket
         self.max_skipped = max_skipped
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
@@ -98,9 +109,11 @@ class DataModule(LightningDataModule):
         self.transfer = Transfer()
         self._batches = partial(
             Batches,
-            decoder=Decoder(caption_key, decoder),
+            decoder=Decoder(caption_keys or caption_key, decoder),
             views=views,
             tokenizer=tokenizer,
+            text_length=text_length if text == "variable" else None,
+            bucket=length_bucket,
             batch_size=batch_size,
             seed=seed,
         )
@@ -133,7 +146,8 @@ class DataModule(LightningDataModule):
     def place(self, position: Mapping[str, Any]) -> tuple[int, int]:
         """The epoch in which a saved loader's position lies here, and the batches before it."""
         assert self.epochs is not None and self.trainer is not None, "setup('fit') comes first"
-        here = order(self.epochs, self.seed, self.ranks, max(1, self.workers))
+        readers = max(1, self.workers)
+        here = order(self.epochs, self.seed, self.ranks, readers, self.length_bucket)
         state, _ = moved(position, here)
         length, limit = self.epochs.batches(self.ranks), self.trainer.limit_train_batches
         length = min(length, limit) if isinstance(limit, int) else int(length * limit)
