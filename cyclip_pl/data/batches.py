@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, islice, repeat
@@ -127,15 +128,21 @@ class Batches(IterableDataset["Batch | Failure"]):
             expected=self.decoder.expects(),
             drawn=drawn.begin,
         )
-        nothing: list[Item] = []
-        plan: Iterable[tuple[list[Item], Open]] = repeat((nothing, CLOSED), left)
-        if self.buckets is not None:
-            caption = partial(self._caption, reader)
-            plan = self.buckets.plan(stream, reader, caption, drawn, left)
-        for planned, opened in plan:
-            usable = self._viewed(reader, stream, planned)
-            samples = list(islice(usable, self.batch_size))
-            yield self._batch(samples, Drawn(*stream.drawn[:2], *opened))
+        with closing(stream):
+            for planned, opened in self._plan(reader, stream, drawn, left):
+                usable = self._viewed(reader, stream, planned)
+                batch = self._batch(list(islice(usable, self.batch_size)))
+                batch.drawn = Drawn(*stream.drawn[:2], *opened)
+                yield batch
+
+    def _plan(
+        self, reader: Reader, stream: Stream, drawn: Drawn, wanted: int
+    ) -> Iterable[tuple[list[Item], Open]]:
+        """As `Buckets.plan`; without buckets, all samples come straight from the stream."""
+        if self.buckets is None:
+            nothing: list[Item] = []
+            return repeat((nothing, CLOSED), wanted)
+        return self.buckets.plan(stream, reader, partial(self._caption, reader), drawn, wanted)
 
     def _viewed(
         self, reader: Reader, stream: Stream, planned: list[Item]
@@ -164,7 +171,7 @@ class Batches(IterableDataset["Batch | Failure"]):
         rng = generator("caption", reader.seed, reader.epoch, raw.name, raw.draw)
         return self.decoder.captions.draw(found, rng)
 
-    def _batch(self, named: list[tuple[str, ViewedSample]], drawn: Drawn) -> Batch:
+    def _batch(self, named: list[tuple[str, ViewedSample]]) -> Batch:
         keys, samples = [name for name, _ in named], [sample for _, sample in named]
         views, text_views = self.views.image_views, self.views.text_views
         texts = [sample.texts[view] for view in range(text_views) for sample in samples]
@@ -178,5 +185,4 @@ class Batches(IterableDataset["Batch | Failure"]):
             skipped=self._skipped.take(),
             skipped_in=self._skipped.take_shards(),
             keys=keys,
-            drawn=drawn,
         )

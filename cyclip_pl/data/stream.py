@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count, islice
 
 from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
@@ -70,6 +70,10 @@ class Stream:
     def __next__(self) -> Item:
         return next(self._items)
 
+    def close(self) -> None:
+        """Close the shards and free the buffer: it refers to this object, in a cycle."""
+        self._items.close()
+
     def skip_to(self, drawn: Drawn) -> None:
         """Pass by the samples up to a position; their losses were counted before."""
         while self.drawn[:2] < drawn[:2]:
@@ -86,7 +90,7 @@ class Stream:
         if self._lost >= _PATIENCE and self._usable() < _LEAST_USABLE * self._lost:
             raise NothingToRead(self._nothing()) from None
 
-    def _all(self, begin: Drawn) -> Iterator[Item]:
+    def _all(self, begin: Drawn) -> Generator[Item]:
         for turn in count(begin.turn):
             before = begin.samples if turn == begin.turn else 0
             self.drawn, self._lost, self._found = Drawn(turn, before), 0, {}
