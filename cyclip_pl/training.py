@@ -153,8 +153,8 @@ def _train(
         resume.check_weights(start.path, module)
     variable = config.data.get("text") == "variable"
     lengths = {"text_length": text_length_of(encoder)} if variable else {}
-    make_data = instantiate(config.data, _partial_=True, **lengths)
-    data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed)
+    make_data = instantiate(config.data, _partial_=True)
+    data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed, **lengths)
 
     # The first callback, so that its clock stops before evaluations start.
     throughput, skipped = Throughput(), Skipped(data.max_skipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from cyclip_pl.compilation import compile_parts
 from cyclip_pl.encoders.dual import DualEncoder
 from cyclip_pl.encoders.interface import text_length_of
 from cyclip_pl.encoders.text_length import UpToPadding, UpToPooled, text_length
+from cyclip_pl.training import train
 from cyclip_pl.types import Batch
 from tests.helpers.architectures import VIT
+from tests.helpers.composed import composed
 from tests.helpers.distributed import run_distributed
 from tests.helpers.modules import small_batch, small_module
+from tests.helpers.world import shrunk
 
 CONTEXT = 24
 SHORT, LONG = ["a cat", "a red apple on a tree"], ["one two three four five six seven eight nine"]
@@ -209,6 +213,31 @@ def test_ranks_may_have_texts_of_different_length() -> None:
     for actual in run_distributed(_on_two_ranks, 2):
         torch.testing.assert_close(actual[0], total.detach(), rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(actual[1], _gradients(module), rtol=1e-7, atol=1e-11)
+
+
+@pytest.mark.slow
+def test_a_whole_run_has_the_same_weights(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    encode = DualEncoder.encode_text
+
+    def spy(self: DualEncoder, tokens: Tensor) -> Tensor:
+        lengths.append(tokens.shape[1])
+        return encode(self, tokens)
+
+    monkeypatch.setattr(DualEncoder, "encode_text", spy)
+    weights = []
+    for name, length in (("fixed", 16), ("variable", 8)):
+        lengths.clear()
+        quick = ["evaluation=[]", "callbacks.best.monitor=null", "trainer.precision=64-true"]
+        typed = [one for one in shrunk(world) if not one.startswith("evaluation.")]
+        config = composed(*typed, *quick, f"data.text={name}", run_dir=tmp_path / name)
+        train(config)
+        assert lengths == [length] * 4
+        path = tmp_path / name / "checkpoints/last.ckpt"
+        weights.append(torch.load(path, weights_only=True)["state_dict"])
+    torch.testing.assert_close(weights[1], weights[0], rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.slow
