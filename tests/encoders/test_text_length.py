@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.encoders.dual import DualEncoder
@@ -21,6 +21,7 @@ from tests.helpers.architectures import VIT
 from tests.helpers.composed import composed
 from tests.helpers.distributed import run_distributed
 from tests.helpers.modules import small_batch, small_module
+from tests.helpers.strategies import Trained, as_torchrun, trained
 from tests.helpers.world import shrunk
 
 CONTEXT = 24
@@ -183,36 +184,35 @@ def test_micro_batches_take_shorter_texts() -> None:
     torch.testing.assert_close(steps[1], steps[0], rtol=1e-7, atol=1e-11)
 
 
-def _on_two_ranks() -> tuple[Tensor, dict[str, Tensor]]:
-    """Each rank's texts are as long as its own half needs."""
-    rank = torch.distributed.get_rank()
-    module = small_module(context_length=CONTEXT)
+class _Variable(Batch):
+    """Its shares of ranks have texts as long as each needs."""
+
+    def split(self, size: int) -> list[Batch]:
+        shares = super().split(size)
+        cut = zip(shares, (8, 16), strict=True)
+        return [replace(share, texts=share.texts[..., :length]) for share, length in cut]
+
+
+def _under_strategies() -> list[Trained]:
     whole = _cut(small_batch(), LENGTHS)
-    half = whole.split(6)[rank]
-    half.texts = half.texts[..., : (8, 16)[rank]]
-
-    class Step(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, batch: Batch) -> Tensor:
-            return self.module.objective(self.module.embed(batch))["total"]
-
-    wrapped = DistributedDataParallel(Step())
-    total = wrapped(half)
-    total.backward()
-    return total.detach(), _gradients(module)
+    batch = _Variable(whole.images, whole.texts)
+    with as_torchrun():
+        return [
+            trained(small_module(microbatch=pieces, context_length=CONTEXT), [batch] * 2, name)
+            for name, pieces in (("ddp", None), ("fsdp", None), ("fsdp", 4))
+        ]
 
 
 @pytest.mark.slow
 def test_ranks_may_have_texts_of_different_length() -> None:
-    module = small_module(context_length=CONTEXT)
-    total = module.objective(module.embed(_cut(small_batch(), LENGTHS)))["total"]
-    total.backward()
-    for actual in run_distributed(_on_two_ranks, 2):
-        torch.testing.assert_close(actual[0], total.detach(), rtol=1e-10, atol=1e-12)
-        torch.testing.assert_close(actual[1], _gradients(module), rtol=1e-7, atol=1e-11)
+    """The steps of one process on padded texts, under every strategy."""
+    batch = _cut(small_batch(), LENGTHS)
+    expected = trained(small_module(context_length=CONTEXT), [batch] * 2)
+    for rank in run_distributed(_under_strategies, 2):
+        for found in rank:
+            for step, wanted in zip(found.steps, expected.steps, strict=True):
+                assert step == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+            torch.testing.assert_close(found.weights, expected.weights, rtol=0, atol=1e-9)
 
 
 @pytest.mark.slow
