@@ -5,8 +5,8 @@
 The captions are synthetic. Their lengths in tokens, start and end of text included, are drawn from
 5 + Gamma(1.39, 3.82), rounded and at most 40: mean 10.3, standard deviation 4.5, which is about the
 spread of CC3M's. `data.text` and `data.length_bucket` give the length that each batch is
-padded to. A step (forward, CLIP's loss, backward) and its text part alone are timed for each such
-length, in turns. A mode's rate follows from the lengths of its batches.
+padded to. Forward and backward of the text tower are timed for each such length, and of the image
+tower, in turns; a step is the sum of both. A mode's rate follows from the lengths of its batches.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ import torch
 from common import CLOCKS, alternating, machine, write
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from torch import nn
 from torch.nn.functional import normalize
 
 from cyclip_pl.data.buckets import sorted_batches
-from cyclip_pl.losses.contrastive import contrastive_loss
 
 ROOT = Path(__file__).parents[2]
 MULTIPLE = 8  # of `data.text=variable`
 START, END = 49406, 49407
-FIELDS = ["encoder", "batch", "text", "bucket", "mean_length", "text_part", "step", "to_fixed"]
+FIELDS = ["encoder", "batch", "text", "bucket", "mean_length", "text_tower", "step", "to_fixed"]
 
 
 def caption_lengths(number: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,41 +53,29 @@ def batch_lengths(
     return found
 
 
-class Steps:
-    """A step and its text part, for texts of a length."""
+class Towers:
+    """Forward and backward of one tower."""
 
     def __init__(self, name: str, batch: int) -> None:
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             config = compose("train", [f"encoder={name}", "run_dir=unused"]).encoder
         torch.manual_seed(0)
         self.encoder = instantiate(config)
+        self.batch, self.side = batch, config.image_size
         self.context = self.encoder.tokenizer(["a"]).shape[1]
-        shape = batch, 3, config.image_size, config.image_size
-        self.images = torch.randint(0, 256, shape, dtype=torch.uint8)
 
-    def tokens(self, length: int) -> torch.Tensor:
-        tokens = torch.randint(1, START, (len(self.images), length))
+    def image(self) -> Callable[[], None]:
+        images = torch.rand(self.batch, 3, self.side, self.side)
+        return lambda: self._done(self.encoder.encode_image(images))
+
+    def text(self, length: int) -> Callable[[], None]:
+        tokens = torch.randint(1, START, (self.batch, length))
         tokens[:, 0], tokens[:, -1] = START, END
-        return tokens
+        return lambda: self._done(self.encoder.encode_text(tokens))
 
-    def text_part(self, length: int) -> Callable[[], None]:
-        tokens, text = self.tokens(length), self.encoder.encode_text
-        return lambda: done(self.encoder, normalize(text(tokens), dim=1).sum())
-
-    def step(self, length: int) -> Callable[[], None]:
-        tokens, encoder = self.tokens(length), self.encoder
-
-        def run() -> None:
-            pair = encoder.encode_image(self.images), encoder.encode_text(tokens)
-            image, text = (normalize(rows, dim=1) for rows in pair)
-            done(encoder, contrastive_loss(image, text, torch.tensor(14.3)))
-
-        return run
-
-
-def done(encoder: nn.Module, loss: torch.Tensor) -> None:
-    loss.backward()
-    encoder.zero_grad(set_to_none=True)
+    def _done(self, features: torch.Tensor) -> None:
+        normalize(features, dim=1).sum().backward()
+        self.encoder.zero_grad(set_to_none=True)
 
 
 def main() -> None:
@@ -107,7 +93,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".csv"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    steps = Steps(options.encoder, options.timed)
+    towers = Towers(options.encoder, options.timed)
 
     modes: list[tuple[dict[str, Any], list[int]]] = []
     for batch in options.batches:
@@ -115,29 +101,28 @@ def main() -> None:
         lengths = caption_lengths(batch * 64 * math.lcm(*options.buckets), rng)
         print(f"captions: {lengths.mean():.2f} tokens, standard deviation {lengths.std():.2f}")
         about = {"encoder": options.encoder, "batch": batch}
-        modes.append((about | {"text": "fixed"}, [steps.context]))
+        modes.append((about | {"text": "fixed"}, [towers.context]))
         for bucket in (None, *options.buckets):
             named = about | {"text": "variable", "bucket": bucket}
             modes.append((named, batch_lengths(lengths, batch, bucket, rng)))
 
     met = sorted({length for _, mode in modes for length in mode})
-    timed = {f"text_part {length}": steps.text_part(length) for length in met}
-    timed |= {f"step {length}": steps.step(length) for length in met}
+    timed = {"image": towers.image()} | {f"text {length}": towers.text(length) for length in met}
     alternating(timed, 1, options.clock)  # warm
     seconds = {
         name: statistics.median(times)
         for name, times in alternating(timed, options.rounds, options.clock).items()
     }
-    print(machine("torch", "open_clip_torch"), f"; {torch.get_num_threads()} threads", sep="")
+    print(f"{machine('torch', 'open_clip_torch')}; {options.threads} threads")
     for name, time in seconds.items():
-        print(f"{name}: {1e3 * time / options.timed:.1f} ms per image")
+        print(f"{name}: {1e3 * time / options.timed:.1f} ms per sample")
     rows: list[dict[str, Any]] = []
     fixed = 0.0
     for about, mode in modes:
         row = about | {"mean_length": round(statistics.mean(mode), 1)}
-        for part in ("text_part", "step"):
-            mean = statistics.mean(seconds[f"{part} {length}"] for length in mode)
-            row[part] = round(options.timed / mean, 2)
+        text = statistics.mean(seconds[f"text {length}"] for length in mode)
+        row["text_tower"] = round(options.timed / text, 2)
+        row["step"] = round(options.timed / (text + seconds["image"]), 2)
         fixed = row["step"] if about["text"] == "fixed" else fixed
         rows.append(row | {"to_fixed": round(row["step"] / fixed, 2)})
         print(*rows[-1].values(), sep="\t")
