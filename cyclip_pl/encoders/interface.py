@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ def check_interface(encoder: object) -> None:
         raise ValueError(f"{where}: has no {', '.join(missing)}; see docs/extending.md")
 
 
-def text_length_of(encoder: nn.Module) -> Callable[[Tensor], Tensor]:
+def text_length_of(encoder: Any) -> Callable[[Tensor], Tensor]:
     """Tokens (K, L) → how many of each row its features depend on (K,); picklable.
 
     Such an encoder has a method `text_length`, and its `encode_text` takes shorter rows.
