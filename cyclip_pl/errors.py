@@ -51,7 +51,8 @@ def one_line(error: BaseException, config_name: str) -> str:
     if early := re.match(r"Early stopping conditioned on metric `(.*?)` which is not", text):
         return (
             f"callbacks: EarlyStopping looks at {early[1]} at the end of each epoch, and it is not"
-            " there; set evaluation.<name>.cadence.every_n_epochs=1, or its strict=false to wait"
+            " there; set evaluation.<name>.cadence.every_n_epochs=1, or its strict=false to wait,"
+            " or callbacks=[default,early_stopping]"
         )
     if isinstance(error, (ValueError, FileNotFoundError)) and text:
         return text

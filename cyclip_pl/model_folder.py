@@ -12,9 +12,14 @@ _HUB, _LOCAL = "hf-hub:", "local-dir:"
 _MOST_JSON = 20_000_000  # bytes; the largest is a vocabulary
 
 
+def has_prefix(source: str) -> bool:
+    """Whether this is `hf-hub:ORG/NAME` or `local-dir:FOLDER`."""
+    return source.startswith((_HUB, _LOCAL))
+
+
 def is_model_folder(source: str) -> bool:
     """Whether this is `hf-hub:ORG/NAME`, `local-dir:FOLDER` or a folder."""
-    return source.startswith((_HUB, _LOCAL)) or Path(source).expanduser().is_dir()
+    return has_prefix(source) or Path(source).expanduser().is_dir()
 
 
 class ModelFolder:
@@ -40,6 +45,11 @@ class ModelFolder:
         self._folder = Path(source.removeprefix(_LOCAL)).expanduser()
         if not self._folder.is_dir():
             raise ValueError(f"{self.named}: there is no such folder")
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, absolute; None for a repository."""
+        return None if self._repository is not None else self._folder.absolute()
 
     @property
     def open_clip_name(self) -> str:

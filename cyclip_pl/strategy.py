@@ -67,8 +67,8 @@ class FullySharded(ModelParallelStrategy):
         self.policy = Policy(
             reshard_after_forward,
             cpu_offload,
-            param_dtype and _TYPES[param_dtype],
-            reduce_dtype and _TYPES[reduce_dtype],
+            None if param_dtype is None else _TYPES[param_dtype],
+            None if reduce_dtype is None else _TYPES[reduce_dtype],
         )
 
     def setup_environment(self) -> None:

@@ -31,9 +31,11 @@ from cyclip_pl.callbacks.skipped import Skipped
 from cyclip_pl.callbacks.stop import Stop
 from cyclip_pl.callbacks.switches import switched_on
 from cyclip_pl.callbacks.throughput import Throughput
+from cyclip_pl.callbacks.validation import VAL, Validation
 from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
+from cyclip_pl.encoders import architectures
 from cyclip_pl.encoders.interface import check_interface, text_length_of
 from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_details, write_metrics
@@ -75,7 +77,8 @@ def _try(config: DictConfig) -> dict[str, float]:
 def _run(config: DictConfig) -> dict[str, float]:
     folder = Path(config.run_dir)
     _quiet()
-    sweeps.check(config.objective_metric, list(entries(config.get("evaluation"))))
+    validates = [VAL] if OmegaConf.select(config, "data.val.shards") else []
+    sweeps.check(config.objective_metric, [*entries(config.get("evaluation")), *validates])
     # The other processes of a run belong to the first, which holds the folder.
     with run_folder.lock(folder) if signals.is_first_rank() else nullcontext():
         checkpoints = _checkpoints(config)
@@ -109,9 +112,12 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
         raise ValueError(f"first_step={config.first_step}: only resume sets it; leave it out")
     config.first_step = start.step if start else 0
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
-    for name, value in resume.of_weights(start).items() if start else ():
-        if name in config.encoder and config.encoder[name] is None:
-            config.encoder[name] = value
+    if start:
+        config.encoder.update(resume.of_weights(start, config.encoder))
+    encoder: Any = OmegaConf.to_container(config.encoder, resolve=True)
+    # To read the architecture raises an error where none is given.
+    if encoder.keys() >= architectures.SETTLED and config.encoder.architecture:
+        config.encoder.update(architectures.settled(encoder, filled=start is not None))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return plain
 
@@ -154,12 +160,14 @@ def _train(
     variable = config.data.get("text") == "variable"
     lengths = {"text_length": text_length_of(encoder)} if variable else {}
     make_data = instantiate(config.data, _partial_=True)
-    data = make_data(views=views, tokenizer=encoder.tokenizer, seed=config.seed, **lengths)
+    size, tokenizer = encoder.image_size, encoder.tokenizer
+    wired = {"views": views, "tokenizer": tokenizer, "image_size": size, "seed": config.seed}
+    data = make_data(**wired, **lengths)
 
     # The first callback, so that its clock stops before evaluations start.
     throughput, skipped = Throughput(), Skipped(data.max_skipped)
     evaluation = EvaluationCallback.from_config(config.get("evaluation"), config.features)
-    ranks = Ranks()
+    validation, ranks = Validation(data.val), Ranks()
     off = config.trainer.get("logger") is False
     loggers = [] if off else [one for one in _instances(config, "logger").values() if one]
     chosen = _instances(config, "callbacks")
@@ -179,6 +187,7 @@ def _train(
             Overview(),
             *averages,  # before evaluations look at them
             evaluation,
+            validation,
             ranks,
             *(one for one in others if one not in averages),
             ProfileTable(),
@@ -205,6 +214,7 @@ def _train(
 
     metrics = {
         **evaluation.metrics,
+        **validation.metrics,
         "train/seconds": throughput.seconds,
         "train/samples": float(throughput.samples),
         **skipped.metrics,

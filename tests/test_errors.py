@@ -31,7 +31,10 @@ from cyclip_pl.errors import one_line
         (["data.batch_size=[1"], ["data.batch_size=[1: a bracket or brace has no partner"]),
         (["objective=cyclp"], ["objective=cyclp", "(objective has c_cyclip, clip, composite,"]),
         (["evaluation=[zero_shto]"], ["did you mean zero_shot? (evaluation has consistency,"]),
-        (["+experiment=cc3m"], ["experiment=cc3m: unknown choice", "has cc3m_rn50_cyclip)"]),
+        (
+            ["+experiment=cc3m"],
+            ["experiment=cc3m: unknown choice", "has cc3m_rn50_cyclip, finetune_"],
+        ),
         (["+objective@objective.objectives.x=clp"], ["objective=clp: unknown choice; did you"]),
         (["hydra/launcher=jobib"], ["hydra/launcher=jobib: unknown choice (hydra/launcher has"]),
         (["-m", "objective=clip,cyclp"], ["objective=cyclp: unknown choice; did you mean cyclip?"]),

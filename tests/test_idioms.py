@@ -136,5 +136,6 @@ def test_a_metric_that_is_not_there_yet_cannot_stop_a_run(world: Path, tmp_path:
             steps=8,
         )
     assert one_line(caught.value, "train").endswith(
-        "set evaluation.<name>.cadence.every_n_epochs=1, or its strict=false to wait"
+        "set evaluation.<name>.cadence.every_n_epochs=1, or its strict=false to wait,"
+        " or callbacks=[default,early_stopping]"
     )

@@ -107,7 +107,7 @@ ALLOWED = {
     "metrics": set(),
     "evaluation": {"metrics"},
     "checkpoints": {"run_folder", "signals"},
-    "callbacks": {"csv_logger", "data", "evaluation", "checkpoints", "strategy"},
+    "callbacks": {"csv_logger", "data", "evaluation", "checkpoints", "objectives", "strategy"},
     "reports": {"__version__", "metrics"},
     "training": {
         "callbacks",

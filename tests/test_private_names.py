@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
 # Read by torch's GradScaler; asked by training.precision; kept from its work by callbacks.stop.
@@ -47,3 +48,9 @@ def test_lightnings_loops_have_theirs() -> None:
     assert {"ready", "completed"} <= progress["current"].keys()
     assert isinstance(trainer.callback_metrics, dict)
     assert callable(trainer._signal_connector.register_signal_handlers)
+
+
+def test_lightnings_early_stopping_has_its_rule() -> None:
+    """`callbacks.early_stopping` asks it at other moments."""
+    decide = EarlyStopping("loss", patience=1)._evaluate_stopping_criteria
+    assert [decide(torch.tensor(value))[0] for value in (2.0, 1.0, 1.0)] == [False, False, True]

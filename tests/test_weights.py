@@ -106,6 +106,6 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, setting: str) -
         elif setting == "encoder.pretrained":
             DualEncoder(architecture, 32, pretrained=str(path))
         else:
-            from cyclip_pl.encoders.dual import registered_name
+            from cyclip_pl.encoders.architectures import registered_name
 
             load_open_clip(registered_name(architecture), str(path))

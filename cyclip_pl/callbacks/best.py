@@ -1,4 +1,4 @@
-"""The best checkpoint by a metric of an evaluation."""
+"""The best checkpoint by a metric."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from cyclip_pl import checks
 from cyclip_pl.callbacks.ema import averaged
-from cyclip_pl.callbacks.evaluation import EvaluationCallback
+from cyclip_pl.callbacks.monitor import Monitor
+from cyclip_pl.callbacks.validation import VAL
 from cyclip_pl.checkpoints.io import save_on_all
 from cyclip_pl.checkpoints.places import folder, is_file
 
@@ -22,19 +23,19 @@ SETTING = "callbacks.best.monitor"
 
 
 class Best(Checkpoint):
-    """Saves `best.ckpt` whenever the monitored metric of an evaluation has improved.
+    """Saves `best.ckpt` whenever the monitored metric has improved.
 
-    It looks after each run of the evaluation. Lightning's `ModelCheckpoint` has a cadence of its
-    own, and fails where the metric does not exist yet.
+    It looks after each run of the evaluation, or of the validation. Lightning's `ModelCheckpoint`
+    has a cadence of its own, and fails where the metric does not exist yet.
 
     Args:
         dirpath: Folder of the checkpoint.
         monitor: `<set>/<evaluation>/<metric>`; or `<evaluation>/<metric>`, of the first set and
-            only where that evaluation runs; or None for no best checkpoint.
+            only where that evaluation runs; or `val/<term>`; or None for no best checkpoint.
         mode: Whether a larger ("max") or a smaller ("min") metric is better.
 
     Raises:
-        ValueError: Before the first step, if this run has no such evaluation; after the
+        ValueError: Before the first step, if nothing in this run gives the metric; after the
             evaluation's first run, if it does not give that metric.
     """
 
@@ -42,31 +43,29 @@ class Best(Checkpoint):
         self, dirpath: str | Path, monitor: str | None, mode: Literal["max", "min"] = "max"
     ) -> None:
         checks.one_of("callbacks.best.mode", mode, ("max", "min"))
-        if monitor is not None and monitor.count("/") not in (1, 2):
-            raise ValueError(f"{SETTING}={monitor}: must be null or [<set>/]<evaluation>/<metric>")
+        self.monitor = None if monitor is None else Monitor(SETTING, monitor)
         try:
             self.path = folder(dirpath).at("best.ckpt")
         except ValueError as error:
             raise ValueError(f"callbacks.best.dirpath={error}") from error
-        self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
         self.best: dict[str, float] = {}  # by metric: a resumed run may monitor another one
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        evaluating = [c for c in callbacks if isinstance(c, EvaluationCallback)]
-        known = {name for callback in evaluating for name in callback.evaluations}
-        if self.monitor is None or (evaluation := self.monitor.split("/")[-2]) in known:
+        if self.monitor is None:
             return
-        problem = f"{SETTING}={self.monitor}: the evaluation {evaluation} does not run"
-        if self.monitor.count("/") == 2:
-            hint = checks.did_you_mean(evaluation, known)
-            raise ValueError(f"{problem}{hint} (this run has {', '.join(known) or 'none'})")
-        # Said already where there are no sets.
-        said = any(evaluation in callback.without_sets for callback in evaluating)
-        if trainer.is_global_zero and not said:
-            logger.warning("%s, so there will be no best.ckpt", problem)
-        self.monitor = None
+        try:
+            self.monitor.check_source(trainer)
+        except ValueError:
+            # The default's evaluation may be left out, which a line has said where it has no sets.
+            if self.monitor.sets or self.monitor.source == VAL:
+                raise
+            if trainer.is_global_zero and not self.monitor.left_out(trainer):
+                logger.warning(
+                    "%s: the evaluation %s does not run, so there will be no best.ckpt",
+                    *(self.monitor, self.monitor.source),
+                )
+            self.monitor = None
 
     def on_train_batch_start(self, trainer: L.Trainer, *unused: Any) -> None:
         self._check(trainer)
@@ -82,14 +81,9 @@ class Best(Checkpoint):
         # What shows at the last step is said here: `Last` has saved by now.
         self._check(trainer)
 
-    def _metric(self, trainer: L.Trainer) -> str | None:
-        """The full name of the monitored metric, once there is one."""
-        names = trainer.callback_metrics if self.monitor else ()
-        return next((name for name in names if f"/{name}".endswith(f"/{self.monitor}")), None)
-
     def _look(self, trainer: L.Trainer) -> None:
-        name = self._metric(trainer)
-        if name is None:
+        name = self.monitor and self.monitor.found(trainer)
+        if not name:
             return
         value = trainer.callback_metrics[name].item()
         # NaN compares false: a metric that is not a number is never the best.
@@ -103,16 +97,8 @@ class Best(Checkpoint):
                 logger.warning("%s (%s=%.4g)", problem, name, value)
 
     def _check(self, trainer: L.Trainer) -> None:
-        if self.monitor is None or self._metric(trainer):
-            return
-        *sets, evaluation, _ = self.monitor.split("/")
-        given = [n for n in trainer.callback_metrics if n.split("/")[1:2] == [evaluation]]
-        if given:
-            listed = [n for n in given if n.split("/")[:1] == sets] or given
-            raise ValueError(
-                f"{SETTING}={self.monitor}: {evaluation} gives no such metric"
-                f"{checks.did_you_mean(self.monitor, given)} (it has {', '.join(listed)})"
-            )
+        if self.monitor is not None:
+            self.monitor.check_given(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "sign": self.sign}

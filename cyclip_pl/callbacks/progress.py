@@ -14,6 +14,7 @@ from cyclip_pl.callbacks.cadence import is_logged
 # Logged name → (name in the bar, format).
 METRICS = {
     "train/total": ("loss", ".3f"),
+    "val/total": ("val", ".3f"),
     "train/scale": ("scale", ".1f"),
     "train/gradient_norm": ("grad", ".2f"),
     "train/images_per_second": ("img/s", ".0f"),

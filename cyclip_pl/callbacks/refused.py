@@ -32,8 +32,9 @@ _REFUSED: dict[type[Callback], str] = {
     " data.batch_size, and microbatch where the memory does not hold it",
 }
 _NO_LOOP = (
-    "evaluations are not a validation loop of Lightning's; set"
-    " evaluation.<name>.cadence.every_n_steps or every_n_epochs instead"
+    "nothing here is a validation loop of Lightning's; set"
+    " evaluation.<name>.cadence.every_n_steps or every_n_epochs, and for the validation loss"
+    " data.val.every_n_steps or data.val.every_n_epochs, instead"
 )
 _SETTINGS = {
     "val_check_interval": _NO_LOOP,

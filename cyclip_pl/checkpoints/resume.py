@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +28,8 @@ FIXED = (
 )
 # Groups of which a default must not take the place of the run's choice unasked.
 _METHOD = ("objective", "projector", "views", "data", "optimizer", "scheduler")
-# Settings of the encoder that pretrained weights decide, where they are null.
-_OF_WEIGHTS = ("quick_gelu", "mean", "std")
+# Settings of the encoder that a folder or pretrained weights decide, where they are null.
+_OF_WEIGHTS = ("image_size", "quick_gelu", "mean", "std")
 # Settings of values that a run begins with and learns.
 _FIRST_VALUE = re.compile(r"objective\.(.+\.)?init_\w+")
 _BEGINNING = re.compile(rf"encoder\.pretrained|{_FIRST_VALUE.pattern}")
@@ -116,11 +117,20 @@ def read_start(path: Path | str) -> Start:
     )
 
 
-def of_weights(start: Start) -> dict[str, Any]:
-    """The encoder's settings that the pretrained weights of the run decided."""
-    encoder = start.config.get("encoder")
-    encoder = encoder if isinstance(encoder, dict) else {}
-    return {name: encoder[name] for name in _OF_WEIGHTS if encoder.get(name) is not None}
+def of_weights(start: Start, encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `encoder` that what the run began with decides; it may be gone."""
+    was = start.config.get("encoder")
+    was = was if isinstance(was, dict) else {}
+    found = {
+        name: was[name]
+        for name in _OF_WEIGHTS
+        if name in encoder and encoder[name] is None and was.get(name) is not None
+    }
+    # A network and its weights in one folder: the checkpoint has its config as the architecture.
+    source = encoder.get("architecture")
+    if isinstance(source, str) and source == was.get("pretrained") and "architecture" in was:
+        found |= {"architecture": was["architecture"], "pretrained": source}
+    return found
 
 
 def check_choices(start: Start, choices: dict[str, Any], typed: set[str]) -> None:

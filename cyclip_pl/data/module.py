@@ -15,14 +15,17 @@ from cyclip_pl import checks
 from cyclip_pl.data.batches import Batches
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, ExactEpochs, ResampledEpochs, Shards
+from cyclip_pl.data.held_out import HeldOutBatches, open_order
 from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.data.position import moved, order
-from cyclip_pl.data.settings import Shuffle, TrainSource, check_text
+from cyclip_pl.data.settings import Shuffle, TrainSource, ValSource, check_text
+from cyclip_pl.data.shard_reader import ShardReader
 from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.tokens import TextLength, Tokenizer
 from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.data.urls import missing, name_all, size_in_bytes
 from cyclip_pl.data.views.base import Views
+from cyclip_pl.data.views.plain import Plain
 from cyclip_pl.types import Batch
 
 # Each worker keeps sets of at most this many bytes in memory.
@@ -45,6 +48,8 @@ class DataModule(LightningDataModule):
         views: Make what the model sees of a sample.
         tokenizer: List of K strings → int64 (K, L); picklable, as it is sent to the workers.
         seed: The same on every rank.
+        val: The held-out samples of the validation loss; None: there are none.
+        image_size: Pixels per side, as evaluations see an image; for `held_out`.
         shuffle: How an epoch is mixed.
         caption_key: The key of the `json` members that holds a caption or a list of captions; None
             takes captions from the `txt` members.
@@ -60,6 +65,11 @@ class DataModule(LightningDataModule):
         prepare: Makes the shards if they are missing; called first, in one process.
         allow_pipe: Whether shards may be commands (`pipe:COMMAND`).
 
+    Attributes:
+        held_out: After `setup`, the batches of the validation loss, the same in each iteration:
+            see `HeldOutBatches`. None if there are none. Each sample is seen as evaluations see
+            it; where the run has several views of a sample, these are drawn, once for all times.
+
     Raises:
         ValueError: From `setup`, if the shards are missing or too few; from the loader, if they
             hold no usable sample.
@@ -74,6 +84,8 @@ class DataModule(LightningDataModule):
         views: Views,
         tokenizer: Tokenizer,
         seed: int,
+        val: ValSource | None = None,
+        image_size: int = 224,
         shuffle: Shuffle | None = None,
         caption_key: str | None = None,
         caption_keys: Mapping[str, float] | None = None,
@@ -95,6 +107,7 @@ class DataModule(LightningDataModule):
         check_text(text, length_bucket, caption_key, caption_keys)
         assert text == "fixed" or text_length, "needed to know what padding is"
         self.train = train
+        self.val = val or ValSource()
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
@@ -104,18 +117,25 @@ class DataModule(LightningDataModule):
         self.prepare = prepare
         self.allow_pipe = allow_pipe is True  # not 'false', a text
         self.epochs: Epochs | None = None
+        self.held_out: BatchLoader | None = None
         self.small = False
         self.broken: dict[str, tuple[str, str]] = {}
         self.transfer = Transfer()
+        self._views, self._image_size = views, image_size
+        self._decoder = Decoder(caption_keys or caption_key, decoder)
+        variable = text_length if text == "variable" else None
         self._batches = partial(
             Batches,
-            decoder=Decoder(caption_keys or caption_key, decoder),
+            decoder=self._decoder,
             views=views,
             tokenizer=tokenizer,
-            text_length=text_length if text == "variable" else None,
+            text_length=variable,
             bucket=length_bucket,
             batch_size=batch_size,
             seed=seed,
+        )
+        self._held_out_batches = partial(
+            HeldOutBatches, decoder=self._decoder, tokenizer=tokenizer, text_length=variable
         )
         self._load = partial(BatchLoader, workers=workers, prefetch=prefetch, pin_memory=pin_memory)
         self._loader: weakref.ref[BatchLoader] | None = None
@@ -162,6 +182,7 @@ class DataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.epochs is None:
             self._open()
+            self._open_held_out()
 
     def _open(self) -> None:
         train, sources = self.train, self.train.sources(self.allow_pipe)
@@ -229,6 +250,23 @@ class DataModule(LightningDataModule):
                 ranks,
                 self.batch_size,
             )
+
+    def _open_held_out(self) -> None:
+        assert self.epochs is not None
+        read = ShardReader(self._decoder.captions.members)
+        order = open_order(self.val, self.ranks, self.epochs.urls, read, self.allow_pipe)
+        if order is None:
+            return
+        one = self._views.image_views == self._views.text_views == 1
+        batches = self._held_out_batches(
+            order,
+            views=Plain(self._image_size) if one else self._views,
+            batch_size=order.batch_size,
+            seed=0,  # the same views in all runs
+            rank=self.rank,
+            ranks=self.ranks,
+        )
+        self.held_out = self._load(batches, epoch=lambda: 0)
 
     def train_dataloader(self) -> BatchLoader:
         assert self.epochs is not None, "setup('fit') comes first"

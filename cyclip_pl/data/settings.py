@@ -55,7 +55,7 @@ class TrainSource:
             ValueError: An entry is malformed, or the weights cannot be used.
         """
         entries = [self.shards] if isinstance(self.shards, str | Mapping) else list(self.shards)
-        sources = [_source(entry, allow_pipe) for entry in entries]
+        sources = [_source(entry, allow_pipe, "data.train.shards") for entry in entries]
         if any(source.weight is not None for source in sources):
             if not self.resampled:
                 raise ValueError(
@@ -76,23 +76,68 @@ class TrainSource:
         return [Source(urls)]
 
 
-def _source(entry: Any, allow_pipe: bool) -> Source:
+@dataclass(frozen=True)
+class ValSource:
+    """Where the held-out samples are, and when the objective sees them (`data.val`).
+
+    Attributes:
+        shards: As `TrainSource.shards`, without weights; None for no validation.
+        batch_size: Samples of a batch of all ranks: with another number of negatives the loss is
+            another one.
+        every_n_steps, every_n_epochs: When, besides the end of the training; None for never.
+    """
+
+    shards: str | Sequence[str | Mapping[str, Any]] | None = None
+    batch_size: int = 256
+    every_n_steps: int | None = None
+    every_n_epochs: int | None = 1
+
+    def __post_init__(self) -> None:
+        checks.whole("data.val.batch_size", self.batch_size, least=2)
+        checks.whole("data.val.every_n_steps", self.every_n_steps, optional=True)
+        checks.whole("data.val.every_n_epochs", self.every_n_epochs, optional=True)
+
+    def urls(self, allow_pipe: bool = False) -> tuple[str, ...]:
+        """The shards' URLs, sorted; none if there is no validation.
+
+        Raises:
+            ValueError: An entry is malformed or has a weight, or a shard is listed twice.
+        """
+        if self.shards is None:
+            return ()
+        entries = [self.shards] if isinstance(self.shards, str | Mapping) else list(self.shards)
+        sources = [_source(entry, allow_pipe, "data.val.shards") for entry in entries]
+        if any(source.weight is not None for source in sources):
+            raise ValueError(
+                "data.val.shards: weights have no meaning where every sample counts once; leave"
+                " them out"
+            )
+        urls = sorted(url for source in sources for url in source.urls)
+        if not urls:
+            raise ValueError("data.val.shards is empty")
+        if len(set(urls)) < len(urls):
+            twice = Counter(urls).most_common(1)[0][0]
+            raise ValueError(f"data.val.shards: {twice!r} is listed twice")
+        return tuple(urls)
+
+
+def _source(entry: Any, allow_pipe: bool, setting: str) -> Source:
     if isinstance(entry, str | os.PathLike):
-        return Source(tuple(expand(os.fspath(entry), allow_pipe)))
+        return Source(tuple(expand(os.fspath(entry), allow_pipe, setting)))
     if not isinstance(entry, Mapping) or not {"shards"} <= set(entry) <= {"shards", "weight"}:
         raise ValueError(
-            f"data.train.shards: {entry!r} is not a path, a URL, a list of them, or a list of "
+            f"{setting}: {entry!r} is not a path, a URL, a list of them, or a list of "
             "{shards: ..., weight: ...}"
         )
     weight = entry.get("weight")
     if weight is not None:
-        checks.number("data.train.shards: weight", weight, above=0, most=1e9)
+        checks.number(f"{setting}: weight", weight, above=0, most=1e9)
         weight = float(weight)
     nested = entry["shards"]
     parts = [nested] if isinstance(nested, str) else list(nested)
     if not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"data.train.shards: {entry!r} holds more than paths and URLs")
-    return Source(tuple(url for part in parts for url in expand(part, allow_pipe)), weight)
+        raise ValueError(f"{setting}: {entry!r} holds more than paths and URLs")
+    return Source(tuple(url for part in parts for url in expand(part, allow_pipe, setting)), weight)
 
 
 @dataclass(frozen=True)

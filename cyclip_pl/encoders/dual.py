@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cyclip_pl.checks import did_you_mean
+from cyclip_pl.encoders.architectures import (
+    Architecture,
+    own_weights,
+    quiet_open_clip,
+    registered_name,
+    settled,
+    two_towers,
+    without_own_weights,
+)
 from cyclip_pl.encoders.model_files import check_deviation, check_mean
-from cyclip_pl.encoders.pretrained import Pretrained, fill, read_pretrained
+from cyclip_pl.encoders.pretrained import fill, read_pretrained
 from cyclip_pl.encoders.text_length import encode_text, text_length
 from cyclip_pl.files import reason
 from cyclip_pl.types import Batch, Features
@@ -33,12 +35,15 @@ class DualEncoder(nn.Module):
 
     Args:
         architecture: A name that open_clip knows (`RN50`, `ViT-B-32`, …), or an inline open_clip
-            config (`embed_dim`, `vision_cfg`, `text_cfg`).
-        image_size: Side of the square input in pixels.
+            config (`embed_dim`, `vision_cfg`, `text_cfg`). `hf-hub:ORG/NAME` or `local-dir:FOLDER`
+            is a network with its weights.
+        image_size: Side of the square input in pixels, None for the architecture's own.
         context_length: Tokens per text, None for the architecture's own.
         pretrained: Weights of that architecture: an open_clip tag; a file, of safetensors by its
             name, of `torch.save` or of TorchScript; a folder or `hf-hub:ORG/NAME`, of open_clip or
-            of `transformers`.
+            of `transformers`. None for what the architecture says: an inline config may ask for
+            timm's weights (`timm_model_pretrained`), and a text tower of Hugging Face begins with
+            its own unless the config says otherwise (`hf_model_pretrained`).
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         lock_image, lock_text: Freeze a tower (LiT), BatchNorm statistics included.
         patch_dropout: Share of patches dropped in training, for Vision Transformers only.
@@ -49,7 +54,8 @@ class DualEncoder(nn.Module):
             weights, or OpenAI's.
 
     Attributes:
-        settings: The last three, where pretrained weights decide them.
+        settings: Of the arguments, those that a folder or pretrained weights decide, as a
+            checkpoint keeps them.
         pretrained_scale, pretrained_bias: Of the similarities; None without pretrained weights.
 
     Raises:
@@ -59,8 +65,8 @@ class DualEncoder(nn.Module):
 
     def __init__(
         self,
-        architecture: str | Mapping[str, Any],
-        image_size: int,
+        architecture: Architecture,
+        image_size: int | None = None,
         context_length: int | None = None,
         pretrained: str | None = None,
         gradient_checkpointing: bool = False,
@@ -76,55 +82,69 @@ class DualEncoder(nn.Module):
         # Imported here, because it takes seconds and only a model needs it.
         import open_clip
 
-        name = registered_name(architecture)
+        given = {"architecture": architecture, "image_size": image_size, "pretrained": pretrained}
+        decided = settled(given)
+        architecture, image_size, pretrained = (given | decided).values()
+        name = built = registered_name(architecture)
         config = open_clip.get_model_config(name)
+        if "multimodal_cfg" in config:
+            config = two_towers(config)
+            built = registered_name(config)
         if patch_dropout and isinstance(config["vision_cfg"].get("layers"), list):
             raise ValueError(
                 f"encoder.patch_dropout={patch_dropout}: {name} is a ResNet, which has no patches;"
                 " set encoder.patch_dropout=0"
             )
-        begin = Pretrained()
+        begin = None
         if pretrained is not None:
             begin = read_pretrained("encoder.pretrained", name, pretrained)
-        if quick_gelu is None:
+        if quick_gelu is None and begin is not None:
             quick_gelu = begin.quick_gelu
         if quick_gelu is None:
             quick_gelu = config.get("quick_gelu", False)
-        preprocess = {"mean": begin.mean if mean is None else mean}
-        preprocess["std"] = begin.std if std is None else std
+        preprocess = {**(begin.preprocess if begin else {}), "size": image_size}
+        preprocess |= {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
         for key, check in (("mean", check_mean), ("std", check_deviation)):
-            if preprocess[key] is not None:
+            if key in preprocess:
                 check(f"encoder.{key}", preprocess[key])
+        # timm makes its towers for the size of their name, and resizes them.
+        is_timm = bool(config["vision_cfg"].get("timm_model_name"))
+        begins_alone = {"pretrained_image": False, "pretrained_text": False}
         try:
             with quiet_open_clip():
-                self.tokenizer = _tokenizer(name, context_length, json.dumps(config["text_cfg"]))
+                self.tokenizer = _tokenizer(built, context_length, json.dumps(config["text_cfg"]))
                 self.model = open_clip.create_model(
-                    name,
-                    pretrained=begin.tag,
+                    built,
                     device=torch.get_default_device(),
-                    force_image_size=image_size,
+                    force_image_size=None if is_timm else image_size,
                     force_context_length=context_length,
                     force_patch_dropout=patch_dropout or None,
                     force_preprocess_cfg=preprocess,
-                    pretrained_image=False,
-                    pretrained_text=begin.state is None,
                     quick_gelu=quick_gelu,
+                    **begins_alone | (own_weights(config) if begin is None else {}),
                 )
-                if begin.state is not None:
+                if begin is not None:
                     fill(self.model, begin.state)
+                if is_timm:
+                    self.model.visual.set_input_size(image_size)
         except Exception as error:  # timm, open_clip and unpicklers raise many types
             problem = f"pretrained={pretrained}: does not fit {name}"
             if pretrained is None:
                 problem = f"architecture={name}: cannot be built"
-            raise ValueError(f"encoder.{problem}: {reason(error)}") from error
-        preprocess = {key: list(self.model.visual.preprocess_cfg[key]) for key in ("mean", "std")}
-        self.settings: dict[str, Any] = {}
+            needs = [config["text_cfg"].get(f"hf_{part}_name") for part in ("tokenizer", "model")]
+            fetched = " and ".join(sorted({one for one in needs if one}))
+            needed = f"; it needs {fetched} of Hugging Face" if fetched else ""
+            raise ValueError(f"encoder.{problem}: {reason(error)}{needed}") from error
+        pixels = {key: list(self.model.visual.preprocess_cfg[key]) for key in ("mean", "std")}
+        self.settings: dict[str, Any] = decided
+        if (kept := without_own_weights(architecture)) is not architecture:
+            self.settings["architecture"] = kept
         self.pretrained_scale: float | None = None
         self.pretrained_bias: float | None = None
         bias = getattr(self.model, "logit_bias", None)
         if pretrained is not None:
             check_finite(f"encoder.pretrained={pretrained}", self.model.state_dict())
-            self.settings = {"quick_gelu": quick_gelu, **preprocess}
+            self.settings |= {"quick_gelu": quick_gelu, **pixels}
             self.pretrained_scale = self.model.logit_scale.exp().item()
             self.pretrained_bias = None if bias is None else bias.item()
         del self.model.logit_scale
@@ -146,9 +166,8 @@ class DualEncoder(nn.Module):
             config["text_cfg"]["context_length"] = context_length
         self.image_size = image_size
         self.embed_dim: int = config["embed_dim"]
-        for key, values in preprocess.items():
-            pixels = 255 * torch.tensor(values).view(3, 1, 1)
-            self.register_buffer(key, pixels, persistent=False)
+        for key, values in pixels.items():
+            self.register_buffer(key, 255 * torch.tensor(values).view(3, 1, 1), persistent=False)
         self.mean: Tensor
         self.std: Tensor
 
@@ -189,46 +208,3 @@ def _tokenizer(name: str, context_length: int | None, text_config: str) -> Any:
 def _over_views(encode: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
     # A single forward for all views, so that a BatchNorm sees them together.
     return encode(views.flatten(0, 1)).unflatten(0, views.shape[:2])
-
-
-def registered_name(architecture: str | Mapping[str, Any]) -> str:
-    """A name that open_clip knows; an inline config is registered under its hash."""
-    import open_clip
-
-    if isinstance(architecture, str):
-        check_architecture("encoder.architecture", architecture)
-        return architecture
-    config = deepcopy(dict(architecture))
-    missing = {"embed_dim", "vision_cfg", "text_cfg"} - config.keys()
-    if missing:
-        raise ValueError(
-            f"encoder.architecture: an inline config also needs {', '.join(sorted(missing))}"
-        )
-    text = json.dumps(config, sort_keys=True)
-    name = f"inline-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    if name not in open_clip.list_models():
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.json"
-            path.write_text(text)
-            open_clip.add_model_config(path)
-    return name
-
-
-def check_architecture(setting: str, name: str) -> None:
-    """Raise ValueError unless open_clip knows the architecture."""
-    import open_clip
-
-    known = open_clip.list_models()
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise ValueError(f"{setting}={name}: open_clip has no such architecture{hint}")
-
-
-@contextmanager
-def quiet_open_clip() -> Iterator[None]:
-    """Silence open_clip, which logs each of its steps to the root logger."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

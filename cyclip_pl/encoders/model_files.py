@@ -21,6 +21,7 @@ _WEIGHTS = (
     "model.safetensors",
     "pytorch_model.bin",
 )
+_TOKENIZER = {"clean", "strip_sep_token", "language"}
 _INTERPOLATIONS = ("bicubic", "bilinear")
 _RESIZES = ("shortest", "longest", "squash")
 
@@ -45,14 +46,7 @@ def read_open_clip(folder: ModelFolder) -> ModelFiles:
     Raises:
         ValueError: A file is missing, or is not what its name says; one line.
     """
-    content = folder.json(CONFIG)
-    if content is None:
-        raise ValueError(f"{folder.named}: has no {CONFIG}")
-    config, preprocess = content.get("model_cfg"), content.get("preprocess_cfg", {})
-    for name, node in (("model_cfg", config), ("preprocess_cfg", preprocess)):
-        if not isinstance(node, dict):
-            raise ValueError(f"{folder.named}: {CONFIG}: {name} is not a node of settings")
-    assert isinstance(config, dict)
+    config, preprocess = _node(folder, "model_cfg"), _node(folder, "preprocess_cfg", {})
     weights = folder.find(*_WEIGHTS)
     if weights is None:
         raise ValueError(f"{folder.named}: has no {_WEIGHTS[0]}")
@@ -60,6 +54,37 @@ def read_open_clip(folder: ModelFolder) -> ModelFiles:
     return ModelFiles(
         config, checked_preprocess(folder.named, preprocess), read_state(named, weights)
     )
+
+
+def read_config(folder: ModelFolder) -> dict[str, Any]:
+    """Read open_clip's config of the network, for a run of one's own.
+
+    A tokenizer of Hugging Face is that of the folder, as it is for open_clip.
+
+    Raises:
+        ValueError: A file is missing, or asks for what a folder may not decide; one line.
+    """
+    config = _node(folder, "model_cfg")
+    named = f"{folder.named}: {CONFIG}"
+    for name in ("vision_cfg", "text_cfg"):
+        if not isinstance(config.get(name), dict):
+            raise ValueError(f"{named}: {name} is not a node of settings")
+    text = config["text_cfg"]
+    unknown = sorted(map(str, (text.get("tokenizer_kwargs") or {}).keys() - _TOKENIZER))
+    if unknown:  # such as trust_remote_code
+        raise ValueError(f"{named}: text_cfg.tokenizer_kwargs.{unknown[0]}: is not read")
+    if text.get("hf_tokenizer_name") and folder.local is not None:
+        text["hf_tokenizer_name"] = str(folder.local)
+    return config
+
+
+def _node(folder: ModelFolder, name: str, default: Any = None) -> dict[str, Any]:
+    content = folder.json(CONFIG)
+    if content is None:
+        raise ValueError(f"{folder.named}: has no {CONFIG}")
+    if not isinstance(node := content.get(name, default), dict):
+        raise ValueError(f"{folder.named}: {CONFIG}: {name} is not a node of settings")
+    return node
 
 
 def checked_preprocess(named: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cyclip_pl.encoders import model_files, transformers_files
 from cyclip_pl.encoders.model_files import ModelFiles
+from cyclip_pl.files import reason
 from cyclip_pl.model_folder import ModelFolder, is_model_folder
 from cyclip_pl.weights import read_state
 
@@ -22,15 +23,14 @@ class Pretrained(NamedTuple):
     """Weights, and the settings of the network that they were trained in, None where unknown.
 
     Attributes:
-        tag: One of open_clip's, whose weights it fetches and loads itself.
-        state: The weights of a file or a folder, by their names in it.
+        state: The weights, by their names in the file.
+        quick_gelu: Whether the network has OpenAI's activation.
+        preprocess: Of open_clip's `PreprocessCfg`: what images went through; no size.
     """
 
-    tag: str | None = None
-    state: dict[str, Tensor] | None = None
+    state: dict[str, Tensor]
     quick_gelu: bool | None = None
-    mean: list[float] | None = None
-    std: list[float] | None = None
+    preprocess: Mapping[str, Any] = {}
 
 
 def read_pretrained(setting: str, name: str, pretrained: str) -> Pretrained:
@@ -41,20 +41,20 @@ def read_pretrained(setting: str, name: str, pretrained: str) -> Pretrained:
         pretrained: A tag of it; a file, see `weights.read_state`; or a folder, see `read_folder`.
 
     Raises:
-        ValueError: None of these, or a file that cannot be read; one line.
+        ValueError: None of these, or a file that cannot be fetched or read; one line.
     """
     import open_clip
 
+    named = f"{setting}={pretrained}"
     if tag := open_clip.get_pretrained_cfg(name, pretrained):
-        quick_gelu = bool(tag.get("quick_gelu"))
-        return Pretrained(pretrained, None, quick_gelu, *(_listed(tag, k) for k in ("mean", "std")))
+        state = read_state(named, _fetched(named, name, tag))
+        return Pretrained(state, tag.get("quick_gelu"), _without_size(named, tag))
     if is_model_folder(pretrained):
         files = read_folder(ModelFolder(setting, pretrained))
         quick_gelu = files.config.get("quick_gelu") is True
-        settings = (_listed(files.preprocess, key) for key in ("mean", "std"))
-        return Pretrained(None, files.state, quick_gelu, *settings)
+        return Pretrained(files.state, quick_gelu, _without_size(named, files.preprocess))
     if Path(pretrained).is_file():
-        return Pretrained(state=read_state(f"{setting}={pretrained}", Path(pretrained)))
+        return Pretrained(read_state(named, Path(pretrained)))
     tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
     raise ValueError(
         f"{setting}={pretrained}: not a file or a folder, and not a tag of {name} (tags: {tags})"
@@ -77,9 +77,30 @@ def read_folder(folder: ModelFolder) -> ModelFiles:
     return transformers_files.read_transformers(folder)
 
 
-def _listed(settings: Mapping[str, Any], key: str) -> list[float] | None:
-    value = settings.get(key)
-    return None if value is None else [float(one) for one in value]
+def read_config(folder: ModelFolder) -> dict[str, Any]:
+    """Read open_clip's config of the network in such a folder, without its weights."""
+    if folder.find(model_files.CONFIG) is not None:
+        return model_files.read_config(folder)
+    return transformers_files.read_config(folder)
+
+
+def _fetched(named: str, name: str, tag: Mapping[str, Any]) -> Path:
+    """The file of a tag, fetched unless it is in the cache."""
+    import open_clip
+
+    try:
+        return Path(open_clip.download_pretrained(tag))
+    except Exception as error:  # the servers' clients raise many types
+        raise ValueError(
+            f"{named}: the weights of {name} are not on this machine and cannot be fetched"
+            f" ({reason(error)}); give a file"
+        ) from error
+
+
+def _without_size(named: str, preprocess: Mapping[str, Any]) -> dict[str, Any]:
+    # The size is the network's, which may be built for another one.
+    found = model_files.checked_preprocess(named, preprocess)
+    return {key: value for key, value in found.items() if key != "size"}
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -106,6 +127,8 @@ def renamed(network: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     from open_clip.model import convert_to_custom_text_state_dict
 
     weights = {name: weight for name, weight in state.items() if name not in NOT_WEIGHTS}
+    if not hasattr(network, "text_decoder"):  # CoCa's, of which an encoder has the towers
+        weights = {n: w for n, w in weights.items() if not n.startswith("text_decoder.")}
     weights = convert_state_dict(network, weights)
     if "positional_embedding" in weights and not hasattr(network, "positional_embedding"):
         weights = convert_to_custom_text_state_dict(weights)

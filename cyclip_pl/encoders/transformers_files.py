@@ -81,10 +81,7 @@ def read_transformers(folder: ModelFolder) -> ModelFiles:
     Raises:
         ValueError: A file is missing, or says what open_clip's network cannot express; one line.
     """
-    settings = folder.json(CONFIG)
-    if settings is None:
-        raise ValueError(f"{folder.named}: has no {CONFIG}")
-    config = _config(f"{folder.named}: {CONFIG}", settings)
+    config = read_config(folder)
     side = config["vision_cfg"]["image_size"]
     preprocess = _preprocess(folder, side)
     check_vocabulary(folder, config["text_cfg"]["vocab_size"])
@@ -93,6 +90,14 @@ def read_transformers(folder: ModelFolder) -> ModelFiles:
         raise ValueError(f"{folder.named}: has no {_WEIGHTS[0]}, in one file")
     named = f"{folder.named}: {weights.name}"
     return ModelFiles(config, preprocess, _state(named, read_state(named, weights)))
+
+
+def read_config(folder: ModelFolder) -> dict[str, Any]:
+    """Read open_clip's config of the network; errors as above."""
+    settings = folder.json(CONFIG)
+    if settings is None:
+        raise ValueError(f"{folder.named}: has no {CONFIG}")
+    return _config(f"{folder.named}: {CONFIG}", settings)
 
 
 def _config(named: str, settings: Mapping[str, Any]) -> dict[str, Any]:

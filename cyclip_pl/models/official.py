@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.encoders.architectures import quiet_open_clip
 from cyclip_pl.encoders.pretrained import NOT_WEIGHTS
 from cyclip_pl.files import reason
 from cyclip_pl.models.allowed import check_config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cyclip_pl.encoders.dual import check_architecture, quiet_open_clip
+from cyclip_pl.encoders.architectures import check_architecture, quiet_open_clip
 from cyclip_pl.encoders.pretrained import fill, read_pretrained
 from cyclip_pl.files import reason
 from cyclip_pl.model_folder import is_model_folder
@@ -55,24 +55,14 @@ def load_open_clip(
     found = read_pretrained("model.pretrained", name, pretrained)
     with quiet_open_clip():
         try:
-            if found.tag:
-                open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, pretrained))
-        except Exception as error:  # the servers' clients raise many types
-            raise ValueError(
-                f"{setting}: the weights of {name} are not on this machine and cannot be fetched"
-                f" ({reason(error)}); give a file"
-            ) from error
-        try:
             network = open_clip.create_model(
                 name,
-                found.tag,
                 force_quick_gelu=bool(found.quick_gelu),
-                force_preprocess_cfg={"mean": found.mean, "std": found.std},
+                force_preprocess_cfg=found.preprocess,
                 pretrained_image=False,
                 pretrained_text=False,
             )
-            if found.state is not None:
-                fill(network, found.state)
+            fill(network, found.state)
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # timm, open_clip and unpicklers raise many types
             raise ValueError(f"{setting}: does not fit {name}: {reason(error)}") from error

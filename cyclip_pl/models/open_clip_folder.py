@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cyclip_pl.encoders.dual import quiet_open_clip, registered_name
+from cyclip_pl.encoders.architectures import quiet_open_clip, registered_name
 from cyclip_pl.encoders.model_files import ModelFiles
 from cyclip_pl.encoders.pretrained import fill, read_folder, renamed
 from cyclip_pl.files import reason

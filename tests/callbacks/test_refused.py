@@ -20,7 +20,7 @@ CALLBACKS = {
     "BatchSizeFinder": ({}, "set data.batch_size"),
 }
 SETTINGS: dict[str, tuple[Any, str]] = {
-    "val_check_interval": (2, "evaluation.<name>.cadence.every_n_steps"),
+    "val_check_interval": (2, "data.val.every_n_steps"),
     "check_val_every_n_epoch": (2, "evaluation.<name>.cadence.every_n_steps"),
     "limit_val_batches": (2, "evaluation.<name>.cadence.every_n_steps"),
     "overfit_batches": (1, "data.train.shards"),

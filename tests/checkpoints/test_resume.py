@@ -141,10 +141,12 @@ def test_null_leaves_a_setting_to_the_checkpoint(tmp_path: Path) -> None:
     start = resume.read_start(_saved(tmp_path))
     for name in ("objective.init_scale", "objective.objectives.a.init_bias", "encoder.quick_gelu"):
         assert resume.changes(start, _changed(name, None)) == {}
-    assert resume.of_weights(start) == {}
+    null = {"quick_gelu": None, "mean": None, "architecture": "RN50"}
+    assert resume.of_weights(start, null) == {}
     weighed = _changed("encoder.quick_gelu", True)
     start = resume.read_start(_saved(tmp_path, config=weighed))
-    assert resume.of_weights(start) == {"quick_gelu": True}
+    assert resume.of_weights(start, null) == {"quick_gelu": True}
+    assert resume.of_weights(start, {**null, "quick_gelu": False}) == {}
     with pytest.raises(ValueError, match="was trained with encoder.quick_gelu=True, this run has"):
         resume.changes(start, _changed("encoder.quick_gelu", False))
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf, open_dict
 
 from cyclip_pl.data.inspect.__main__ import parser as inspect_parser
 from cyclip_pl.data.prepare.options import parser as prepare_parser
-from cyclip_pl.model_folder import is_model_folder
+from cyclip_pl.model_folder import has_prefix, is_model_folder
 from cyclip_pl.reports.__main__ import parser as reports_parser
 from tests.docs.commands import COMMANDS
 from tests.docs.pages import BLOCKS, FILES, ROOT
@@ -85,8 +85,10 @@ def _one_of(sweep: Override) -> str:
 
 
 def _open_clip_has(name: object, pretrained: str | None) -> None:
-    """An architecture and its tag; a name with a dot is a file."""
-    if isinstance(name, str):
+    """An architecture and its tag; a name with a dot is a file, and a folder has its weights."""
+    if isinstance(name, str) and has_prefix(name):
+        assert pretrained is None
+    elif isinstance(name, str):
         assert name in open_clip.list_models()
         if pretrained is not None and "." not in pretrained:
             assert pretrained in open_clip.list_pretrained_tags_by_model(name)

@@ -11,12 +11,13 @@ from tests.helpers.contract import assert_has_test, assert_keys_are_arguments
 
 @pytest.mark.parametrize("name", choices("encoder"))
 def test_config(name) -> None:
-    config = composed(f"encoder={name}").encoder
+    named = ["encoder.architecture=RN50"] if name == "open_clip" else []
+    config = composed(f"encoder={name}", *named).encoder
     assert_keys_are_arguments(config)
     assert_has_test(config, "encoders")
     if isinstance(config.architecture, str):
         assert config.architecture in open_clip.list_models()
-    assert composed(f"encoder={name}", "encoder.image_size=96").encoder.image_size == 96
+    assert composed(f"encoder={name}", *named, "encoder.image_size=96").encoder.image_size == 96
 
 
 @pytest.mark.parametrize("name", ["tiny", "rn50"])

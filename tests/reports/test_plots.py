@@ -152,6 +152,17 @@ def test_curves_are_raw_and_smoothed(runs: list[Run]) -> None:
     assert len(loss.lines) == 4 and len(rate.lines) == 2
 
 
+def test_a_validation_loss_is_a_curve(tmp_path: Path) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv/metrics.csv").write_text("step,val/total\n1,3.5\n3,2.5\n")
+    (tmp_path / "metrics.json").write_text('{"val/total": 2.5}')
+    (run,) = read_runs([tmp_path])
+    (figure,) = drawn(curves, [run])
+    (axes,) = figure.axes
+    assert axes.get_title() == "validation loss"
+    assert axes.lines[0].get_xydata().tolist() == [[1, 3.5], [3, 2.5]]
+
+
 def test_smoothing_keeps_means_and_straight_lines() -> None:
     line = np.arange(200.0)
     assert curves.smoothed(line) == pytest.approx(line)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cyclip_pl.encoders.dual import quiet_open_clip
+from cyclip_pl.encoders.architectures import quiet_open_clip
 from cyclip_pl.files import reason
 from cyclip_pl.models.base import ImageTextModel
 from cyclip_pl.models.export.plain import plain

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,8 +66,6 @@ def _of_encoder_and_projector(model: EmbeddingModel) -> Plain:
     heads = dict(zip(("image", "text"), linear_heads(projector), strict=True))
     for tower, matrix in heads.items():
         if not torch.equal(matrix, torch.eye(encoder.embed_dim, dtype=matrix.dtype).to(matrix)):
-            if "multimodal_cfg" in config:  # CoCa's towers give rows of unit norm
-                raise ValueError(f"its {tower} tower does not end in a linear layer")
             weights = folded(weights, tower, matrix.cpu())
             notes.append(
                 f"The projector's {tower} head is folded into the last layer of the tower."
@@ -99,7 +98,11 @@ def _config(config: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
     # Of training, and the weights come with the model.
     plain_config["vision_cfg"].pop("patch_dropout", None)
     plain_config["vision_cfg"].pop("timm_model_pretrained", None)
-    plain_config["text_cfg"].pop("hf_model_pretrained", None)
+    text = plain_config["text_cfg"]
+    text.pop("hf_model_pretrained", None)
+    tokenizer = Path(text.get("hf_tokenizer_name") or "")
+    if tokenizer.is_absolute():  # a folder of this machine; the export holds its files
+        text["hf_tokenizer_name"] = tokenizer.name
     plain_config.pop("quick_gelu", None)
     if any(isinstance(module, QuickGELU) for module in network.modules()):
         plain_config["quick_gelu"] = True

@@ -25,8 +25,9 @@ CAPTION = (
 NEEDS = "train.py with logger=csv, which is on by default, and a few logged steps"
 
 _RATES = ("train/images_per_second", "train/data_wait")
-_HEADINGS = {"total": "loss", "gradient_norm": "gradient norm"}
-_ORDER = ("total",)
+_VALIDATION = "val/total"
+_HEADINGS = {"total": "loss", _VALIDATION: "validation loss", "gradient_norm": "gradient norm"}
+_ORDER = ("total", _VALIDATION)
 _LAST = ("scale", "bias", "gradient_norm", "learning rate")
 _POINTS = 1000  # of a line
 _METRICS = 6  # of evaluations, at most
@@ -41,6 +42,8 @@ def curves(run: Run) -> dict[str, Curve]:
             continue
         if group == "train" and name not in _RATES:
             found[rest] = curve
+        elif name == _VALIDATION:
+            found[name] = curve
         elif group.startswith("lr-"):
             found.setdefault("learning rate", curve)
         elif rest.endswith(("/acc1", "_r1")):
@@ -94,5 +97,5 @@ def _line(axes: Axes, curve: Curve, run: int, name: str) -> None:
 
 def _place(name: str) -> tuple[int, int, str]:
     if name in _ORDER:
-        return -1, 0, name
+        return -1, _ORDER.index(name), name
     return (1, _LAST.index(name), name) if name in _LAST else (0, 0, name)
