@@ -107,6 +107,7 @@ _text_or_null = partial(checks.text, optional=True)
 _path_or_null = partial(_path, optional=True)
 _not_negative = partial(checks.number, least=0)
 _accelerator = partial(checks.one_of, choices=["auto", "cpu", "gpu", "cuda", "mps", "tpu"])
+_MUON_RATES = ["match_rms_adamw", "original", "spectral_unclamped"]
 _PRECISIONS = ["auto", "bf16-mixed", "16-mixed", "32-true", "64-true", "bf16-true", "16-true"]
 _PRECISIONS += ["transformer-engine", "transformer-engine-float16", "bf16", "16", "32", "64"]
 
@@ -154,6 +155,8 @@ _KINDS: dict[str, Kind] = {
     "encoder.context_length": _whole_or_null,
     "encoder.pretrained": _path_or_null,
     "encoder.quick_gelu": partial(checks.boolean, optional=True),
+    "encoder.lock_image_unlocked_groups": _whole_or_null,
+    "encoder.lock_text_unlocked_layers": _whole_or_null,
     "encoder.mean": _anything,
     "encoder.std": _anything,
     "objective.*init_scale": partial(checks.number, least=1, optional=True),
@@ -164,8 +167,20 @@ _KINDS: dict[str, Kind] = {
     "optimizer.betas": _betas,
     "optimizer.eps": _not_negative,
     "optimizer.weight_decay": _not_negative,
+    "optimizer.momentum": checks.probability,
+    "optimizer.max_grad_norm": partial(_not_negative, optional=True),
+    "optimizer.beta2_decay": partial(checks.number, most=0),
+    "optimizer.d": partial(checks.number, above=0),
+    "optimizer.ns_steps": checks.whole,
+    "optimizer.adjust_lr_fn": partial(checks.one_of, choices=_MUON_RATES),
+    "rates.*_layer_decay": partial(checks.number, above=0, most=1),
+    "rates.*": _not_negative,
     "scheduler.warmup_steps": partial(checks.whole, least=0),
-    "scheduler.final_fraction": checks.probability,
+    "scheduler.decay_steps": _whole_or_null,
+    "scheduler.cooldown_steps": _whole_or_null,
+    "scheduler.*_fraction": checks.probability,
+    "scheduler.decay_shape": partial(checks.one_of, choices=["linear", "1-sqrt"]),
+    "scheduler.decay_power": partial(checks.number, above=0),
     "data.train.shards": _paths,
     "data.train.samples_per_epoch": _whole_or_null,
     "data.val.shards": _paths_or_null,

@@ -19,7 +19,10 @@ from cyclip_pl.guard import StepGuard
 from cyclip_pl.microbatch import embed_in_microbatches
 from cyclip_pl.models.embedding import EmbeddingModel
 from cyclip_pl.objectives.base import Objective
-from cyclip_pl.optimization import decayed_names, keep_settings, parameter_groups
+from cyclip_pl.optimization.groups import decayed_names
+from cyclip_pl.optimization.making import build, for_rates
+from cyclip_pl.optimization.rates import Rates
+from cyclip_pl.optimization.resuming import Resumable
 from cyclip_pl.projectors.base import Projector
 from cyclip_pl.sharding import clip_gradients, is_sharded
 from cyclip_pl.strategy import FullySharded
@@ -35,6 +38,7 @@ class ContrastiveModule(L.LightningModule):
         scheduler: (optimiser, total steps) → a schedule that advances every step.
         config: What all of these were made from, in plain containers; stored in checkpoints.
         microbatch: Samples per pass, 1 or more, whose activations are held at a time; None for all.
+        rates: Factors of the learning rate for parts of the model; None: 1 for all.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class ContrastiveModule(L.LightningModule):
         scheduler: Callable[..., Any],
         config: dict[str, Any] | None = None,
         microbatch: int | None = None,
+        rates: Rates | None = None,
     ) -> None:
         super().__init__()
         checks.whole("microbatch", microbatch, optional=True)
@@ -58,6 +63,7 @@ class ContrastiveModule(L.LightningModule):
         # What makes this run, in plain containers; travels in checkpoints.
         self.provenance: dict[str, Any] | None = None
         self.microbatch = microbatch
+        self.rates = rates or Rates()
         # Of the last step: names and values of the loss terms and of the gradient norm.
         self.observed: tuple[list[str], Tensor]
         self._terms: dict[str, Tensor]
@@ -130,14 +136,20 @@ class ContrastiveModule(L.LightningModule):
         self.objective.clamp_()
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(parameter_groups(self, self.decayed))
+        optimizer = build(self.make_optimizer, self, self.decayed, self.rates)
         self.guard = StepGuard(self, optimizer)
         # A fused optimiser would unscale fp16 gradients itself, but after they are clipped.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         total = self.trainer.estimated_stepping_batches
-        schedule = {"scheduler": self.make_scheduler(optimizer, total), "interval": "step"}
-        keep_settings(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        schedule = Resumable(lambda one: self.make_scheduler(one, total), optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the optimizer's state in the order of this run's parameter groups."""
+        for_rates(checkpoint, self.make_optimizer, self, self.decayed, self.rates)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["format"] = FORMAT

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import (
     fully_shard,
     register_fsdp_forward_method,
 )
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.nn.utils import get_total_norm
 
 from cyclip_pl.distributed import sum_over_ranks
@@ -102,6 +102,11 @@ def is_sharded(module: nn.Module) -> bool:
     return any(isinstance(m, FSDPModule) for m in module.modules())
 
 
+def ranks_of(x: Tensor) -> int:
+    """How many ranks share a tensor, 1 for one that is not sharded."""
+    return x.device_mesh.size() if isinstance(x, DTensor) else 1
+
+
 @contextmanager
 def whole(root: nn.Module, policy: Policy) -> Iterator[None]:
     """Inside, each rank has all parameters of a root, and its forwards wait for no other rank.
@@ -146,6 +151,18 @@ def clip_gradients(parameters: Iterable[nn.Parameter], most: float) -> Tensor:
 def gathered(x: Tensor) -> Tensor:
     """The whole of a tensor that may be sharded; all ranks call it."""
     return x.full_tensor() if isinstance(x, DTensor) else x
+
+
+def replicated(x: Tensor) -> Tensor:
+    """A sharded tensor with all of its values on each rank; all ranks call it."""
+    assert isinstance(x, DTensor)
+    return x.redistribute(placements=[Replicate()] * x.device_mesh.ndim)
+
+
+def sharded_as(x: Tensor, other: Tensor) -> Tensor:
+    """A sharded tensor, divided among the ranks as another one is."""
+    assert isinstance(x, DTensor) and isinstance(other, DTensor)
+    return x.redistribute(placements=other.placements)
 
 
 @torch.no_grad()

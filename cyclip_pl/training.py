@@ -41,7 +41,8 @@ from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_details, write_metrics
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
-from cyclip_pl.optimization import named
+from cyclip_pl.optimization.making import Maker, named_schedule
+from cyclip_pl.optimization.rates import Rates
 from cyclip_pl.provenance import choices, of_resumed, provenance, typed, write_provenance
 
 STEPS = "train/steps"  # of metrics.json: the steps that its weights have made
@@ -149,10 +150,11 @@ def _train(
         encoder,
         projector,
         objective,
-        optimizer=named(instantiate(config.optimizer)),
-        scheduler=instantiate(config.scheduler),
+        optimizer=Maker(instantiate(config.optimizer)),
+        scheduler=named_schedule(instantiate(config.scheduler)),
         config=plain,
         microbatch=config.microbatch,
+        rates=Rates(**plain["rates"]),
     )
     compile_parts([encoder, projector], plain["compile"])
     if start:

@@ -84,7 +84,7 @@ ALLOWED = {
     "encoders": set(),
     "projectors": set(),
     "objectives": {"losses"},
-    "optimization": set(),
+    "optimization": {"sharding"},
     "compilation": set(),
     "sharding": set(),
     "optimizer_state": {"sharding"},

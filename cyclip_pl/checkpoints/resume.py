@@ -21,10 +21,13 @@ FIXED = (
     "encoder.architecture",
     "encoder.lock_image",
     "encoder.lock_text",
+    "encoder.lock_image_unlocked_groups",
+    "encoder.lock_text_unlocked_layers",
     "encoder.quick_gelu",
     "encoder.mean",
     "encoder.std",
     "optimizer._target_",
+    "optimizer.name",
 )
 # Groups of which a default must not take the place of the run's choice unasked.
 _METHOD = ("objective", "projector", "views", "data", "optimizer", "scheduler")

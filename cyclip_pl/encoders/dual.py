@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cyclip_pl.encoders import layers, locking
 from cyclip_pl.encoders.architectures import (
     Architecture,
     own_weights,
@@ -46,6 +47,8 @@ class DualEncoder(nn.Module):
             its own unless the config says otherwise (`hf_model_pretrained`).
         gradient_checkpointing: Recompute activations in the backward pass, to save memory.
         lock_image, lock_text: Freeze a tower (LiT), BatchNorm statistics included.
+        lock_image_unlocked_groups, lock_text_unlocked_layers: Of a frozen tower, how many of its
+            last layers still learn, 1 or more; None: none.
         patch_dropout: Share of patches dropped in training, for Vision Transformers only.
         channels_last: Memory format of the image tower and its input.
         quick_gelu: OpenAI's approximation of GELU. None for what a tag or folder says, and the
@@ -72,6 +75,8 @@ class DualEncoder(nn.Module):
         gradient_checkpointing: bool = False,
         lock_image: bool = False,
         lock_text: bool = False,
+        lock_image_unlocked_groups: int | None = None,
+        lock_text_unlocked_layers: int | None = None,
         patch_dropout: float = 0.0,
         channels_last: bool = True,
         quick_gelu: bool | None = None,
@@ -79,6 +84,12 @@ class DualEncoder(nn.Module):
         std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        for what, count, locked in (
+            ("image_unlocked_groups", lock_image_unlocked_groups, lock_image),
+            ("text_unlocked_layers", lock_text_unlocked_layers, lock_text),
+        ):
+            lock = f"encoder.lock_{what.partition('_')[0]}"
+            locking.check_locked(f"encoder.lock_{what}", count, lock, locked)
         # Imported here, because it takes seconds and only a model needs it.
         import open_clip
 
@@ -153,9 +164,9 @@ class DualEncoder(nn.Module):
         if gradient_checkpointing:
             self.model.set_grad_checkpointing()
         if lock_image:
-            self.model.lock_image_tower(freeze_bn_stats=True)
+            locking.lock_image(self.model, lock_image_unlocked_groups)
         if lock_text:
-            self.model.lock_text_tower()
+            locking.lock_text(self.model, lock_text_unlocked_layers)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model.visual.to(memory_format=self.memory_format)
 
@@ -195,6 +206,17 @@ class DualEncoder(nn.Module):
             ValueError: The text tower looks at all tokens.
         """
         return text_length(self.model)
+
+    def layers(self) -> dict[str, list[list[str]]]:
+        """Names of the parameters of `image` and `text`, a list per layer, the input's first."""
+        return {
+            tower: [[f"model.{name}" for name in names] for names in of.in_order]
+            for tower, of in layers.tower_layers(self.model).items()
+        }
+
+    def hidden_matrices(self) -> set[str]:
+        """Names of the weights of linear maps within blocks, which Muon makes orthogonal."""
+        return {f"model.{name}" for name in layers.hidden_matrices(self.model)}
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,1 @@
+"""Which parameters learn at which rate, by which optimizer, on which schedule."""
