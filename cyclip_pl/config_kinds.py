@@ -70,6 +70,11 @@ def _devices(setting: str, value: Any) -> None:
         checks.refuse(setting, value, "a number of devices, -1 for all, auto, or a list as [0, 1]")
 
 
+def _weights_or_null(setting: str, value: Any) -> None:
+    if value is not None and not (isinstance(value, dict) and value):
+        checks.refuse(setting, value, "keys with weights, {txt: 0.5, recaption: 0.5}", True)
+
+
 def _compile(setting: str, value: Any) -> None:
     if not isinstance(value, bool | dict):
         checks.refuse(setting, value, "true, false or arguments, {mode: max-autotune}")
@@ -183,6 +188,9 @@ _KINDS: dict[str, Kind] = {
     "data.val.every_n_*": _whole_or_null,
     "data.max_skipped": partial(checks.number, least=0, most=1, optional=True),
     "data.caption_key": _text_or_null,
+    "data.caption_keys": _weights_or_null,
+    "data.text": partial(checks.one_of, choices=["fixed", "variable"]),
+    "data.length_bucket": _whole_or_null,
     "data.prepare.output": _path,
     "evaluation.library.datasets": _anything,
     "evaluation.library.root": _path,

@@ -36,7 +36,7 @@ from cyclip_pl.checkpoints import resume
 from cyclip_pl.checkpoints.io import CheckpointFiles
 from cyclip_pl.compilation import compile_parts
 from cyclip_pl.encoders import architectures
-from cyclip_pl.encoders.interface import check_interface
+from cyclip_pl.encoders.interface import check_interface, text_length_of
 from cyclip_pl.evaluation.build import entries
 from cyclip_pl.evaluation.output import write_details, write_metrics
 from cyclip_pl.evaluation.terminal import print_table
@@ -159,9 +159,12 @@ def _train(
     compile_parts([encoder, projector], plain["compile"])
     if start:
         resume.check_weights(start.path, module)
+    variable = config.data.get("text") == "variable"
+    lengths = {"text_length": text_length_of(encoder)} if variable else {}
     make_data = instantiate(config.data, _partial_=True)
     size, tokenizer = encoder.image_size, encoder.tokenizer
-    data = make_data(views=views, tokenizer=tokenizer, image_size=size, seed=config.seed)
+    wired = {"views": views, "tokenizer": tokenizer, "image_size": size, "seed": config.seed}
+    data = make_data(**wired, **lengths)
 
     # The first callback, so that its clock stops before evaluations start.
     throughput, skipped = Throughput(), Skipped(data.max_skipped)

@@ -36,7 +36,7 @@ class Batch:
     skipped: dict[str, int] = field(default_factory=dict)
     skipped_in: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
-    drawn: tuple[int, int] = (0, 0)
+    drawn: tuple[int, ...] = (0, 0)
 
     def __len__(self) -> int:
         return self.images.shape[1]

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import count, islice
+from functools import partial
+from itertools import chain, count, islice, repeat
 
 import torch
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
+from cyclip_pl.data.buckets import CLOSED, Buckets, Open
 from cyclip_pl.data.decode_cache import DecodeCache
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
 from cyclip_pl.data.partition import batches_of_worker
-from cyclip_pl.data.position import Drawn, Position
+from cyclip_pl.data.position import Drawn, Position, order
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.shard_reader import RawSample, ShardReader
 from cyclip_pl.data.skipped import SkipCounter, SkippedSample, of_unknown_size
-from cyclip_pl.data.tokens import CachedTokenizer, Tokenizer
-from cyclip_pl.data.urls import name_all
+from cyclip_pl.data.stream import Item, Stream
+from cyclip_pl.data.tokens import CachedTokenizer, TextLength, Tokenizer
 from cyclip_pl.data.views.base import ViewedSample, Views
 from cyclip_pl.images import Undecodable
 from cyclip_pl.types import Batch
-
-# Shards with less than 1 % usable samples are an error, raised after this many unusable ones.
-_PATIENCE = 2000
-_LEAST_USABLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,9 @@ class Batches(IterableDataset["Batch | Failure"]):
         decoder: Bytes → image and captions.
         views: Image and captions → views.
         tokenizer: Captions → tokens.
+        text_length: Tokens (K, L) → how many of each row count (K,); None pads all to L.
+        bucket: Batches that are sorted by the length of their captions together; needs
+            `text_length`. None for no sorting.
         keep: Whether each worker keeps samples and decoded images in memory; for small shards.
         broken: Shards that cannot be read to their ends, with the cause and the reason. Counting
             found out: more samples may be lost than were counted.
@@ -66,28 +67,36 @@ class Batches(IterableDataset["Batch | Failure"]):
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        text_length: TextLength | None = None,
+        bucket: int | None = None,
         keep: bool = False,
         broken: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.epochs = epochs
         self.decoder = decoder
         self.views = views
-        self.tokenizer = CachedTokenizer(tokenizer)
+        self.tokenizer = CachedTokenizer(tokenizer, text_length)
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
+        self.buckets = Buckets(bucket, batch_size, self.tokenizer.length) if bucket else None
         self.broken = broken or {}
         # In shared memory: persistent workers keep their copy of everything else.
         self.start = torch.zeros((), dtype=torch.int64).share_memory_()
         self.position = Position()
         self._skipped = SkipCounter()
         self._decode = DecodeCache(decoder) if keep else decoder
-        self._read_shard = ShardReader(decoder.caption_extension, keep)
+        self._read_shard = ShardReader(decoder.captions.members, keep)
 
     def per_epoch(self) -> int:
         """Batches of this rank per epoch, over all its workers; the same on every rank."""
         return self.epochs.batches(self.ranks)
+
+    def order(self, workers: int) -> dict[str, int | str]:
+        """As `position.order`, for this number of workers."""
+        bucket = self.buckets.size if self.buckets else None
+        return order(self.epochs, self.seed, self.ranks, workers, bucket)
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         info = get_worker_info()
@@ -108,60 +117,62 @@ class Batches(IterableDataset["Batch | Failure"]):
             for url, (cause, problem) in self.broken.items():
                 self._skipped.add(of_unknown_size(cause), url, problem)
         quota = batches_of_worker(self.per_epoch(), reader.workers, reader.worker)
-        made = batches_of_worker(position.batch, reader.workers, reader.worker)
-        samples = self._viewed(reader, quota * self.batch_size, position.of(reader.worker))
-        for _ in range(made, quota):
-            yield self._batch(list(islice(samples, self.batch_size)))
+        left = quota - batches_of_worker(position.batch, reader.workers, reader.worker)
+        drawn = position.of(reader.worker)
+        stream = Stream(
+            self.epochs,
+            reader,
+            self._read_shard,
+            wanted=quota * self.batch_size,
+            skipped=self._skipped,
+            expected=self.decoder.expects(),
+            drawn=drawn.begin,
+        )
+        with closing(stream):
+            for planned, opened in self._plan(reader, stream, drawn, left):
+                usable = self._viewed(reader, stream, planned)
+                batch = self._batch(list(islice(usable, self.batch_size)))
+                batch.drawn = Drawn(*stream.drawn[:2], *opened)
+                yield batch
+
+    def _plan(
+        self, reader: Reader, stream: Stream, drawn: Drawn, wanted: int
+    ) -> Iterable[tuple[list[Item], Open]]:
+        """As `Buckets.plan`; without buckets, all samples come straight from the stream."""
+        if self.buckets is None:
+            nothing: list[Item] = []
+            return repeat((nothing, CLOSED), wanted)
+        return self.buckets.plan(stream, reader, partial(self._caption, reader), drawn, wanted)
 
     def _viewed(
-        self, reader: Reader, wanted: int, drawn: Drawn
-    ) -> Iterator[tuple[str, ViewedSample, Drawn]]:
-        """Endless usable samples behind `drawn`, with names and the reader's position after each.
+        self, reader: Reader, stream: Stream, planned: list[Item]
+    ) -> Iterator[tuple[str, ViewedSample]]:
+        """Endless usable samples with their names: those planned, then the stream's."""
+        for item in chain(planned, stream):
+            try:
+                viewed = self._view(reader, item[0])
+            except (SkippedSample, Undecodable) as error:
+                stream.lose(item, error)
+                continue
+            yield item[0].name, viewed
 
-        If some are unusable, the reader begins again.
-        """
-        for turn in count(drawn.turn):
-            before = drawn.samples if turn == drawn.turn else 0
-            usable, unusable = before, 0
-            found: dict[str, None] = {}
-            # What is read again was counted already.
-            skipped = SkipCounter(quiet=True) if turn else self._skipped
-            raw_samples = self.epochs.samples(reader, turn, self._read_shard, skipped)
-            if before:
-                deque(islice(raw_samples, before), maxlen=0)
-                self._skipped.take()  # counted before the checkpoint
-                self._skipped.take_shards()
-            for number, raw in enumerate(raw_samples, before + 1):
-                try:
-                    viewed = self._view(raw, reader)
-                except (SkippedSample, Undecodable) as error:
-                    lost = error.count if isinstance(error, SkippedSample) else 1
-                    skipped.add(error.reason, raw.url, str(error), lost, sample=raw.key)
-                    unusable += 1
-                    found.update(dict.fromkeys(raw.members))
-                    if unusable >= _PATIENCE and usable < _LEAST_USABLE * unusable:
-                        raise NothingToRead(self._nothing(usable, found)) from None
-                    continue
-                usable += 1
-                yield raw.name, viewed, Drawn(turn, number)
-            if usable < max(1, _LEAST_USABLE * wanted):
-                raise NothingToRead(self._nothing(usable, found))
-
-    def _view(self, raw: RawSample, reader: Reader) -> ViewedSample:
+    def _view(self, reader: Reader, raw: RawSample) -> ViewedSample:
+        image, found = self._decode(raw)
+        drawn = self.buckets is not None or len(self.decoder.captions.weights) > 1
+        captions = [self._drawn(reader, raw, found)] if drawn else next(iter(found.values()))
         # A function of the sample, not of the reader.
         rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
-        return self.views(*self._decode(raw), rng)
+        return self.views(image, captions, rng)
 
-    def _nothing(self, usable: int, found: dict[str, None]) -> str:
-        share = f"only {usable} usable" if usable else "no usable"
-        members = " ".join(f".{name}" for name in list(found)[:8]) or "no members"
-        return (
-            f"data.train.shards: {share} sample in {name_all(self.epochs.urls)}: "
-            f"{self._skipped.describe()}; found {members}; expected {self.decoder.expects()}"
-        )
+    def _caption(self, reader: Reader, raw: RawSample) -> str:
+        return self._drawn(reader, raw, self.decoder.parts(raw)[1])
 
-    def _batch(self, drawn: list[tuple[str, ViewedSample, Drawn]]) -> Batch:
-        keys, samples = [name for name, _, _ in drawn], [sample for _, sample, _ in drawn]
+    def _drawn(self, reader: Reader, raw: RawSample, found: dict[str, list[str]]) -> str:
+        rng = generator("caption", reader.seed, reader.epoch, raw.name, raw.draw)
+        return self.decoder.captions.draw(found, rng)
+
+    def _batch(self, named: list[tuple[str, ViewedSample]]) -> Batch:
+        keys, samples = [name for name, _ in named], [sample for _, sample in named]
         views, text_views = self.views.image_views, self.views.text_views
         texts = [sample.texts[view] for view in range(text_views) for sample in samples]
         # Collated in memory that the worker shares with the training process.
@@ -174,5 +185,4 @@ class Batches(IterableDataset["Batch | Failure"]):
             skipped=self._skipped.take(),
             skipped_in=self._skipped.take_shards(),
             keys=keys,
-            drawn=drawn[-1][2],
         )

@@ -20,9 +20,9 @@ class DecodeCache:
     def __init__(self, decoder: Decoder, budget: int = _BYTES) -> None:
         self._decoder = decoder
         self._left = budget
-        self._held: dict[tuple[str, int], tuple[LazyImage, list[str]]] = {}
+        self._held: dict[tuple[str, int], tuple[LazyImage, dict[str, list[str]]]] = {}
 
-    def __call__(self, sample: RawSample) -> tuple[LazyImage, list[str]]:
+    def __call__(self, sample: RawSample) -> tuple[LazyImage, dict[str, list[str]]]:
         """As `Decoder.__call__`."""
         place = sample.url, sample.place  # two samples may have one key
         held = self._held.get(place)

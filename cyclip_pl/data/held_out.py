@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from PIL import Image
 
 from cyclip_pl.data.batches import Batches
 from cyclip_pl.data.epochs import MISSING, Epochs, Reader, Shards
-from cyclip_pl.data.position import Drawn
+from cyclip_pl.data.partition import batches_of_worker
+from cyclip_pl.data.position import Position
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.settings import Shuffle, ValSource
 from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
@@ -23,6 +25,7 @@ from cyclip_pl.data.urls import missing
 from cyclip_pl.data.views.base import ViewedSample
 from cyclip_pl.distributed import objects_of_all, rank, world_size
 from cyclip_pl.images import Undecodable
+from cyclip_pl.types import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +95,7 @@ class FixedOrder(Epochs):
         except BrokenShard as error:
             cause, problem = error.cause, str(error)
         for _ in places:
-            yield RawSample("", url, None, None, (), fault=(cause, problem, 1))
+            yield RawSample("", url, None, {}, (), fault=(cause, problem, 1))
 
 
 class HeldOutBatches(Batches):
@@ -101,22 +104,26 @@ class HeldOutBatches(Batches):
     A blank row stands where a sample cannot be used and behind the last sample; its key is empty.
     """
 
-    def _viewed(
-        self, reader: Reader, wanted: int, drawn: Drawn
-    ) -> Iterator[tuple[str, ViewedSample, Drawn]]:
+    def _epoch(self, reader: Reader, position: Position) -> Iterator[Batch]:
+        samples = self._rows(reader)
+        quota = batches_of_worker(self.per_epoch(), reader.workers, reader.worker)
+        for _ in range(batches_of_worker(position.batch, reader.workers, reader.worker), quota):
+            yield self._batch(list(islice(samples, self.batch_size)))
+
+    def _rows(self, reader: Reader) -> Iterator[tuple[str, ViewedSample]]:
         # Told by whoever asks for the batches: here each worker would tell it each time.
         self._skipped = SkipCounter(quiet=True)
         blank = self.views(Image.new("RGB", (64, 64)), ["blank"], generator("blank"))
         for raw in self.epochs.samples(reader, 0, self._read_shard, self._skipped):
             name, viewed = raw.name, blank
             try:
-                viewed = self._view(raw, reader)
+                viewed = self._view(reader, raw)
             except (SkippedSample, Undecodable) as error:
                 self._skipped.add(error.reason, raw.url, str(error))
                 name = ""
-            yield name, viewed, Drawn()
+            yield name, viewed
         while True:
-            yield "", blank, Drawn()
+            yield "", blank
 
 
 def open_order(

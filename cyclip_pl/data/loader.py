@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from cyclip_pl import signals
 from cyclip_pl.data.batches import Batches, Failure
-from cyclip_pl.data.position import Drawn, Position, moved, order
+from cyclip_pl.data.position import Drawn, Position, moved
 from cyclip_pl.distributed import objects_of_all
 from cyclip_pl.types import Batch
 
@@ -58,7 +58,7 @@ class BatchLoader:
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._epoch = epoch
         self._used = used
-        self._order = order(batches.epochs, batches.seed, batches.ranks, max(1, workers))
+        self._order = batches.order(max(1, workers))
         self._loader: DataLoader[Batch | Failure] | None = None
         self._items: Iterator[Batch | Failure] = iter(())
         self._next: int | None = None  # the epoch that `_items` is about to begin

@@ -18,10 +18,10 @@ from cyclip_pl.data.epochs import Epochs, ExactEpochs, ResampledEpochs, Shards
 from cyclip_pl.data.held_out import HeldOutBatches, open_order
 from cyclip_pl.data.loader import BatchLoader
 from cyclip_pl.data.position import moved, order
-from cyclip_pl.data.settings import Shuffle, TrainSource, ValSource
+from cyclip_pl.data.settings import Shuffle, TrainSource, ValSource, check_text
 from cyclip_pl.data.shard_reader import ShardReader
 from cyclip_pl.data.shard_sizes import shard_sizes
-from cyclip_pl.data.tokens import Tokenizer
+from cyclip_pl.data.tokens import TextLength, Tokenizer
 from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.data.urls import missing, name_all, size_in_bytes
 from cyclip_pl.data.views.base import Views
@@ -53,6 +53,10 @@ class DataModule(LightningDataModule):
         shuffle: How an epoch is mixed.
         caption_key: The key of the `json` members that holds a caption or a list of captions; None
             takes captions from the `txt` members.
+        caption_keys: Several keys with weights, in place of one; see `Captions`.
+        text: "fixed" pads all tokens to L; "variable" to the longest caption of the batch.
+        text_length: For "variable": tokens (K, L) → how many of each row count (K,); picklable.
+        length_bucket: Batches that each worker sorts by caption length together; None: unsorted.
         decoder: How JPEGs become pixels: "faithful", "fast" or "draft", see `Decoder.images`.
         pin_memory: Whether batches are in page-locked memory, if there is a GPU.
         prefetch: Batches that each worker makes ahead.
@@ -84,6 +88,10 @@ class DataModule(LightningDataModule):
         image_size: int = 224,
         shuffle: Shuffle | None = None,
         caption_key: str | None = None,
+        caption_keys: Mapping[str, float] | None = None,
+        text: str = "fixed",
+        text_length: TextLength | None = None,
+        length_bucket: int | None = None,
         decoder: str = "fast",
         pin_memory: bool = True,
         prefetch: int = 2,
@@ -96,11 +104,14 @@ class DataModule(LightningDataModule):
         checks.whole("data.workers", workers, least=0)
         checks.whole("data.prefetch", prefetch)
         checks.number("data.max_skipped", max_skipped, least=0, most=1, optional=True)
+        check_text(text, length_bucket, caption_key, caption_keys)
+        assert text == "fixed" or text_length, "needed to know what padding is"
         self.train = train
         self.val = val or ValSource()
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
+        self.length_bucket = length_bucket
         self.max_skipped = max_skipped
         self.shuffle = shuffle or Shuffle()
         self.prepare = prepare
@@ -111,16 +122,21 @@ class DataModule(LightningDataModule):
         self.broken: dict[str, tuple[str, str]] = {}
         self.transfer = Transfer()
         self._views, self._image_size = views, image_size
-        self._decoder = Decoder(caption_key, decoder)
+        self._decoder = Decoder(caption_keys or caption_key, decoder)
+        variable = text_length if text == "variable" else None
         self._batches = partial(
             Batches,
             decoder=self._decoder,
             views=views,
             tokenizer=tokenizer,
+            text_length=variable,
+            bucket=length_bucket,
             batch_size=batch_size,
             seed=seed,
         )
-        self._held_out_batches = partial(HeldOutBatches, decoder=self._decoder, tokenizer=tokenizer)
+        self._held_out_batches = partial(
+            HeldOutBatches, decoder=self._decoder, tokenizer=tokenizer, text_length=variable
+        )
         self._load = partial(BatchLoader, workers=workers, prefetch=prefetch, pin_memory=pin_memory)
         self._loader: weakref.ref[BatchLoader] | None = None
 
@@ -150,7 +166,8 @@ class DataModule(LightningDataModule):
     def place(self, position: Mapping[str, Any]) -> tuple[int, int]:
         """The epoch in which a saved loader's position lies here, and the batches before it."""
         assert self.epochs is not None and self.trainer is not None, "setup('fit') comes first"
-        here = order(self.epochs, self.seed, self.ranks, max(1, self.workers))
+        readers = max(1, self.workers)
+        here = order(self.epochs, self.seed, self.ranks, readers, self.length_bucket)
         state, _ = moved(position, here)
         length, limit = self.epochs.batches(self.ranks), self.trainer.limit_train_batches
         length = min(length, limit) if isinstance(limit, int) else int(length * limit)
@@ -236,7 +253,7 @@ class DataModule(LightningDataModule):
 
     def _open_held_out(self) -> None:
         assert self.epochs is not None
-        read = ShardReader(self._decoder.caption_extension)
+        read = ShardReader(self._decoder.captions.members)
         order = open_order(self.val, self.ranks, self.epochs.urls, read, self.allow_pipe)
         if order is None:
             return

@@ -16,10 +16,23 @@ class Drawn(NamedTuple):
     """Undecoded samples that a reader has drawn in this turn of its epoch, see `Epochs.samples`.
 
     Unusable samples are replaced by those that follow, so the number of batches does not tell it.
+
+    Attributes:
+        turn, samples: The turn, and how many of its samples.
+        bucket_turn, bucket_samples: Where the bucket of captions that is open begins.
+        given: How many of its batches were given; 0 if none is open.
     """
 
     turn: int = 0
     samples: int = 0
+    bucket_turn: int = 0
+    bucket_samples: int = 0
+    given: int = 0
+
+    @property
+    def begin(self) -> Drawn:
+        """Where reading begins to go on behind this position."""
+        return Drawn(self.bucket_turn, self.bucket_samples) if self.given else self
 
 
 class Position(NamedTuple):
@@ -32,10 +45,14 @@ class Position(NamedTuple):
         return self.drawn[worker] if self.drawn else Drawn()
 
 
-def order(epochs: Epochs, seed: int, ranks: int, workers: int) -> dict[str, int | str]:
+def order(
+    epochs: Epochs, seed: int, ranks: int, workers: int, bucket: int | None = None
+) -> dict[str, int | str]:
     """All that the order of the samples depends on, by setting; equal orders are equal epochs."""
     contents = hashlib.blake2b(repr(epochs.contents()).encode(errors="replace"), digest_size=8)
+    buckets = {"data.length_bucket": bucket} if bucket else {}
     return {
+        **buckets,
         "seed": seed,
         RANKS: ranks,
         WORKERS: workers,
@@ -52,7 +69,7 @@ def moved(state: Mapping[str, Any], here: Mapping[str, int | str]) -> tuple[dict
     In another order the epoch goes on behind as many samples as have been seen.
     """
     there = state["order"]
-    changed = [name for name in here if there[name] != here[name]]
+    changed = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if not changed:
         return dict(state), ""
     seen = state["batch"] * there[BATCH_SIZE] * there[RANKS]
@@ -61,7 +78,8 @@ def moved(state: Mapping[str, Any], here: Mapping[str, int | str]) -> tuple[dict
     drawn = [Drawn(0, batches_of_worker(batch, workers, w) * size) for w in range(workers)]
     position = {"epoch": state["epoch"], "batch": batch, "drawn": [drawn] * ranks}
     names = ", ".join(
-        name if name == "data.train" else f"{name} {there[name]} → {here[name]}" for name in changed
+        name if name == "data.train" else f"{name} {there.get(name)} → {here.get(name)}"
+        for name in changed
     )
     lost = (
         f"resume: another order of the samples ({names}): epoch {state['epoch']} goes on behind "

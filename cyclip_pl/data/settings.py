@@ -154,3 +154,24 @@ class Shuffle:
 
     def __post_init__(self) -> None:
         checks.whole("data.shuffle.buffer", self.buffer)
+
+
+def check_text(
+    text: str,
+    length_bucket: int | None,
+    caption_key: str | None,
+    caption_keys: Mapping[str, float] | None,
+) -> None:
+    """Raise ValueError, one line, for settings of captions that do not go together."""
+    checks.one_of("data.text", text, ["fixed", "variable"])
+    checks.whole("data.length_bucket", length_bucket, optional=True)
+    if length_bucket is not None and text == "fixed":
+        raise ValueError(
+            f"data.length_bucket={length_bucket}: with data.text=fixed all texts have one length;"
+            " set data.text=variable"
+        )
+    if caption_key is not None and caption_keys is not None:
+        raise ValueError(
+            f"data.caption_keys={caption_keys}: data.caption_key={caption_key} is set as well;"
+            " set data.caption_key=null"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from subprocess import TimeoutExpired
 from typing import Any, NamedTuple
 
@@ -31,7 +31,8 @@ class RawSample(NamedTuple):
     Attributes:
         key: The members' common name; another sample may have it too.
         url: The shard.
-        image, caption: The members' bytes; None where there is none.
+        image: The member's bytes; None if there is none.
+        texts: The bytes of the members that may hold captions, by extension.
         members: The extensions of all its members.
         draw: Distinguishes repeated reads of one sample within an epoch.
         place: How many samples of the shard come before it.
@@ -43,7 +44,7 @@ class RawSample(NamedTuple):
     key: str
     url: str
     image: bytes | None
-    caption: bytes | None
+    texts: Mapping[str, bytes]
     members: tuple[str, ...]
     draw: str = ""
     place: int = 0
@@ -73,13 +74,13 @@ class ShardReader:
     """Reads shards; one per process.
 
     Args:
-        caption_extension: The member that holds the caption, "txt" or "json".
+        texts: The extensions of the members that may hold captions: "txt", "json", "cls".
         keep: Whether to keep what was read. A small set is read many times, and reading the tar
             costs as much as decoding small images.
     """
 
-    def __init__(self, caption_extension: str, keep: bool = False) -> None:
-        self.caption_extension = caption_extension
+    def __init__(self, texts: tuple[str, ...], keep: bool = False) -> None:
+        self.texts = texts
         self.keep = keep
         self._kept: dict[str, list[RawSample]] = {}
 
@@ -94,7 +95,7 @@ class ShardReader:
                 yield sample._replace(draw=draw)
             return
         kept = []
-        with contextlib.closing(_read(url, self.caption_extension)) as samples:
+        with contextlib.closing(_read(url, self.texts)) as samples:
             for sample in samples:
                 if self.keep:
                     kept.append(sample)
@@ -103,8 +104,8 @@ class ShardReader:
             self._kept[url] = kept
 
 
-def _read(url: str, caption_extension: str) -> Generator[RawSample]:
-    suffixes = tuple(f".{extension}" for extension in (*EXTENSIONS, caption_extension))
+def _read(url: str, texts: tuple[str, ...]) -> Generator[RawSample]:
+    suffixes = tuple(f".{extension}" for extension in (*EXTENSIONS, *texts))
     given, check, keys = 0, NameCheck(), Counter[str]()
     with contextlib.ExitStack() as stack:
         try:
@@ -115,10 +116,10 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
             source = unpacked(stream.stream if isinstance(stream, Pipe) else stream)
             tar = members(source, lambda name: name.lower().endswith(suffixes))
             for place, sample in enumerate(samples(tar)):
-                raw = _raw(sample, url, caption_extension)
+                raw = _raw(sample, url, texts)
                 raw = raw._replace(place=place, twin=keys[sample.key])
                 keys[sample.key] += 1
-                if raw.image is None or raw.caption is None:
+                if raw.image is None or not raw.texts:
                     if sample.last:
                         continue  # what it lacks may be in the part that is lost
                     raw = raw._replace(fault=_fault(sample) or check(sample))
@@ -130,11 +131,12 @@ def _read(url: str, caption_extension: str) -> Generator[RawSample]:
             raise BrokenShard(UNREADABLE, error.strerror or reason(error)) from error
 
 
-def _raw(sample: TarSample, url: str, caption_extension: str) -> RawSample:
+def _raw(sample: TarSample, url: str, texts: tuple[str, ...]) -> RawSample:
     found = sample.members
     image = next((found[extension].data for extension in EXTENSIONS if extension in found), None)
-    caption = found[caption_extension].data if caption_extension in found else None
-    return RawSample(sample.key, url, image, caption, tuple(found))
+    read = {extension: found[extension].data for extension in texts if extension in found}
+    given = {extension: data for extension, data in read.items() if data is not None}
+    return RawSample(sample.key, url, image, given, tuple(found))
 
 
 def _fault(sample: TarSample) -> tuple[str, str, int] | None:

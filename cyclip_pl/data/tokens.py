@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor
 
 Tokenizer = Callable[[list[str]], Tensor]
+TextLength = Callable[[Tensor], Tensor]
 
 _CACHED = 32_768
+# Few lengths, so that a compiled model meets few shapes, and kernels meet whole vectors.
+_MULTIPLE = 8
 
 
 class CachedTokenizer:
@@ -19,15 +23,29 @@ class CachedTokenizer:
 
     Args:
         tokenizer: List of K strings → int64 (K, L).
+        text_length: Tokens (K, L) → how many of each row count (K,). Rows are then as long as the
+            longest of a call needs, up to a multiple of 8 or to L.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, text_length: TextLength | None = None) -> None:
         self.tokenizer = tokenizer
+        self.text_length = text_length
         self._row = lru_cache(_CACHED)(lambda text: tokenizer([text])[0])
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """K strings → int64, (K, L)."""
-        return torch.stack([self._row(text) for text in texts])
+        """K strings → int64, (K, L) or shorter."""
+        tokens_KL = torch.stack([self._row(text) for text in texts])
+        if self.text_length is None:
+            return tokens_KL
+        longest = int(self.text_length(tokens_KL).max())
+        # Copied: a worker would send all that a slice is cut from.
+        return tokens_KL[:, : math.ceil(longest / _MULTIPLE) * _MULTIPLE].contiguous()
+
+    def length(self, text: str) -> int:
+        """How many tokens of a text count."""
+        assert self.text_length is not None
+        return int(self.text_length(self._row(text)[None]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CachedTokenizer, (self.tokenizer,)  # each worker has its own cache
+        # Each worker has its own cache.
+        return CachedTokenizer, (self.tokenizer, self.text_length)

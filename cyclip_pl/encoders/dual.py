@@ -22,6 +22,7 @@ from cyclip_pl.encoders.architectures import (
 )
 from cyclip_pl.encoders.model_files import check_deviation, check_mean
 from cyclip_pl.encoders.pretrained import fill, read_pretrained
+from cyclip_pl.encoders.text_length import encode_text, text_length
 from cyclip_pl.files import reason
 from cyclip_pl.types import Batch, Features
 from cyclip_pl.weights import check_finite
@@ -195,8 +196,16 @@ class DualEncoder(nn.Module):
         return self.model.encode_image(images.contiguous(memory_format=self.memory_format))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Tokens (N, L), int64 → (N, F)."""
-        return self.model.encode_text(tokens)
+        """Tokens (N, L), int64 → (N, F); L may be less than the context's, see `text_length`."""
+        return encode_text(self.model, tokens)
+
+    def text_length(self) -> Callable[[Tensor], Tensor]:
+        """Tokens (K, L) → how many of each row its features depend on (K,).
+
+        Raises:
+            ValueError: The text tower looks at all tokens.
+        """
+        return text_length(self.model)
 
     def layers(self) -> dict[str, list[list[str]]]:
         """Names of the parameters of `image` and `text`, a list per layer, the input's first."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from cyclip_pl.data.decoder import Decoder
+from cyclip_pl.data.captions import in_json, in_text, read_json
 from cyclip_pl.data.skipped import SkippedSample
 from cyclip_pl.evaluation.sets.texts import text_lines
 from cyclip_pl.files import atomic
@@ -205,22 +205,21 @@ class _Captions:
         self._by_line = (folder / NSHARDS).is_file()
         names = folder.parent / CLASSNAMES
         self._names = text_lines(names) if self._by_line and names.is_file() else []
-        self._text = Decoder()
-        self._json = [Decoder(key) for key in ([caption_key] if caption_key else _CAPTION_KEYS)]
+        self._keys = [caption_key] if caption_key else _CAPTION_KEYS
         self._only_json = caption_key is not None
 
     def __call__(self, found: dict[str, Member], file: BinaryIO) -> list[str]:
         if not self._only_json and "txt" in found:
-            texts = self._text.captions(_bytes(found["txt"], file))
+            texts = in_text(_bytes(found["txt"], file))
             return [line for text in texts for line in _lines(text)] if self._by_line else texts
         if "json" in found:
-            data = _bytes(found["json"], file)
-            for decoder in self._json[:-1]:
+            table = read_json(_bytes(found["json"], file))
+            for key in self._keys[:-1]:
                 try:
-                    return decoder.captions(data)
+                    return in_json(table, key)
                 except SkippedSample:
                     continue
-            return self._json[-1].captions(data)
+            return in_json(table, self._keys[-1])
         if "cls" in found and not self._only_json:
             number = _bytes(found["cls"], file).strip()
             if number.isdigit() and len(number) < 10 and int(number) < len(self._names):

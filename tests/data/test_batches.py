@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cyclip_pl.data import batches as dataset
+from cyclip_pl.data import stream
 from cyclip_pl.data.batches import Batches, Failure
 from cyclip_pl.data.views.augmented import Augmented
 from cyclip_pl.data.views.base import ViewedSample
@@ -246,7 +246,7 @@ def test_all_shards_broken(tmp_path: Path) -> None:
 
 
 def test_next_to_nothing_usable_stops_before_the_range_is_read(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(dataset, "_PATIENCE", 20)
+    monkeypatch.setattr(stream, "_PATIENCE", 20)
     write_tar(tmp_path / "00000.tar", {f"{n}": {"txt": b"image"} for n in range(500)})
     for resampled in (False, True):
         assert "missing image 20;" in failure(tmp_path, resampled=resampled)

@@ -68,7 +68,7 @@ def test_blocks_are_set_each_for_itself() -> None:
 @pytest.mark.parametrize("name", ["webdataset", "emoji"])
 def test_data_keys_are_the_constructors(name: str) -> None:
     data = composed("data", name).data
-    wired = {"views", "tokenizer", "seed", "image_size"}
+    wired = {"views", "tokenizer", "text_length", "seed", "image_size"}
     arguments = set(inspect.signature(DataModule).parameters)
     assert {key for key in data if not str(key).startswith("_")} == arguments - wired
     for group in ("train", "val", "shuffle"):

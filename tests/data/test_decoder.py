@@ -12,13 +12,16 @@ from tests.data.shards import png
 from tests.helpers.images import bomb
 
 
-def raw(image: bytes | None = png(0), caption: bytes | None = b"a cat") -> RawSample:
-    return RawSample("a", "0.tar", image, caption, ())
+def raw(
+    image: bytes | None = png(0), caption: bytes | None = b"a cat", member: str = "txt"
+) -> RawSample:
+    texts = {} if caption is None else {member: caption}
+    return RawSample("a", "0.tar", image, texts, ())
 
 
 def test_text() -> None:
     image, captions = Decoder()(raw(caption=" ein Kätzchen\n".encode()))
-    assert image.size == (8, 8) and captions == ["ein Kätzchen"]
+    assert image.size == (8, 8) and captions == {"txt": ["ein Kätzchen"]}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,7 @@ def test_text() -> None:
 )
 def test_json(value: object, expected: list[str]) -> None:
     data = json.dumps({"captions": value, "other": 1}).encode()
-    assert Decoder("captions")(raw(caption=data))[1] == expected
+    assert Decoder("captions")(raw(caption=data, member="json"))[1] == {"captions": expected}
 
 
 @pytest.mark.parametrize(
@@ -65,12 +68,12 @@ def test_reasons(sample: RawSample, reason: str) -> None:
 )
 def test_json_reasons(data: bytes, reason: str) -> None:
     with pytest.raises(SkippedSample) as caught:
-        Decoder("captions")(raw(caption=data))
+        Decoder("captions")(raw(caption=data, member="json"))
     assert caught.value.reason == reason
 
 
 def test_endless_captions_are_cut() -> None:
-    (caption,) = Decoder().captions(b"word " * 1_000_000)
+    (caption,) = Decoder().captions({"txt": b"word " * 1_000_000})["txt"]
     assert len(caption) == 10_000
 
 

@@ -21,8 +21,7 @@ def shards(folder: Path, sizes: list[int | None]) -> Shards:
 
 
 def number(raw: RawSample) -> int:
-    assert raw.caption is not None
-    return int(raw.caption.split()[-1])
+    return int(raw.texts["txt"].split()[-1])
 
 
 class Exact:
@@ -37,7 +36,7 @@ class Exact:
         )
 
     def read(self, reader: Reader, turn: int = 0, skipped: SkipCounter | None = None) -> list[int]:
-        epochs = self.epochs.samples(reader, turn, ShardReader("txt"), skipped or SkipCounter())
+        epochs = self.epochs.samples(reader, turn, ShardReader(("txt",)), skipped or SkipCounter())
         return [number(raw) for raw in epochs]
 
 
@@ -106,7 +105,7 @@ def resampled(*sources: Shards, weights: tuple[float, ...] = (1.0,)) -> Resample
 
 
 def draw(epochs: ResampledEpochs, reader: Reader, count: int, keep: bool = True) -> list[RawSample]:
-    samples = epochs.samples(reader, 0, ShardReader("txt", keep), SkipCounter())
+    samples = epochs.samples(reader, 0, ShardReader(("txt",), keep), SkipCounter())
     return list(islice(samples, count))
 
 
@@ -163,6 +162,6 @@ def test_some_broken_shards_do_not(tmp_path: Path) -> None:
     (tmp_path / "00001.tar").write_bytes(b"nothing")
     skipped = SkipCounter()
     epochs = resampled(shards(tmp_path, [None] * 3))
-    samples = epochs.samples(Reader(0, 0), 0, ShardReader("txt"), skipped)
+    samples = epochs.samples(Reader(0, 0), 0, ShardReader(("txt",)), skipped)
     assert {number(raw) for raw in islice(samples, 200)} == {*range(5), *range(10, 15)}
     assert skipped.take()["unreadable shard of unknown size"] > 5

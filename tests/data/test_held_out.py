@@ -75,7 +75,7 @@ def test_readers_together_read_every_sample_once(tmp_path: Path, ranks: int, wor
     urls = tuple(sorted(str(path) for path in folder.iterdir()))
     shards = Shards(urls, (7, 1, 12, 3))
     order = FixedOrder(shards=shards, batch_size=6 // ranks, shuffle=Shuffle(False, 1))
-    read, found = ShardReader("txt"), []
+    read, found = ShardReader(("txt",)), []
     for rank in range(ranks):
         for worker in range(workers):
             reader = Reader(5, 0, rank, ranks, worker, workers)

@@ -58,9 +58,9 @@ def opened(data: bytes, keep: int = 2) -> Jpeg:
 
 
 def shown(views: Views, data: bytes, images: str, seed: int) -> torch.Tensor:
-    sample = RawSample("a", "0.tar", data, b"a cat", ())
+    sample = RawSample("a", "0.tar", data, {"txt": b"a cat"}, ())
     image, captions = Decoder(images=images)(sample)
-    return views(image, captions, generator("t", seed)).images
+    return views(image, captions["txt"], generator("t", seed)).images
 
 
 @pytest.mark.parametrize(

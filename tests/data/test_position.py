@@ -16,8 +16,8 @@ STATE = {"epoch": 3, "batch": 5, "drawn": [[(0, 16), (1, 2)]], "order": HERE}
 
 
 def test_a_reader_without_a_position_begins() -> None:
-    assert Position().of(3) == (0, 0)
-    assert Position(4, (Drawn(0, 9), Drawn(1, 2))).of(1) == (1, 2)
+    assert Position().of(3) == Drawn(0, 0)
+    assert Position(4, (Drawn(0, 9), Drawn(1, 2))).of(1) == Drawn(1, 2)
 
 
 def test_in_the_same_order_all_is_kept() -> None:
@@ -44,7 +44,10 @@ def test_another_order_keeps_the_number_of_samples(other: dict[str, Any]) -> Non
     assert state["epoch"] == 3 and len(state["drawn"]) == other["processes"]
     for drawn in state["drawn"]:
         assert len(drawn) == other["data.workers"]
-        assert sum(samples for _, samples in drawn) == state["batch"] * other["data.batch_size"]
+        assert (
+            sum(of_worker.samples for of_worker in drawn)
+            == state["batch"] * other["data.batch_size"]
+        )
     assert lost.startswith("resume: another order") and f"behind {seen} samples" in lost
     assert moved(state, other) == (state, "")
 

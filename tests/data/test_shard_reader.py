@@ -18,7 +18,7 @@ from tests.helpers.tars import tar
 
 
 def read(url: str | Path) -> list[RawSample]:
-    return list(ShardReader("txt")(str(url), "0"))
+    return list(ShardReader(("txt",))(str(url), "0"))
 
 
 def test_it_gives_what_webdataset_gives(tmp_path: Path) -> None:
@@ -27,21 +27,21 @@ def test_it_gives_what_webdataset_gives(tmp_path: Path) -> None:
     found = read(folder / "00000.tar")
     assert [s.name for s in found] == [f"00000.tar/{s['__key__']}" for s in expected]
     assert [s.image for s in found] == [s["png"] for s in expected]
-    assert [s.caption for s in found] == [s["txt"] for s in expected]
+    assert [s.texts for s in found] == [{"txt": s["txt"]} for s in expected]
     assert found[0].members == ("png", "txt") and found[0].draw == "0"
 
 
 def test_captions_of_json_and_other_image_members(tmp_path: Path) -> None:
     write_tar(tmp_path / "x.tar", {"k": {"JPEG": b"j", "txt": b"t", "json": b"{}"}})
-    (found,) = ShardReader("json")(str(tmp_path / "x.tar"), "0")
-    assert (found.image, found.caption) == (b"j", b"{}")
+    (found,) = ShardReader(("json",))(str(tmp_path / "x.tar"), "0")
+    assert (found.image, found.texts) == (b"j", {"json": b"{}"})
     assert found.members == ("jpeg", "txt", "json")
 
 
 def test_absent_members_are_none(tmp_path: Path) -> None:
     write_tar(tmp_path / "x.tar", {"a": {"cls": b"1"}})
     (found,) = read(tmp_path / "x.tar")
-    assert found.image is None and found.caption is None and found.members == ("cls",)
+    assert found.image is None and found.texts == {} and found.members == ("cls",)
 
 
 def test_pipes_files_and_compression(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_stalled_server_is_a_broken_shard(tmp_path: Path, monkeypatch) -> None
 def test_a_shard_left_early_over_http(tmp_path: Path) -> None:
     write_shards(tmp_path, [50])
     with serving(tmp_path) as server:
-        stream = ShardReader("txt")(f"{server.url}/00000.tar", "0")
+        stream = ShardReader(("txt",))(f"{server.url}/00000.tar", "0")
         next(stream)
         stream.close()
 
@@ -86,7 +86,7 @@ def test_a_cut_shard_gives_what_is_whole(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 512 * 11])  # within the third sample's caption
     found = []
     with pytest.raises(BrokenShard, match="^cut at byte 5632, inside 2.txt, after 2 samples$"):
-        for item in ShardReader("txt")(str(path), "0"):
+        for item in ShardReader(("txt",))(str(path), "0"):
             found.append(item)
     assert [s.name for s in found] == ["x.tar/0", "x.tar/1"]
 
@@ -113,7 +113,7 @@ def test_a_failing_command(tmp_path: Path) -> None:
 def test_a_command_left_early_is_ended(tmp_path: Path) -> None:
     write_shards(tmp_path, [50])
     command = f"echo $$ > {tmp_path}/pid; cat {tmp_path}/00000.tar; exec sleep 300"
-    samples = ShardReader("txt")(f"pipe:{command}", "0")
+    samples = ShardReader(("txt",))(f"pipe:{command}", "0")
     next(samples)
     samples.close()
     with pytest.raises(ProcessLookupError):
@@ -133,7 +133,7 @@ def test_a_cut_behind_a_samples_members_keeps_it(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 512 * 8])
     found = []
     with pytest.raises(BrokenShard, match="^cut at byte 4096: .*, after 2 samples$") as caught:
-        for item in ShardReader("txt")(str(path), "0"):
+        for item in ShardReader(("txt",))(str(path), "0"):
             found.append(item.key)
     assert found == ["0", "1"] and caught.value.cause == CUT
 
@@ -153,7 +153,7 @@ def test_faults_come_with_their_samples(tmp_path: Path) -> None:
 
 def test_kept_shards_need_no_file(tmp_path: Path) -> None:
     path = write_shards(tmp_path, [4]) / "00000.tar"
-    reader = ShardReader("txt", keep=True)
+    reader = ShardReader(("txt",), keep=True)
     first = list(reader(str(path), "0"))
     path.unlink()
     again = list(reader(str(path), "1"))
@@ -163,7 +163,7 @@ def test_kept_shards_need_no_file(tmp_path: Path) -> None:
 
 def test_a_shard_read_in_part_is_not_kept(tmp_path: Path) -> None:
     path = write_shards(tmp_path, [4]) / "00000.tar"
-    reader = ShardReader("txt", keep=True)
+    reader = ShardReader(("txt",), keep=True)
     samples = reader(str(path), "0")
     next(samples)
     samples.close()

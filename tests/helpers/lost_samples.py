@@ -46,11 +46,11 @@ def lost_and_read(path: Path, data: bytes, what: str) -> str:
     for rank in range(2):
         for worker in range(2):
             reader = Reader(0, 0, rank, 2, worker, 2)
-            for raw in epochs.samples(reader, 0, ShardReader("txt"), skipped):
-                if raw.image is None or raw.caption is None:
+            for raw in epochs.samples(reader, 0, ShardReader(("txt",)), skipped):
+                if raw.image is None or not raw.texts:
                     skipped.add("incomplete sample", raw.url)  # as the decoder does
                     continue
-                own = raw.caption.decode("latin-1")
+                own = raw.texts["txt"].decode("latin-1")
                 others = (image for key, image in IMAGES.items() if key != own)
                 assert own not in IMAGES or raw.image not in others, f"{what}: {own}"
                 read += 1

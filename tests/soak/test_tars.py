@@ -44,7 +44,7 @@ def test_compression_hides_no_fault(tmp_path: Path, pack: Callable[[bytes], byte
         (tmp_path / "x.tar").write_bytes(data)
         found = []
         try:
-            for sample in ShardReader("txt")(str(tmp_path / "x.tar"), "0"):
+            for sample in ShardReader(("txt",))(str(tmp_path / "x.tar"), "0"):
                 found.append(sample)
         except BrokenShard:
             continue
@@ -68,5 +68,5 @@ def test_headers_made_to_deceive(tmp_path: Path, format: int) -> None:
         path.write_bytes(data)
         for source in (str(path), f"pipe:cat {path}") if seed % 50 == 0 else (str(path),):
             with contextlib.suppress(BrokenShard):
-                assert len(list(ShardReader("txt")(source, "0"))) <= len(headers)
+                assert len(list(ShardReader(("txt",))(source, "0"))) <= len(headers)
         shard_sizes([str(path)])

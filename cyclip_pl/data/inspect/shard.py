@@ -14,6 +14,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
+from cyclip_pl.data.captions import TXT
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import MISSING, UNCOUNTED
 from cyclip_pl.data.inspect.findings import REPEATED, Findings, Lost, Shown
@@ -58,11 +59,11 @@ def look_at(url: str, counted: int | None, look: Look) -> Findings:
     """
     found = Findings()
     decoder = Decoder(look.caption_key if look.kind not in (CLASSIFICATION, RETRIEVAL) else None)
-    extension = "cls" if look.kind == CLASSIFICATION else decoder.caption_extension
+    texts = ("cls",) if look.kind == CLASSIFICATION else decoder.captions.members
     digests = {name: bytearray() for name in REPEATED}
     read, broken = 0, None
     try:
-        with closing(ShardReader(extension)(url, "")) as samples:
+        with closing(ShardReader(texts)(url, "")) as samples:
             for raw in islice(samples, look.limit):
                 read += 1
                 try:
@@ -93,7 +94,10 @@ def look_at(url: str, counted: int | None, look: Look) -> Findings:
 def _look_at_sample(
     raw: RawSample, look: Look, decoder: Decoder, found: Findings, digests: dict[str, bytearray]
 ) -> None:
-    data, captions = decoder.parts(raw)
+    if look.kind == CLASSIFICATION:  # a class number is read like a caption
+        raw = raw._replace(texts=dict(zip((TXT,), raw.texts.values(), strict=False)))
+    data, of_keys = decoder.parts(raw)
+    captions = [caption for of_key in of_keys.values() for caption in of_key]
     image = open_image(data)
     if look.kind == CLASSIFICATION:
         label = _label(captions[0], len(look.classes))

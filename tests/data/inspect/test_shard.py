@@ -153,10 +153,11 @@ def test_lines_are_captions_of_a_retrieval_set(tmp_path: Path) -> None:
 
 
 def test_captions_of_a_json_member(tmp_path: Path) -> None:
-    about = json.dumps({"title": ["one", "two", "three"]}).encode()
+    about = json.dumps({"title": ["one", "two", "three"], "meta": {"long": "four"}}).encode()
     path = write_tar(tmp_path / "x.tar", {"s": {"png": png(0), "json": about}})
-    found = look_at(str(path), None, Look(TRAINING, caption_key="title"))
-    assert (found.samples, found.captions) == (1, 3)
+    for key, captions in (("title", 3), ("meta.long", 1)):
+        found = look_at(str(path), None, Look(TRAINING, caption_key=key))
+        assert (found.samples, found.captions) == (1, captions)
 
 
 def test_a_limit_reads_no_further(tmp_path: Path) -> None:

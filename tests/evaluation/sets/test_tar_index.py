@@ -83,7 +83,7 @@ def test_a_damaged_shard_is_an_error_and_never_a_shorter_set(tmp_path: Path, kin
     with pytest.raises(ValueError, match=r"3\.tar is not a readable tar: ") as evaluation:
         list(samples(shard))
     with pytest.raises(BrokenShard) as training:
-        list(ShardReader("cls")(str(shard), ""))
+        list(ShardReader(("cls",))(str(shard), ""))
     assert str(evaluation.value).endswith(f" a readable tar: {training.value}")
 
 
