@@ -30,9 +30,9 @@ class Measuring(Callback, ABC):
     """Measures the model, each part at its own cadence and at the end; a subclass says how.
 
     A part runs at most once per optimizer step. Its metrics reach every logger at that step, and
-    `trainer.callback_metrics` before a `ModelCheckpoint` looks there. `EMA` decides whether it looks
-    at the average, and at the raw weights too. The training is that without it: modes, random state
-    and gradients are as before.
+    `trainer.callback_metrics` before a `ModelCheckpoint` looks there. `EMA` decides whether it
+    looks at the average, and at the raw weights too. The training is that without it: modes,
+    random state and gradients are as before.
 
     Args:
         cadence: When each part runs, by its name.
