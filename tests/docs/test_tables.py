@@ -67,7 +67,8 @@ def test_a_page_describes_every_choice(page: str, header: str, group: str) -> No
 
 def test_every_cause_of_a_lost_sample_is_explained() -> None:
     data = CONF.parent / "cyclip_pl" / "data"
-    found = set(re.findall(r'SkippedSample\("([^"]+)"', (data / "decoder.py").read_text()))
+    code = "".join((data / f"{name}.py").read_text() for name in ("decoder", "captions"))
+    found = set(re.findall(r'SkippedSample\("([^"]+)"', code))
     found |= {CUT, DAMAGED, UNREADABLE, MISSING, UNCOUNTED, APART, DOTS}
     found |= {Undecodable.reason, TooLarge.reason}
     found |= {"link", "sparse file", f"file over {LARGEST_MEMBER >> 20} MiB"}
