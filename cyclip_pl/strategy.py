@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from cyclip_pl import checks, sharding
@@ -81,6 +82,11 @@ class FullySharded(ModelParallelStrategy):
 
     def shard(self, module: nn.Module) -> None:
         """Shard the parts of a `ContrastiveModule`; called before its optimiser is made."""
+        if self.policy.param_dtype and any(isinstance(m, _BatchNorm) for m in module.modules()):
+            raise ValueError(
+                "trainer.strategy.param_dtype: a BatchNorm needs parameters in the type of its"
+                " statistics, and this network has one; set trainer.strategy.param_dtype=null"
+            )
         mesh = self.device_mesh["data_parallel"]
         for name, methods in _METHODS.items():
             sharding.shard(getattr(module, name), methods, mesh, self.policy)

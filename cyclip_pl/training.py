@@ -270,13 +270,15 @@ def _instances(config: DictConfig, group: str) -> dict[str, Any]:
 
 
 def _quiet() -> None:
-    """Silence Lightning's banners and two false warnings; keep all other warnings."""
+    """Silence Lightning's banners and three false warnings; keep all other warnings."""
     logging.getLogger("lightning").setLevel(logging.WARNING)
     for logger in ("pytorch", "fabric"):
         logging.getLogger(f"lightning.{logger}").setLevel(logging.WARNING)
     # The length is right, since each reader knows its share. The other is Lightning's own call.
     warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+    # Features are never changed in place.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor.*")
 
 
 def precision(trainer: DictConfig) -> str:

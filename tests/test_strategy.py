@@ -69,3 +69,9 @@ def test_terms_gradient_norms_and_weights_are_those_of_one_process(ranks, name) 
 def test_a_type_that_is_none_is_named() -> None:
     with pytest.raises(ValueError, match=r"trainer\.strategy\.param_dtype=half"):
         FullySharded(param_dtype="half")
+
+
+def test_a_batch_norm_has_no_parameters_in_half_precision() -> None:
+    module = small_module(architecture="resnet")
+    with pytest.raises(ValueError, match="a BatchNorm needs parameters"):
+        FullySharded(param_dtype="bfloat16").shard(module)
