@@ -48,7 +48,7 @@ def atomic(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_names(path.parent)
+        sync_names(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -83,7 +83,7 @@ def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         if path.exists():
             path.rename(before)
         partial.rename(path)
-        _sync_names(path.parent)
+        sync_names(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         if before.exists() and not path.exists():
@@ -99,7 +99,8 @@ def check_free(path: Path, overwrite: bool = False) -> None:
         raise FileExistsError(f"{path}: exists and is not empty")
 
 
-def _sync_names(folder: Path) -> None:
+def sync_names(folder: Path) -> None:
+    """Let the names in a folder reach the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         # Some network file systems do not offer it for folders, and keep names by themselves.

@@ -1,4 +1,4 @@
-"""An optimiser's state, whole: as one process has it."""
+"""An optimiser's state as it comes from a checkpoint, divided among the ranks."""
 
 from __future__ import annotations
 
@@ -11,24 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cyclip_pl import sharding
-
-
-def gathered_state(optimizer: Optimizer, wanted: bool) -> dict[str, Any]:
-    """`optimizer.state_dict()` with whole tensors on the CPU; all ranks call it.
-
-    Args:
-        wanted: Whether this rank wants it; otherwise it gets an empty one.
-    """
-    state = optimizer.state_dict()
-    of_all: dict[int, dict[str, Any]] = {}
-    for number, values in state["state"].items():
-        found = {
-            name: sharding.gathered(x).cpu() if isinstance(x, Tensor) else x
-            for name, x in values.items()
-        }
-        if wanted:
-            of_all[number] = found
-    return {**state, "state": of_all} if wanted else {}
+from cyclip_pl.checkpoints.shards import Shards
 
 
 def fill_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -38,7 +21,7 @@ def fill_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     by_number = dict(zip(numbers, parameters, strict=False))
     sharded = {
         number: {
-            name: _like(by_number[number], x) if isinstance(x, Tensor) else x
+            name: _like(by_number[number], x) if isinstance(x, Tensor | Shards) else x
             for name, x in values.items()
         }
         for number, values in state["state"].items()
@@ -46,9 +29,9 @@ def fill_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.load_state_dict({**state, "state": sharded})
 
 
-def _like(parameter: Tensor, values: Tensor) -> Tensor:
+def _like(parameter: Tensor, values: Tensor | Shards) -> Tensor:
     """Values as the optimiser keeps them for this parameter: sharded as it is, if of its shape."""
-    if not values.ndim:
+    if isinstance(values, Tensor) and not values.ndim:
         return values  # a count of steps
     if values.shape == parameter.shape:
         x = torch.zeros_like(parameter, dtype=values.dtype)

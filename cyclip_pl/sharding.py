@@ -6,10 +6,10 @@ becomes whole for the forward and the backward of the block that it belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,13 @@ from torch.nn.utils import get_total_norm
 
 from cyclip_pl.distributed import sum_over_ranks
 from cyclip_pl.types import Embeddings, Features
+
+
+class Rows(Protocol):
+    """What gives rows when it is indexed: a tensor, or `checkpoints.shards.Shards` of files."""
+
+    def __getitem__(self, rows: Any, /) -> Tensor: ...
+
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
 
@@ -170,17 +177,35 @@ def local(x: Tensor) -> Tensor:
     return x.to_local() if isinstance(x, DTensor) else x
 
 
+def is_by_rows(x: DTensor) -> bool:
+    """Whether each rank has rows of its own, as of parameters."""
+    return tuple(x.placements) == (Shard(0),)
+
+
 @torch.no_grad()
-def fill(x: Tensor, values: Tensor) -> None:
-    """Write whole values, which each rank has, into a tensor that may be sharded."""
+def fill(x: Tensor, values: Rows) -> None:
+    """Write values into a tensor that may be sharded.
+
+    Args:
+        values: The whole, which each rank can index; a rank takes the rows that it holds.
+    """
     if not isinstance(x, DTensor):
-        x.copy_(values)
-        return
-    (place,) = x.placements
-    if isinstance(place, Shard):
-        mesh = x.device_mesh
+        x.copy_(values[...])
+    elif is_by_rows(x):
         # Rows as `torch.chunk` deals them; the last ranks may get none.
-        parts = values.chunk(mesh.size(), place.dim)
-        rank = mesh.get_local_rank()
-        values = parts[rank] if rank < len(parts) else values.narrow(place.dim, 0, 0)
-    x.to_local().copy_(values)
+        most = -(-x.shape[0] // x.device_mesh.size())
+        start = x.device_mesh.get_local_rank() * most
+        x.to_local().copy_(values[start : start + most])
+    else:
+        x.to_local().copy_(values[...])
+
+
+def replaced(node: Any, change: Callable[[tuple[Any, ...], DTensor], Any], *at: Any) -> Any:
+    """Nested dicts and lists with `change(where it stands, x)` for each sharded tensor x."""
+    if isinstance(node, DTensor):
+        return change(at, node)
+    if isinstance(node, dict):
+        return {key: replaced(value, change, *at, key) for key, value in node.items()}
+    if isinstance(node, list):
+        return [replaced(value, change, *at, number) for number, value in enumerate(node)]
+    return node

@@ -15,8 +15,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from cyclip_pl import checks, sharding
+from cyclip_pl.checkpoints import write_shards
+from cyclip_pl.checkpoints.files import read_weights
+from cyclip_pl.checkpoints.io import CheckpointFiles
+from cyclip_pl.checkpoints.places import located
+from cyclip_pl.checkpoints.shards import is_sharded
 from cyclip_pl.distributed import sum_over_ranks, world_size
-from cyclip_pl.optimizer_state import fill_state, gathered_state
+from cyclip_pl.optimizer_state import fill_state
 from cyclip_pl.sharding import Policy
 
 # What evaluations call of each part, beside its `forward`.
@@ -31,7 +36,7 @@ class FullySharded(ModelParallelStrategy):
     """Shards encoder and projector over all ranks; the objective's parameters stay whole on each.
 
     Training is that of one process, and so are its checkpoints: one file, with weights and
-    optimiser state as one process writes them.
+    optimiser state as one process writes them, or the folder of a sharded checkpoint.
 
     Args:
         reshard_after_forward: False keeps each block's parameters whole between its forward and its
@@ -117,13 +122,9 @@ class FullySharded(ModelParallelStrategy):
                 parameter.grad.copy_(sum_over_ranks(parameter.grad) / world_size())
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
+        """Sharded tensors, as in `optimizer_state`: `save_checkpoint` writes or gathers them."""
         assert self.lightning_module is not None
-        return self.to_save(self.lightning_module.state_dict())
-
-    def to_save(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What a checkpoint holds of a module's state; all ranks call it, the first gets it."""
-        gathered = ((name, sharding.gathered(x)) for name, x in state.items())
-        return {name: x.cpu() for name, x in gathered if self.is_global_zero}
+        return self.lightning_module.state_dict()
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         assert self.lightning_module is not None
@@ -135,7 +136,7 @@ class FullySharded(ModelParallelStrategy):
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         if isinstance(optimizer, LightningOptimizer):
             optimizer = optimizer.optimizer
-        return gathered_state(optimizer, self.is_global_zero)
+        return optimizer.state_dict()
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
@@ -144,8 +145,28 @@ class FullySharded(ModelParallelStrategy):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None
     ) -> None:
+        """Write one file; all ranks call it.
+
+        Args:
+            storage_options: Those of `write_shards.save`, to write a folder.
+        """
+        files = self.checkpoint_io
+        if storage_options is not None:
+            assert isinstance(files, CheckpointFiles)
+            with files.noting():
+                write_shards.save(checkpoint, filepath, **storage_options)
+            return
+
+        def whole(at: Any, x: Tensor) -> Tensor | None:
+            found = sharding.gathered(x)
+            return found.cpu() if self.is_global_zero else None
+
+        checkpoint = sharding.replaced(checkpoint, whole)
         if self.is_global_zero:
-            self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options)
+            files.save_checkpoint(checkpoint, filepath)
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> Any:
+        if is_sharded(located(checkpoint_path)):
+            # Each rank reads its rows alone, and when they are filled in.
+            return read_weights(checkpoint_path, make=lambda at, x: x)
         return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)

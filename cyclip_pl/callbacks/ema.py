@@ -11,7 +11,6 @@ import lightning as L
 from cyclip_pl import checks
 from cyclip_pl.average import Average
 from cyclip_pl.checkpoints.files import AVERAGED_FROM
-from cyclip_pl.strategy import FullySharded
 
 RAW = "raw_"  # before the name of an evaluation that has looked at the weights behind the average
 
@@ -78,12 +77,9 @@ class EMA(L.Callback):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
-        average, strategy = self._of(pl_module), trainer.strategy
-        state = average.state_dict()
+        average = self._of(pl_module)
         checkpoint[AVERAGED_FROM] = checkpoint["state_dict"]
-        if isinstance(strategy, FullySharded):
-            state = strategy.to_save(state)
-        checkpoint["state_dict"] = state
+        checkpoint["state_dict"] = average.state_dict()
         with average.in_place():
             checkpoint.update(scale=pl_module.scale, bias=pl_module.bias)
 

@@ -15,7 +15,9 @@ from cyclip_pl.callbacks.cadence import is_logged
 from cyclip_pl.checkpoints.files import LAST, earlier_name, earlier_steps, step_of
 from cyclip_pl.checkpoints.io import save_on_all
 from cyclip_pl.checkpoints.places import folder
+from cyclip_pl.checkpoints.shards import is_sharded
 from cyclip_pl.files import reason
+from cyclip_pl.strategy import FullySharded
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +36,11 @@ class Last(Checkpoint):
         every_n_minutes: Minutes of the first rank's clock since the last save, after which a save
             is due; with several ranks at the next step that is logged. None for no such cadence.
         keep: Number of checkpoints that stay, `last.ckpt` among them.
+        sharded: Each rank writes what it holds: checkpoints are folders.
 
     Raises:
-        ValueError: The last save of the training failed.
+        ValueError: The last save of the training failed; or `sharded` where ranks hold no shards,
+            or for a URL.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Last(Checkpoint):
         every_n_steps: int | None,
         every_n_minutes: float | None = None,
         keep: int = 2,
+        sharded: bool = False,
     ) -> None:
         checks.whole("callbacks.last.every_n_steps", every_n_steps, optional=True)
         checks.number("callbacks.last.every_n_minutes", every_n_minutes, above=0, optional=True)
@@ -58,10 +63,21 @@ class Last(Checkpoint):
         self.every_n_steps = every_n_steps
         self.every_n_minutes = every_n_minutes
         self.keep = keep
+        self.sharded = sharded
+        if sharded and isinstance(self.path, str):
+            raise ValueError(
+                f"callbacks.last.sharded=true: dirpath={dirpath} is a URL, and the ranks write into"
+                " a folder; name one that they share, or leave sharded out"
+            )
         self._saved_at: int | None = None
         self._tried = time.monotonic()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if self.sharded and not isinstance(trainer.strategy, FullySharded):
+            raise ValueError(
+                "callbacks.last.sharded=true: each rank has all weights; set trainer=fsdp, or leave"
+                " it out"
+            )
         if not trainer.is_global_zero:
             return
         try:  # now, not after the first thousand steps
@@ -100,9 +116,12 @@ class Last(Checkpoint):
         step = trainer.global_step
         if self._saved_at == step:
             return None
-        if trainer.is_global_zero:
-            self._keep_previous(step)
-        problem = save_on_all(trainer, self.path)
+        previous = self._name_of_previous(step) if trainer.is_global_zero else None
+        if self.sharded:
+            problem = save_on_all(trainer, self.path, storage_options={"keep": previous})
+        else:
+            self._keep_previous(previous)
+            problem = save_on_all(trainer, self.path)
         self._tried = time.monotonic()
         if problem is not None:
             stands = "" if self._saved_at is None else f"; that of step {self._saved_at} stands"
@@ -120,16 +139,24 @@ class Last(Checkpoint):
         up = time.monotonic() - self._tried >= 60 * self.every_n_minutes
         return trainer.strategy.broadcast(up)
 
-    def _keep_previous(self, step: int) -> None:
-        """Give `last.ckpt` a second name, unless this step or a later one of another run is there.
+    def _name_of_previous(self, step: int) -> str | None:
+        """The second name of `last.ckpt`; none if this step or a later one of another run is there.
 
-        It keeps its own name until the new one replaces it.
+        A folder cannot be replaced in one move. So it gets a name in any case, which may go when
+        the new one has its own.
         """
         previous = step_of(self.path) if self._saved_at is None else self._saved_at
-        if self.keep == 1 or previous is None or previous >= step:
+        if previous is None:
+            return None
+        needed = self.sharded or is_sharded(self.path)
+        return earlier_name(previous) if needed or (self.keep > 1 and previous < step) else None
+
+    def _keep_previous(self, name: str | None) -> None:
+        """Give `last.ckpt` a second name; it keeps its own until the new one replaces it."""
+        if name is None:
             return
         try:
-            self.folder.keep(LAST, earlier_name(previous))
+            self.folder.keep(LAST, name)
         except OSError as error:
             logger.warning("%s: cannot be kept: %s", self.path, reason(error))
 

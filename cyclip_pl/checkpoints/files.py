@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclip_pl import weights
+from cyclip_pl.checkpoints import shards
 from cyclip_pl.checkpoints.places import Folder, fetched, folder, is_file, located, split
 from cyclip_pl.files import reason
 from cyclip_pl.signals import is_first_rank
@@ -39,8 +40,13 @@ def earlier_steps(place: Folder) -> list[int]:
     return sorted(int(m[1]) for name in place.names() if (m := _EARLIER.fullmatch(name)))
 
 
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether there is a file or a sharded checkpoint; ValueError as of `is_file`."""
+    return is_file(path) or shards.is_sharded(located(path))
+
+
 def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str:
-    """The checkpoint at a path or URL: a file, or the newest whole one of a run folder.
+    """The checkpoint at a path or URL: a file, a sharded one, or a run folder's newest whole one.
 
     That is `checkpoints/last.ckpt`; if it is damaged, a warning says so, and it is the one before.
 
@@ -50,7 +56,7 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
     """
     where = located(path)
     try:
-        if is_file(where):
+        if is_checkpoint(where):
             return where
     except ValueError as error:
         raise ValueError(f"{setting}={error}") from error
@@ -70,20 +76,25 @@ def checkpoint_file(path: str | Path, setting: str = "checkpoint") -> Path | str
     raise NotACheckpoint(f"{setting}={path}: the folder has no checkpoints/last.ckpt")
 
 
-def read_weights(path: Path | str, mmap: bool = True) -> dict[str, Any]:
+def read_weights(
+    path: Path | str, mmap: bool = True, make: shards.Make = shards.all_rows
+) -> dict[str, Any]:
     """Read a file of `torch.save`: tensors and plain containers, nothing else is unpickled.
 
     Args:
-        path: A local file, or a URL.
+        path: A local file, a URL, or the folder of a sharded checkpoint.
         mmap: Read the tensors of a local file when they are first used, from the file as it is
             then.
+        make: What is read of a sharded tensor.
 
     Raises:
         ValueError: Not such a file, or a damaged one; names it, and a whole one beside it.
     """
     try:
-        source = fetched(path)
-        found = weights.read(str(path), source, mmap)
+        place = located(path)
+        if isinstance(place, Path) and shards.is_sharded(place):
+            return shards.read(place, make)
+        found = weights.read(str(path), fetched(path), mmap)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror or reason(error)}") from error
     except weights.Damaged as error:
@@ -91,14 +102,17 @@ def read_weights(path: Path | str, mmap: bool = True) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def read_checkpoint(path: Path | str) -> dict[str, Any]:
+def read_checkpoint(path: Path | str, make: shards.Make = shards.weights_alone) -> dict[str, Any]:
     """Read a checkpoint of ours: `state_dict` of tensors, `config` of plain containers, `scale`.
+
+    Args:
+        make: What is read of a sharded tensor.
 
     Raises:
         NotACheckpoint: A file of another kind; names it.
         ValueError: A damaged file, or one of a later format; likewise.
     """
-    checkpoint = read_weights(path)
+    checkpoint = read_weights(path, make=make)
     if not {"state_dict", "config"} <= checkpoint.keys():
         raise NotACheckpoint(f"{path}: not a checkpoint of this project (no state_dict and config)")
     written = checkpoint.get("format", 1)
@@ -137,7 +151,8 @@ def _is_plain(config: Any) -> bool:
 def step_of(path: Path | str) -> int | None:
     """The step at which a checkpoint was saved; None if there is none, or it is damaged."""
     try:
-        step = read_weights(path).get("global_step") if is_file(path) else None
+        there = is_checkpoint(path)
+        step = read_weights(path, make=shards.shape_alone).get("global_step") if there else None
     except ValueError:
         return None
     return step if isinstance(step, int) else None
@@ -149,6 +164,9 @@ def _newest_first(place: Folder) -> list[str]:
 
 
 def _damage(path: Path | str) -> str | None:
+    place = located(path)
+    if isinstance(place, Path) and shards.is_sharded(place):
+        return shards.damage(place)
     try:
         return damage(fetched(path))
     except OSError as error:

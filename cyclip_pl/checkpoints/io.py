@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from cyclip_pl.checkpoints.files import AVERAGED_FROM, read_weights
-from cyclip_pl.checkpoints.places import split
+from cyclip_pl.checkpoints.places import Folder, split
 from cyclip_pl.files import reason
 
 
@@ -31,9 +32,15 @@ class CheckpointFiles(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        try:
-            _check_finite(checkpoint, path)
+        with self.noting():
+            check_finite(learned(checkpoint), path, checkpoint.get("global_step"))
             _write(checkpoint, path)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Inside, what `save_on_all` has to tell all ranks is noted and not raised."""
+        try:
+            yield
         except (OSError, ValueError) as error:
             if self.caught is None:
                 raise
@@ -49,8 +56,13 @@ class CheckpointFiles(CheckpointIO):
         place.remove(name)
 
 
-def save_on_all(trainer: L.Trainer, path: str | Path, weights_only: bool = False) -> str | None:
+def save_on_all(
+    trainer: L.Trainer, path: str | Path, weights_only: bool = False, **options: Any
+) -> str | None:
     """Save with `CheckpointFiles`; all ranks call this, and all learn whether it worked.
+
+    Args:
+        options: What `Trainer.save_checkpoint` takes besides.
 
     Returns:
         Why the file could not be written, one line; None if it stands.
@@ -64,7 +76,7 @@ def save_on_all(trainer: L.Trainer, path: str | Path, weights_only: bool = False
     caught: list[Exception] = []
     files.caught = caught
     try:
-        trainer.save_checkpoint(path, weights_only=weights_only)
+        trainer.save_checkpoint(path, weights_only=weights_only, **options)
     finally:
         files.caught = None
     outcome = (isinstance(caught[0], ValueError), str(caught[0])) if caught else None
@@ -79,23 +91,33 @@ def save_on_all(trainer: L.Trainer, path: str | Path, weights_only: bool = False
 
 def _write(checkpoint: dict[str, Any], path: str | Path) -> None:
     place, name = split(path)
-    needed = _size(checkpoint)
+    needed = size_of(checkpoint)
     try:
-        if (free := place.free()) is not None and free < needed:
-            raise OSError("the disk is full")
+        check_room(place, needed)
         place.write(name, lambda file: torch.save(checkpoint, file))
     except Exception as error:
-        # torch hides the error of the file under one of its own.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__context__
-        if cause is None:
+        if (cause := os_error(error)) is None:
             raise
-        why = cause.strerror or reason(cause)
-        left = _left(path)
-        raise OSError(
-            f"{path}: cannot be written: {why}; it needs {_shown(needed)}{left}"
-        ) from error
+        raise cannot_write(path, needed, cause) from error
+
+
+def check_room(place: Folder, needed: int) -> None:
+    """Raise OSError unless that many bytes are left."""
+    if (free := place.free()) is not None and free < needed:
+        raise OSError("the disk is full")
+
+
+def os_error(error: BaseException | None) -> OSError | None:
+    """What the disk said; torch hides it under an error of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
+
+
+def cannot_write(path: str | Path, needed: int, cause: OSError) -> OSError:
+    """One line for what the disk said: what is needed, and what is left."""
+    why = cause.strerror or reason(cause)
+    return OSError(f"{path}: cannot be written: {why}; it needs {_shown(needed)}{_left(path)}")
 
 
 def _left(path: str | Path) -> str:
@@ -111,21 +133,26 @@ def _shown(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _check_finite(checkpoint: dict[str, Any], path: str | Path) -> None:
+def learned(checkpoint: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The weights, their average and the optimiser's state, named."""
     for part in ("state_dict", AVERAGED_FROM, "optimizer_states"):
-        for name, x in _tensors(checkpoint.get(part), part):
-            if not x.is_floating_point() or not x.numel():
-                continue
-            least, most = torch.aminmax(x.detach())  # several times as fast as isfinite().all()
-            if not math.isfinite(least.item() + most.item()):
-                raise ValueError(
-                    f"{path}: not written, because {name} is not finite at step"
-                    f" {checkpoint.get('global_step')}; lower optimizer.lr or raise"
-                    " scheduler.warmup_steps"
-                )
+        yield from _tensors(checkpoint.get(part), part)
 
 
-def _size(checkpoint: dict[str, Any]) -> int:
+def check_finite(named: Iterable[tuple[str, Tensor]], path: str | Path, step: int | None) -> None:
+    """Raise ValueError, one line, for the first tensor that holds NaN or infinity."""
+    for name, x in named:
+        if not x.is_floating_point() or not x.numel():
+            continue
+        least, most = torch.aminmax(x.detach())  # several times as fast as isfinite().all()
+        if not math.isfinite(least.item() + most.item()):
+            raise ValueError(
+                f"{path}: not written, because {name} is not finite at step {step}; lower"
+                " optimizer.lr or raise scheduler.warmup_steps"
+            )
+
+
+def size_of(checkpoint: dict[str, Any]) -> int:
     """Bytes of the tensors, each storage once, as in the file."""
     storages = (x.untyped_storage() for _, x in _tensors(checkpoint, ""))
     return sum({s.data_ptr(): s.nbytes() for s in storages}.values())

@@ -12,11 +12,11 @@ from typing import IO
 
 from fsspec.core import url_to_fs
 
-from cyclip_pl.files import atomic, reason
+from cyclip_pl.files import atomic, reason, sync_names
 
 
 class LocalFolder:
-    """Files appear whole under their names, and reach the disk before that."""
+    """Files and folders appear whole under their names, and reach the disk before that."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,13 +33,44 @@ class LocalFolder:
         return shutil.disk_usage(self.path).free
 
     def write(self, name: str, dump: Callable[[IO[bytes]], None]) -> None:
-        for left_by_a_kill in self.path.glob(".*.ckpt.*.partial"):
-            left_by_a_kill.unlink(missing_ok=True)
-        with atomic(self.path / name) as partial, partial.open("wb") as file:
-            dump(file)
+        self._clean()
+        with atomic(self.path / name) as partial:
+            with partial.open("wb") as file:
+                dump(file)
+            if (self.path / name).is_dir():  # which a file cannot replace
+                self.remove(name)
+
+    def hidden(self, name: str) -> Path:
+        """Where a folder is written that is to be called `name`."""
+        return self.path / f".{name}.shards.partial"
+
+    def begin(self, name: str) -> None:
+        """Make that folder, empty."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._clean()
+        self.hidden(name).mkdir()
+
+    def finish(self, name: str, keep: str | None) -> None:
+        """Give that folder its name, and the name `keep` to what stands there.
+
+        What has neither name is removed.
+        """
+        sync_names(self.hidden(name))
+        if keep is not None and name in self.names():
+            self.keep(name, keep)
+        self.remove(name)
+        self.hidden(name).rename(self.path / name)
+        sync_names(self.path)
 
     def keep(self, name: str, copy: str) -> None:
-        """Give a file a second name, without a copy; where links are missing, its only name."""
+        """Give a file a second name, without a copy; where links are missing, its only name.
+
+        A folder has one name, and gets another.
+        """
+        if (self.path / name).is_dir():
+            self.remove(copy)
+            os.rename(self.path / name, self.path / copy)
+            return
         try:
             os.link(self.path / name, self.path / copy)
         except FileExistsError:
@@ -48,7 +79,20 @@ class LocalFolder:
             os.rename(self.path / name, self.path / copy)
 
     def remove(self, name: str) -> None:
-        (self.path / name).unlink(missing_ok=True)
+        """Remove a file, or a folder and all in it: at no moment does it have half of that."""
+        path = self.path / name
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        going = self.path / f".{name}.removed.partial"
+        shutil.rmtree(going, ignore_errors=True)
+        path.rename(going)
+        shutil.rmtree(going)
+
+    def _clean(self) -> None:
+        """Remove what a kill has left."""
+        for left in self.path.glob(".*.ckpt.*.partial"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 class RemoteFolder:

@@ -11,6 +11,7 @@ from torch import nn
 
 from cyclip_pl.checkpoints import places
 from cyclip_pl.checkpoints.files import AVERAGED_FROM, LAST, checkpoint_file, read_checkpoint
+from cyclip_pl.checkpoints.shards import shape_alone
 
 # Settings that a checkpoint's state depends on: shapes, parameters that learn, random numbers.
 FIXED = (
@@ -94,7 +95,7 @@ def read_start(path: Path | str) -> Start:
     Raises:
         ValueError: It is not a checkpoint that a run can be resumed from.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, shape_alone)
     if "optimizer_states" not in checkpoint:
         raise ValueError(f"resume={path}: has weights only, like best.ckpt; take last.ckpt")
     config, made_by = checkpoint["config"], checkpoint.get("provenance")
@@ -208,7 +209,7 @@ def changes_line(start: Start, found: dict[str, tuple[Any, Any]]) -> str:
 
 def check_weights(path: Path | str, module: nn.Module) -> None:
     """Raise ValueError, one line, unless the weights in `path` fit the module."""
-    trained, wanted = read_checkpoint(path)["state_dict"], module.state_dict()
+    trained, wanted = read_checkpoint(path, shape_alone)["state_dict"], module.state_dict()
     for name in sorted(trained.keys() | wanted.keys()):
         was, now = (tuple(s[name].shape) if name in s else "none" for s in (trained, wanted))
         if was != now:
@@ -220,7 +221,7 @@ def check_weights(path: Path | str, module: nn.Module) -> None:
 
 def check_average(path: Path | str, kept: bool) -> None:
     """Raise ValueError, one line, if the run in `path` kept an average of its weights, not this."""
-    if AVERAGED_FROM in read_checkpoint(path) and not kept:
+    if AVERAGED_FROM in read_checkpoint(path, shape_alone) and not kept:
         raise ValueError(
             f"resume={path}: was trained with callbacks.ema, which this command leaves out, and so"
             " its weights are an average; add callbacks=[default,ema] to go on"

@@ -160,6 +160,14 @@ def test_a_url_that_nothing_opens_is_refused() -> None:
         Last("nowhere://x", every_n_steps=5)
 
 
+def test_shards_are_refused_where_no_rank_has_any_and_behind_a_url(tmp_path: Path) -> None:
+    last = Last(tmp_path, every_n_steps=5, sharded=True)
+    with pytest.raises(ValueError, match=r"^callbacks\.last\.sharded=true: .*set trainer=fsdp, or"):
+        last.setup(SavingTrainer(), None, "fit")
+    with pytest.raises(ValueError, match="^callbacks.last.sharded=true: dirpath=memory://x is a U"):
+        Last("memory://x", every_n_steps=5, sharded=True)
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(

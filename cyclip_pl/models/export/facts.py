@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclip_pl.checkpoints.files import AVERAGED_FROM, checkpoint_file, read_checkpoint
+from cyclip_pl.checkpoints.shards import shape_alone
 
 _MOST_BYTES = 10_000_000  # of a JSON file, which may come from a stranger
 
@@ -41,7 +42,7 @@ def read_facts(source: str | Path, weights: str = "saved") -> Facts:
     """
     try:
         file = checkpoint_file(source)
-        checkpoint = read_checkpoint(file)
+        checkpoint = read_checkpoint(file, shape_alone)
     except ValueError:
         return Facts()
     step, made_by = checkpoint.get("global_step"), checkpoint.get("provenance")
