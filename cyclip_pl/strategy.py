@@ -22,7 +22,7 @@ from cyclip_pl.checkpoints.places import located
 from cyclip_pl.checkpoints.shards import is_sharded
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.optimizer_state import fill_state
-from cyclip_pl.sharding import Policy
+from cyclip_pl.sharding import FSDPModule, Policy
 
 # What evaluations call of each part, beside its `forward`.
 _METHODS = {
@@ -49,7 +49,7 @@ class FullySharded(ModelParallelStrategy):
         timeout: After which a collective that waits for a rank fails.
 
     Raises:
-        ValueError: A type that is not one of these.
+        ValueError: A type that is not one of these; a torch before 2.8.
     """
 
     def __init__(
@@ -63,6 +63,11 @@ class FullySharded(ModelParallelStrategy):
     ) -> None:
         for name, value in (("param_dtype", param_dtype), ("reduce_dtype", reduce_dtype)):
             checks.one_of(f"trainer.strategy.{name}", value, _TYPES, optional=True)
+        if not hasattr(FSDPModule, "set_reshard_after_forward"):
+            raise ValueError(
+                f"trainer=fsdp: needs torch 2.8 or newer, this is {torch.__version__}; set"
+                " trainer=ddp"
+            )
         super().__init__(
             data_parallel_size=1,
             tensor_parallel_size=1,
