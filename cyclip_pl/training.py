@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import run_folder, signals, sweeps
+from cyclip_pl.batch_norm import over_ranks
 from cyclip_pl.callbacks import refused
 from cyclip_pl.callbacks.ema import EMA
 from cyclip_pl.callbacks.evaluation import EvaluationCallback
@@ -143,6 +144,9 @@ def _train(
     # The scale is of the embeddings that it was trained with: a head would make others.
     if scale is not None and not list(projector.parameters()):
         objective.begin_from(scale, encoder.pretrained_bias)
+    if config.trainer.sync_batchnorm:
+        for part in (encoder, projector):
+            over_ranks(part)
     views = instantiate(config.views)
     objective.needs.check(views, projector)
     projector.check(views)
@@ -180,7 +184,7 @@ def _train(
         resume.check_average(start.path, bool(averages))
     timeout: Any = instantiate(OmegaConf.select(config, "trainer.strategy.timeout"))
     trainer = instantiate(
-        {**config.trainer, "precision": precision(config.trainer)},
+        {**config.trainer, "precision": precision(config.trainer), "sync_batchnorm": False},
         callbacks=[
             throughput,
             skipped,

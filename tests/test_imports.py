@@ -78,6 +78,7 @@ ALLOWED = {
     "objectives": {"losses"},
     "optimization": {"sharding"},
     "compilation": set(),
+    "batch_norm": set(),
     "sharding": set(),
     "average": {"sharding"},
     "optimizer_state": {"sharding", "checkpoints"},
@@ -113,6 +114,7 @@ ALLOWED = {
     },
     "reports": {"__version__", "metrics"},
     "training": {
+        "batch_norm",
         "callbacks",
         "checkpoints",
         "compilation",
