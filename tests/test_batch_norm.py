@@ -81,7 +81,5 @@ def test_in_one_process_it_is_torchs_own() -> None:
 
 
 def test_one_with_an_activation_inside_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"sync_batchnorm=true: the network has BatchNormA"
-    ):
+    with pytest.raises(ValueError, match=r"sync_batchnorm=true: the network has BatchNormA"):
         over_ranks(nn.Sequential(BatchNormAct2d(4)))
