@@ -30,8 +30,16 @@ def _module(name: str, microbatch: int | None = None, **settings: Any) -> Contra
     return module
 
 
-def _on_rank() -> list[dict[tuple[str, int | None], Trained]]:
+def _in_float32(strategy: str = "auto", microbatch: int | None = None) -> Trained:
+    module = _module("cyclip", microbatch).float()
+    # AdamW would turn a gradient that is zero but for rounding into a whole step.
+    module.make_optimizer = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    return trained(module, [small_batch()] * STEPS, strategy, CLIP)
+
+
+def _on_rank() -> tuple[list[dict[tuple[str, int | None], Trained]], list[Trained]]:
     with as_torchrun():
+        single = [_in_float32(*case) for case in CASES]
         return [
             {
                 (strategy, pieces): trained(
@@ -40,7 +48,7 @@ def _on_rank() -> list[dict[tuple[str, int | None], Trained]]:
                 for strategy, pieces in CASES
             }
             for name in OBJECTIVES
-        ]
+        ], single
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +65,23 @@ def test_terms_gradient_norms_and_weights_are_those_of_one_process(ranks, name) 
     expected = trained(module, [small_batch(name)] * STEPS, clip=CLIP)
     assert any(not torch.equal(x, before[n]) for n, x in expected.weights.items())
     assert min(step["gradient_norm"] for step in expected.steps) > CLIP
-    for rank in ranks:
+    for rank, _ in ranks:
         for case in CASES:
             found = rank[OBJECTIVES.index(name)][case]
             assert len(found.steps) == STEPS
             for step, wanted in zip(found.steps, expected.steps, strict=True):
                 assert step == pytest.approx(wanted, rel=1e-10, abs=1e-13), case
             torch.testing.assert_close(found.weights, expected.weights, rtol=0, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_in_float32_they_are_equal_to_rounding(ranks) -> None:
+    expected = _in_float32()
+    for _, single in ranks:
+        for found in single:
+            for step, wanted in zip(found.steps, expected.steps, strict=True):
+                assert step == pytest.approx(wanted, rel=1e-5)
+            torch.testing.assert_close(found.weights, expected.weights, rtol=0, atol=1e-6)
 
 
 def test_a_type_that_is_none_is_named() -> None:
