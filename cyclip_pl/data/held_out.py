@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from PIL import Image
 
 from cyclip_pl.data.batches import Batches
-from cyclip_pl.data.epochs import MISSING, Epochs, Reader, Shards
+from cyclip_pl.data.epochs import MISSING, ExactEpochs, Reader, Shards
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.position import Position
 from cyclip_pl.data.seeds import generator
@@ -30,29 +29,13 @@ from cyclip_pl.types import Batch
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FixedOrder(Epochs):
+@dataclass(frozen=True)
+class FixedOrder(ExactEpochs):
     """Every sample once, in the order of the shards; each rank takes a part of every global batch.
 
     Global batch b is the samples from b·B on, and rank r of R has the r-th of its R parts. So a
     reader reads through all shards and keeps what is its own.
-
-    Attributes:
-        shards: With known sizes.
     """
-
-    shards: Shards
-
-    @property
-    def urls(self) -> Sequence[str]:
-        return self.shards.urls
-
-    def contents(self) -> tuple[Any, ...]:
-        return self.shards.contents
-
-    def length(self) -> int:
-        assert self.shards.total is not None
-        return self.shards.total
 
     def batches(self, ranks: int) -> int:
         """Batches of each rank, the last incomplete one among them."""
