@@ -34,7 +34,7 @@ class Average:
 
     @torch.no_grad()
     def copy(self) -> None:
-        """Begin anew as the weights."""
+        """Start over from the weights."""
         for value, x in zip(self.values, self._weights(), strict=True):
             local(value).copy_(local(x))
 

@@ -45,7 +45,7 @@ class Monitor:
         if self.source in known:
             return
         if self.source == VAL and not self.sets:
-            raise ValueError(f"{self}: there is no validation loss; set data.val.shards")
+            raise ValueError(f"{self}: the run has no validation loss; set data.val.shards")
         hint = checks.did_you_mean(self.source, known)
         has = ", ".join(known) or "none"
         raise ValueError(

@@ -94,7 +94,7 @@ class HeldOutBatches(Batches):
             yield self._batch(list(islice(samples, self.batch_size)))
 
     def _rows(self, reader: Reader) -> Iterator[tuple[str, ViewedSample]]:
-        # Told by whoever asks for the batches: here each worker would tell it each time.
+        # `Validation` reports losses once; here each worker would report them at each validation.
         self._skipped = SkipCounter(quiet=True)
         blank = self.views(Image.new("RGB", (64, 64)), ["blank"], generator("blank"))
         for raw in self.epochs.samples(reader, 0, self._read_shard, self._skipped):

@@ -98,7 +98,7 @@ class ValSource:
         checks.whole("data.val.every_n_epochs", self.every_n_epochs, optional=True)
 
     def urls(self, allow_pipe: bool = False) -> tuple[str, ...]:
-        """The shards' URLs, sorted; none if there is no validation.
+        """The shards' URLs, sorted; empty without a validation.
 
         Raises:
             ValueError: An entry is malformed or has a weight, or a shard is listed twice.

@@ -24,7 +24,7 @@ Item = tuple[RawSample, int]
 class Stream:
     """One reader's samples behind a position; if too few are usable, it begins again.
 
-    Whoever finds a sample unusable says so (`lose`).
+    The caller reports a sample that it finds unusable (`lose`).
 
     Args:
         wanted: Samples that the epoch needs.

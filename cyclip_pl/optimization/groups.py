@@ -50,7 +50,8 @@ def grouped(
             settings["weight_decay"] = 0.0
         found.setdefault(part, Group([], {"name": part, **settings})).names.append(name)
     if not plain or matrices is not None:
-        return list(found.values())
+        # In the order of `Muon`, which joins those of its two optimizers.
+        return sorted(found.values(), key=lambda group: group.settings.get("use_fallback", False))
     # By their numbers, as Lightning's monitor names the rates of groups without a name.
     order = ("", "_no_decay", "objective", "objective_no_decay")
     for group in found.values():

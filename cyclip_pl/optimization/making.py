@@ -91,14 +91,25 @@ def for_rates(
     module: nn.Module,
     rates: Rates,
 ) -> None:
-    """Let a checkpoint's optimizer state stand in the order of these rates' groups."""
-    was = Rates(**(checkpoint.get("config") or {}).get("rates", {}))
-    if was == rates or "optimizer_states" not in checkpoint:
+    """Let a checkpoint's optimizer state stand in the order of these rates' groups.
+
+    Raises:
+        ValueError: Its groups are not those that its rates make here.
+    """
+    if "optimizer_states" not in checkpoint:
         return
+    was = Rates(**(checkpoint.get("config") or {}).get("rates", {}))
     matrices = matrices_of(make, module)
     old, new = (grouped(module, one, matrices) for one in (was, rates))
     states = checkpoint["optimizer_states"]
-    checkpoint["optimizer_states"] = [regrouped(state, old, new) for state in states]
+    sizes = [[len(group["params"]) for group in state["param_groups"]] for state in states]
+    if any(found != [len(group.names) for group in old] for found in sizes):
+        raise ValueError(
+            "resume: the optimizer's state in the checkpoint has other parameter groups than this"
+            " version makes; go on with the version that its provenance.json names"
+        )
+    if was != rates:
+        checkpoint["optimizer_states"] = [regrouped(state, old, new) for state in states]
 
 
 def matrices_of(make: Callable[..., Optimizer], module: nn.Module) -> Collection[str] | None:

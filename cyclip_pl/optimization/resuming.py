@@ -88,7 +88,7 @@ def regrouped(state: dict[str, Any], was: list[Group], now: list[Group]) -> dict
     groups: list[dict[str, Any]] = []
     moments: dict[int, Any] = {}
     number = 0
-    for names, _ in now:
+    for names, settings in now:
         indices = []
         for name in names:
             if old[name][0] in state["state"]:
@@ -98,5 +98,5 @@ def regrouped(state: dict[str, Any], was: list[Group], now: list[Group]) -> dict
         # What made it a group is of the old rates; counters that optimizers keep here stay.
         _, group, was_group = old[names[0]]
         kept = {k: v for k, v in group.items() if k not in was_group.settings}
-        groups.append({**kept, "params": indices})
+        groups.append({**kept, **settings, "params": indices})
     return {"state": moments, "param_groups": groups}

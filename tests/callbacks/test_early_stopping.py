@@ -117,7 +117,7 @@ def test_a_metric_that_cannot_come_is_one_line() -> None:
         ) as e:
             _stop(monitor).setup(_Trainer("zero_shot"), None, "fit")
         assert e.match(line)
-    with pytest.raises(ValueError, match="there is no validation loss; set data.val.shards$"):
+    with pytest.raises(ValueError, match="the run has no validation loss; set data.val.shards$"):
         _stop().setup(_Trainer(val=None), None, "fit")
     with pytest.raises(ValueError, match=r"val gives no such metric.*\(it has val/total\)$"):
         _Trainer().step(_stop("val/toal"), 1.0, 1.0)

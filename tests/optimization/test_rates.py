@@ -8,7 +8,8 @@ import torch
 from timm.optim import param_groups_layer_decay
 
 from cyclip_pl.encoders.dual import DualEncoder
-from cyclip_pl.optimization.making import build
+from cyclip_pl.optimization.making import Maker, build, for_rates
+from cyclip_pl.optimization.muon import Muon
 from cyclip_pl.optimization.rates import Rates
 from tests.helpers.architectures import TEXT
 from tests.helpers.modules import small_batch, small_module
@@ -126,3 +127,37 @@ def test_an_encoder_of_ones_own_says_its_layers_or_has_one_rate() -> None:
     build(partial(torch.optim.AdamW, lr=1.0), module)
     with pytest.raises(ValueError, match=r"^rates: LetterEncoder has no method layers\(\)"):
         build(partial(torch.optim.AdamW, lr=1.0), module, Rates(text=0.1))
+
+
+def test_a_state_of_other_groups_is_refused_in_a_line() -> None:
+    module = small_module("cyclip")
+    make = partial(torch.optim.AdamW, lr=1.0)
+    state = build(make, module).state_dict()
+    checkpoint = {"optimizer_states": [state]}
+    for_rates(checkpoint, make, module, Rates())
+    assert checkpoint["optimizer_states"] == [state]
+    *groups, last = state["param_groups"]  # as before the objective had a group of its own
+    groups[-1]["params"] += last["params"]
+    older = {"optimizer_states": [{**state, "param_groups": groups}]}
+    with pytest.raises(ValueError, match="^resume: .* other parameter groups"):
+        for_rates(older, make, module, Rates())
+
+
+def test_a_state_of_muon_follows_other_rates_by_name() -> None:
+    """Its groups come in another order than the module's parameters."""
+    module = small_module("cyclip")
+    make = Maker(partial(Muon, fused=False))
+    optimizer = build(make, module)
+    for p in module.parameters():
+        p.grad = torch.full_like(p, 1e-3).add_(p)
+    optimizer.step()
+    checkpoint = {"optimizer_states": [optimizer.state_dict()]}
+    rates = Rates(text=0.5, objective=2.0)
+    for_rates(checkpoint, make, module, rates)
+    other = build(make, module, rates)
+    other.load_state_dict(checkpoint["optimizer_states"][0])
+    assert len(other.param_groups) > len(optimizer.param_groups)
+    for p in module.parameters():
+        assert other.state[p].keys() == optimizer.state[p].keys()
+        for name, x in optimizer.state[p].items():
+            assert torch.equal(torch.as_tensor(other.state[p][name]), torch.as_tensor(x)), name
