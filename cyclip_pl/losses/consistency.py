@@ -26,6 +26,7 @@ from torch import Tensor
 
 from cyclip_pl import checks
 from cyclip_pl.distributed import gather, sum_over_ranks, world_size
+from cyclip_pl.losses.kernels.direct import Direct
 from cyclip_pl.losses.kernels.gram import Gram
 from cyclip_pl.losses.kernels.pairs import check_pair
 from cyclip_pl.losses.kernels.precision import full_precision
@@ -109,12 +110,11 @@ def _choose(form: Form | None, rows: int, width: int) -> Form:
 
 
 def _direct(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """‖G‖² and ⟨G,Gᵀ⟩ from G itself; each rank computes its rows of G."""
+    """‖G‖² and ⟨G,Gᵀ⟩ from G itself; each rank computes its rows of G and of Gᵀ."""
+    if world_size() == 1:
+        return Direct.apply(image, text)
     total, error = image + text, image - text
-    errors = gather(error)
-    g = total @ errors.T
-    # One process has Gᵀ already; a rank computes its rows of it.
-    g_T = g.T if world_size() == 1 else error @ gather(total).T
+    g, g_T = total @ gather(error).T, error @ gather(total).T
     square, crossed = sum_over_ranks(torch.stack([g.square().sum(), (g * g_T).sum()]))
     return square, crossed
 

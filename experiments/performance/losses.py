@@ -58,6 +58,7 @@ LOSSES: dict[str, dict[str, tuple[Callable[..., Any], float]]] = {
         "ours": (contrastive_loss, 0),
         "open_clip": (peers.clip, 4.2),
         "ours, dense": (lambda i, t, s: contrastive_loss(i, t, s, "dense"), 4.2),
+        "ours, tiled": (lambda i, t, s: contrastive_loss(i, t, s, "tiled"), 0),
     },
     "sigmoid": {
         "ours": (lambda i, t, s: sigmoid_loss(i, t, s, -10.0), 0),

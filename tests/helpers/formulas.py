@@ -100,6 +100,15 @@ def sigmoid(image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | f
     return total / n
 
 
+def sigmoid_matrix(
+    image: Tensor, text: Tensor, scale: Tensor | float, bias: Tensor | float
+) -> Tensor:
+    """`sigmoid` from the whole matrix of scores, for sizes at which pairs take too long."""
+    z = 2 * torch.eye(len(image), dtype=image.dtype) - 1
+    scores = scale * image @ text.T + bias
+    return -torch.nn.functional.logsigmoid(z * scores).sum() / len(image)
+
+
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """SimCLR's loss over the rows of both views, row by row."""
     rows, n = [*first, *second], len(first)

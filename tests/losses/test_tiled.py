@@ -18,9 +18,12 @@ from cyclip_pl.losses.kernels import tiles
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.nt_xent import nt_xent_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
+from tests.helpers import formulas
 from tests.helpers.distributed import run_distributed
 from tests.helpers.formulas import relative_error, saved_bytes, with_gradients
 
+# The sigmoid loss has one form, so plain matrices stand in for the other.
+SIGMOID = {"tiled": sigmoid_loss, "dense": formulas.sigmoid_matrix}
 # By name: the loss of (image views, text views, three scalars, three more) in a form.
 LOSSES = {
     "contrastive": lambda i, t, s, b, form: contrastive_loss(i[0], t[0], s[0], form),
@@ -29,7 +32,7 @@ LOSSES = {
     "hard_negatives": lambda i, t, s, b, form: hard_negative_loss(
         i[0], t[0], s[0], 0.7, 0.5, form=form
     ),
-    "sigmoid": lambda i, t, s, b, form: sigmoid_loss(i[0], t[0], s[0], b[0] - 3, form),
+    "sigmoid": lambda i, t, s, b, form: SIGMOID[form](i[0], t[0], s[0], b[0] - 3),
     "mp_nce": lambda i, t, s, b, form: mp_nce_loss(i, t, s, b, "balanced", form),
     "mp_nce_texts": lambda i, t, s, b, form: mp_nce_loss(i[:1], i[1:], s, b, "uniform", form),
 }
@@ -196,10 +199,13 @@ def test_the_form_is_chosen_by_shape(monkeypatch) -> None:
     from cyclip_pl.losses.kernels import negatives
 
     x = torch.zeros(1, 8, 3)
+    monkeypatch.setattr(negatives, "DENSE_ALONE", 64)
     monkeypatch.setattr(negatives, "DENSE_BLOCK", 64)
     monkeypatch.setattr(negatives, "DENSE_SCORES", 640)
     assert negatives.choose(None, x, x) == "dense"
     assert negatives.choose(None, x.expand(2, -1, -1), x) == "tiled"
+    monkeypatch.setattr(negatives, "DENSE_ALONE", 63)
+    assert negatives.choose(None, x, x) == "tiled"
     for ranks, form in ((10, "dense"), (11, "tiled")):
         monkeypatch.setattr(negatives, "world_size", lambda ranks=ranks: ranks)
         assert negatives.choose(None, x, x) == form

@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from cyclip_pl.distributed import sum_over_ranks
 from cyclip_pl.losses.kernels.precision import full_precision
-from cyclip_pl.losses.kernels.tiles import product, tile_size
+from cyclip_pl.losses.kernels.product import add_product, product
+from cyclip_pl.losses.kernels.tiles import tile_size
 
 
 class Gram(torch.autograd.Function):
@@ -35,9 +36,9 @@ class Gram(torch.autograd.Function):
             error = (image[rows] - text[rows]).T.contiguous()
             for square, x in zip(sums, (total, error), strict=False):
                 # P and Q are symmetric, so three quarters of each are computed.
-                square[:half] += product(x[:half], x)
-                square[half:, half:] += product(x[half:], x[half:])
-            sums[2] += product(error, total)
+                add_product(square[:half], x[:half], x)
+                add_product(square[half:, half:], x[half:], x[half:])
+            add_product(sums[2], error, total)
         sums[:2, half:, :half] = sums[:2, :half, half:].mT
         sums = sum_over_ranks(sums)
         ctx.save_for_backward(image, text, sums)

@@ -4,8 +4,9 @@ A row's negatives are the rows of all *other* samples, of all ranks and all view
 log-sum-exp and s_ip the score of a positive. Then −log[e^{s_ip} / (e^{s_ip} + e^{n_i})] =
 softplus(n_i − s_ip), which keeps its digits even where s_ip is much larger than n_i.
 
-There are two forms. "dense" holds all scores. "tiled" (tiled_negatives.py) holds one tile of them:
-O(N·D) memory, for five matrix products in place of four. Scores are float32 or wider.
+There are two forms. "dense" (dense_negatives.py) holds all scores: three matrix products. "tiled"
+(tiled_negatives.py) holds one tile of them: O(N·D) memory, for four products. Scores are float32 or
+wider.
 
 Shape legend: V, U views, n samples of this rank, N samples of all ranks, D width.
 """
@@ -19,13 +20,16 @@ from torch import Tensor
 
 from cyclip_pl import checks
 from cyclip_pl.distributed import gather, rank, world_size
+from cyclip_pl.losses.kernels.dense_negatives import DenseNegatives
 from cyclip_pl.losses.kernels.tiled_negatives import NegativesBetween, NegativesWithin
 
 Form = Literal["dense", "tiled"]
 
-# Above 512 × 512 scores between the rows of two ranks, tiles are faster on a CPU. With fewer rows
-# per rank, a ring of small tiles is slower than n×N scores at once, up to 256 MB of them.
-DENSE_BLOCK, DENSE_SCORES = 1 << 18, 1 << 26
+# In one process the dense form is the faster one wherever it was measured; 2,048 × 2,048 scores, of
+# which 50 MB are held, bound its memory. With several ranks, tiles are faster on a CPU above
+# 512 × 512 scores between the rows of two ranks. With fewer rows per rank, a ring of small tiles is
+# slower than n×N scores at once, up to 256 MB of them.
+DENSE_ALONE, DENSE_BLOCK, DENSE_SCORES = 1 << 22, 1 << 18, 1 << 26
 
 
 def negatives_both_ways(
@@ -43,11 +47,10 @@ def negatives_both_ways(
     """
     if choose(form, x, y) == "tiled":
         return _between(x, y, scale, both_ways=True)
-    scores = negative_scores(x, y, scale)
-    rows = scores.logsumexp((2, 3))
     # One process has both directions in one matrix; a rank has only its rows of it.
-    columns = scores.logsumexp((0, 1)) if world_size() == 1 else _dense(y, x, scale)
-    return rows, columns
+    if world_size() == 1:
+        return _dense(x, y, scale, both_ways=True)
+    return _dense(x, y, scale)[0], _dense(y, x, scale)[0]
 
 
 def negatives_one_way(
@@ -56,7 +59,7 @@ def negatives_one_way(
     """By row of x over y's negatives only, (V, n)."""
     if choose(form, x, y) == "tiled":
         return _between(x, y, scale, both_ways=False)[0]
-    return _dense(x, y, scale)
+    return _dense(x, y, scale)[0]
 
 
 def negatives_within(x: Tensor, scale: Tensor | float, form: Form | None = None) -> Tensor:
@@ -64,14 +67,16 @@ def negatives_within(x: Tensor, scale: Tensor | float, form: Form | None = None)
     if choose(form, x, x) == "tiled":
         flat = NegativesWithin.apply(x.flatten(0, 1), scalar(scale, x), x.shape[1])
         return flat.view(x.shape[:2])
-    return _dense(x, x, scale)
+    return _dense(x, x, scale)[0]
 
 
 def choose(form: Form | None, x: Tensor, y: Tensor) -> Form:
     """The form by shape: x (V, n, D) of this rank against y (U, n, D) of all."""
     if form is None:
-        block = x.shape[:-1].numel() * y.shape[:-1].numel()
-        many = block > DENSE_BLOCK or block * world_size() > DENSE_SCORES
+        block, ranks = x.shape[:-1].numel() * y.shape[:-1].numel(), world_size()
+        if ranks == 1:
+            return "tiled" if block > DENSE_ALONE else "dense"
+        many = block > DENSE_BLOCK or block * ranks > DENSE_SCORES
         return "tiled" if many else "dense"
     checks.one_of("form", form, ("dense", "tiled"), optional=True)
     return form
@@ -84,17 +89,34 @@ def _between(x: Tensor, y: Tensor, scale: Tensor | float, both_ways: bool) -> tu
     return rows.view(x.shape[:2]), columns.view(y.shape[:2])
 
 
-def _dense(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
-    return negative_scores(x, y, scale).logsumexp((2, 3))
+def _dense(
+    x: Tensor, y: Tensor, scale: Tensor | float, both_ways: bool = False
+) -> tuple[Tensor, Tensor]:
+    everyone = _of_all(y)
+    samples = x.shape[1], everyone.shape[1]
+    rows, columns = DenseNegatives.apply(
+        x.flatten(0, 1),
+        everyone.flatten(0, 1),
+        scalar(scale, x),
+        samples,
+        rank() * x.shape[1],
+        both_ways,
+    )
+    return rows.view(x.shape[:2]), columns.view(everyone.shape[:2])
 
 
 def negative_scores(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
     """(V, n, U, N): this rank's rows with those of all ranks, −∞ where both are of one sample."""
-    everyone = gather(y.transpose(0, 1).contiguous()).transpose(0, 1)
+    everyone = _of_all(y)
     scores = (scale * x).flatten(0, 1) @ everyone.flatten(0, 1).T
     scores = scores.view(*x.shape[:2], *everyone.shape[:2])
     scores.diagonal(rank() * x.shape[1], 1, 3).fill_(-torch.inf)
     return scores
+
+
+def _of_all(y: Tensor) -> Tensor:
+    """(U, n, D) of this rank → (U, N, D) of all."""
+    return gather(y.transpose(0, 1)).transpose(0, 1)
 
 
 def scalar(scale: Tensor | float, like: Tensor) -> Tensor:

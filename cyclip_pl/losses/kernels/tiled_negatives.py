@@ -20,7 +20,8 @@ from torch.autograd.function import once_differentiable
 
 from cyclip_pl.distributed import onward, passing_by, world_size
 from cyclip_pl.losses.kernels.precision import full_precision
-from cyclip_pl.losses.kernels.tiles import negative_tiles, product
+from cyclip_pl.losses.kernels.product import add_product
+from cyclip_pl.losses.kernels.tiles import negative_tiles
 
 
 class NegativesBetween(torch.autograd.Function):
@@ -62,8 +63,8 @@ class NegativesBetween(torch.autograd.Function):
             ):
                 of_2c = of_2C[:, columns] if ctx.both_ways else None
                 weight_rc = _weights(tile_rc, own_2R[:, rows], of_2c)
-                x_grad_RD[rows] += product(weight_rc, block_CD[columns].T)
-                y_grad_CD[columns] += product(weight_rc.T, x_RD[rows].T)
+                add_product(x_grad_RD[rows], weight_rc, block_CD[columns].T)
+                add_product(y_grad_CD[columns], weight_rc.T, x_RD[rows].T)
             y_grad_CD = onward(y_grad_CD, step, steps)
         scale_grad = (x_RD * x_grad_RD).sum().to(scale.dtype)
         return x_grad_RD.mul_(scale), y_grad_CD.mul_(scale), scale_grad, None, None
@@ -108,9 +109,9 @@ class NegativesWithin(torch.autograd.Function):
             ):
                 of_2c = of_2C[:, columns] if _other_half(step, rows, columns) else None
                 weight_rc = _weights(tile_rc, own_2R[:, rows], of_2c)
-                x_grad_RD[rows] += product(weight_rc, block_CD[columns].T)
+                add_product(x_grad_RD[rows], weight_rc, block_CD[columns].T)
                 column_grad = x_grad_RD if own else block_grad_CD
-                column_grad[columns] += product(weight_rc.T, x_RD[rows].T)
+                add_product(column_grad[columns], weight_rc.T, x_RD[rows].T)
             block_grad_CD = onward(block_grad_CD, step, steps)
         x_grad_RD += block_grad_CD
         # Each score is in the gradients of its row and of its column.

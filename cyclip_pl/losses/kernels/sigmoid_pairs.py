@@ -1,4 +1,4 @@
-"""The sigmoid loss of all negatives: value and gradients in a single pass over the tiles.
+"""The sigmoid loss of all pairs: value and gradients in a single pass over tiles of scores.
 
 Shape legend: n samples of this rank, r and c rows and columns of one tile, D width.
 """
@@ -13,14 +13,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from cyclip_pl.distributed import onward, passing_by, sum_over_ranks, world_size
-from cyclip_pl.losses.kernels.tiles import negative_tiles, product
+from cyclip_pl.losses.kernels.product import add_product
+from cyclip_pl.losses.kernels.tiles import score_tiles
 
 
-class SigmoidNegatives(torch.autograd.Function):
-    """x (n, D), y (n, D), s, b → Σ softplus(s·⟨x_j,y_k⟩ + b) over all j ≠ k of all ranks.
+class SigmoidPairs(torch.autograd.Function):
+    """x (n, D), y (n, D), s, b → Σ softplus(−z_jk·(s·⟨x_j,y_k⟩ + b)) over all j, k of all ranks.
 
-    The gradient of a score depends on that score alone. So the gradients of the rows are computed
-    in the forward pass, if `gradients` asks for them. Once differentiable.
+    z is 1 for j = k and −1 elsewhere. The gradient of a score depends on that score alone. So the
+    gradients of the rows are computed in the forward pass, if `gradients` asks for them. Once
+    differentiable.
     """
 
     @staticmethod
@@ -31,17 +33,21 @@ class SigmoidNegatives(torch.autograd.Function):
         x_grad_nD, y_grad_nD = torch.zeros_like(x_nD), torch.zeros_like(y_nD)
         steps = world_size() - 1
         for step, block_nD in enumerate(passing_by(y_nD, steps)):
-            for rows, columns, tile_rc in negative_tiles(
+            for rows, columns, tile_rc, true in score_tiles(
                 x_nD, block_nD, scale, len(x_nD), step == 0
             ):
                 tile_rc += bias
+                if true is not None:
+                    true.neg_()
                 # Above the threshold softplus is the identity to float64's last digit.
                 total += softplus(tile_rc, threshold=40).sum()
                 if gradients:
                     tile_rc.sigmoid_()
+                    if true is not None:
+                        true.neg_()
                     bias_grad += tile_rc.sum()
-                    x_grad_nD[rows] += product(tile_rc, block_nD[columns].T)
-                    y_grad_nD[columns] += product(tile_rc.T, x_nD[rows].T)
+                    add_product(x_grad_nD[rows], tile_rc, block_nD[columns].T)
+                    add_product(y_grad_nD[columns], tile_rc.T, x_nD[rows].T)
             if gradients:
                 y_grad_nD = onward(y_grad_nD, step, steps)
         if gradients:
