@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cyclip_pl.losses.kernels.negatives import Form, negatives_both_ways
-from cyclip_pl.losses.kernels.pairs import check_pair, pair_loss
+from cyclip_pl.distributed import world_size
+from cyclip_pl.losses.kernels.contrastive_pairs import ContrastivePairs
+from cyclip_pl.losses.kernels.negatives import Form, choose, negatives_both_ways, scalar
+from cyclip_pl.losses.kernels.pairs import check_pair, gradients_wanted, pair_loss
 from cyclip_pl.losses.kernels.precision import full_precision
 
 
@@ -26,5 +28,8 @@ def contrastive_loss(
         form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
     """
     check_pair(image, text)
+    if world_size() == 1 and choose(form, image[None], text[None]) == "dense":
+        leaves = image, text, scalar(scale, image)
+        return ContrastivePairs.apply(*leaves, gradients_wanted(*leaves))
     by_image, by_text = negatives_both_ways(image[None], text[None], scale, form)
     return pair_loss(image, text, scale, torch.cat([by_image, by_text]))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cyclip_pl.distributed import world_size
 from cyclip_pl.losses.kernels.negatives import scalar
-from cyclip_pl.losses.kernels.pairs import check_pair
+from cyclip_pl.losses.kernels.pairs import check_pair, gradients_wanted
 from cyclip_pl.losses.kernels.precision import full_precision
 from cyclip_pl.losses.kernels.sigmoid_pairs import SigmoidPairs
 
@@ -28,5 +27,5 @@ def sigmoid_loss(
     """
     check_pair(image, text)
     leaves = image, text, scalar(scale, image), scalar(bias, image)
-    gradients = torch.is_grad_enabled() and any(x.requires_grad for x in leaves)
-    return SigmoidPairs.apply(*leaves, gradients) / (len(image) * world_size())
+    total = SigmoidPairs.apply(*leaves, gradients_wanted(*leaves))
+    return total / (len(image) * world_size())

@@ -14,7 +14,7 @@ from cyclip_pl import distributed
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.hn_nce import hard_negative_loss
 from cyclip_pl.losses.info_nce import info_nce
-from cyclip_pl.losses.kernels import tiles
+from cyclip_pl.losses.kernels import product, tiles
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.losses.nt_xent import nt_xent_loss
 from cyclip_pl.losses.sigmoid import sigmoid_loss
@@ -160,7 +160,8 @@ def test_what_is_kept_for_the_gradient_grows_with_n_and_not_its_square(name, mon
     monkeypatch.setattr(tiles, "CPU_TILE", 64)
     small, large = _inputs(256, d=16), _inputs(1024, d=16)
     assert _saved(name, "tiled", large) < 4.5 * _saved(name, "tiled", small)
-    assert _saved(name, "dense", large) > 10 * _saved(name, "dense", small)
+    if name != "contrastive":  # its dense form has the gradients after the first pass
+        assert _saved(name, "dense", large) > 10 * _saved(name, "dense", small)
 
 
 PEAK = """
@@ -184,6 +185,17 @@ before = peak()
 run(6144)
 print(peak() - before)
 """
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_is_the_same_by_either_library(name, monkeypatch) -> None:
+    inputs = tuple(x.float() for x in _inputs(33, d=16))
+    for form in ("tiled", "dense"):
+        found = {}
+        for onednn in (False, True):
+            monkeypatch.setattr(product, "onednn_is_faster", lambda onednn=onednn: onednn)
+            found[onednn] = _run(name, form, inputs)
+        torch.testing.assert_close(found[True], found[False], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -40,8 +40,8 @@ class DenseNegatives(torch.autograd.Function):
         lse_C = y_CD.new_full((len(y_CD),), -torch.inf)
         of_columns: list[Tensor] = []
         if both_ways:
-            lse_C, *of_columns = _exponentials(scores_RC, 0, torch.empty_like(scores_RC))
-        lse_R, *of_rows = _exponentials(scores_RC, 1, scores_RC)
+            lse_C, *of_columns = exponentials(scores_RC, 0, torch.empty_like(scores_RC))
+        lse_R, *of_rows = exponentials(scores_RC, 1, scores_RC)
         ctx.save_for_backward(x_RD, y_CD, scale, *of_rows, *of_columns)
         return lse_R, lse_C
 
@@ -59,7 +59,7 @@ class DenseNegatives(torch.autograd.Function):
         return x_grad_RD.mul_(scale), y_grad_CD.mul_(scale), scale_grad, None, None, None
 
 
-def _exponentials(scores_RC: Tensor, dim: int, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def exponentials(scores_RC: Tensor, dim: int, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Along `dim`: the log-sum-exp of the scores, e^{score − largest}, and their sum."""
     # The largest of no negatives is −∞, and −∞ − (−∞) is not a number.
     floor = torch.finfo(scores_RC.dtype)

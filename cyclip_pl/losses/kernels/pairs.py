@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -25,3 +26,8 @@ def check_pair(image: Tensor, text: Tensor) -> None:
             "image and text embeddings must both be (n, D),"
             f" not {tuple(image.shape)} and {tuple(text.shape)}"
         )
+
+
+def gradients_wanted(*leaves: Tensor) -> bool:
+    """Whether a loss that computes its gradients in the forward pass is to do so."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in leaves)
