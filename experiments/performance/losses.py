@@ -2,25 +2,40 @@
 
     python experiments/performance/losses.py --sizes 1024,4096,16384
 
-prints a table and writes it to `--output`, with a plot beside it. Rows are random unit vectors,
-float32. Ours and the peers take turns, `--rounds` times; a time is the median of its rounds, a
-ratio the median of the ratios per round. `--clock cpu --threads 1` times the work and not the
-wall: use it if others use the machine. Extra memory is the amount by which one call raised the
-peak of a fresh process. Forms that do not fit into the available memory are named and left out.
+prints a table and writes it to `--output`, with a plot beside it. The rows of other CPUs, sizes and
+numbers of threads stay in the file; the plot is of this run. Embeddings are random unit vectors,
+float32; small batches are timed in loops. Ours and the peers take turns, `--rounds` times; a time
+is the median of its rounds, a ratio the median of the ratios per round. `--clock cpu --threads 1`
+times the work and not the wall: use it if others use the machine. Extra memory is the amount by
+which one call raised the peak of a fresh process. Forms that do not fit into the available memory
+are named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import math
 import statistics
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import peers
 import torch
-from common import CLOCKS, alone, alternating, available_bytes, machine, peak_bytes, write
+from common import (
+    CLOCKS,
+    alone,
+    alternating,
+    available_bytes,
+    cpu,
+    machine,
+    peak_bytes,
+    write,
+)
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -31,6 +46,7 @@ from cyclip_pl.losses.sigmoid import sigmoid_loss
 
 FOLDER = Path(__file__).parent
 FIELDS = [
+    "cpu",
     "loss",
     "form",
     "samples",
@@ -41,7 +57,11 @@ FIELDS = [
     "to_ours",
     "megabytes",
 ]
+# What a row is of; a new row replaces the old one of the same.
+KEY = ("cpu", "loss", "form", "samples", "width", "clock", "threads")
 IMAGE_VIEWS = 3
+LARGE = 1024  # from here on extra memory stands out from what the allocator keeps
+LOOP = 0.02  # seconds, at least, that one measurement takes
 
 
 def cyclip(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
@@ -118,8 +138,17 @@ def times(
     for form in forms:
         step(loss, form, inputs(loss, 64, width))
     leaves = inputs(loss, samples, width)
-    calls = {form: lambda form=form: step(loss, form, leaves) for form in forms}
-    return alternating(calls, rounds, clock)
+    start = time.perf_counter()
+    step(loss, "ours", leaves)
+    loop = math.ceil(LOOP / (time.perf_counter() - start))
+
+    def repeat(form: str) -> None:
+        for _ in range(loop):
+            step(loss, form, leaves)
+
+    calls = {form: lambda form=form: repeat(form) for form in forms}
+    series = alternating(calls, rounds, clock)
+    return {form: [x / loop for x in of_form] for form, of_form in series.items()}
 
 
 def compare(loss: str, samples: int, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -135,24 +164,37 @@ def compare(loss: str, samples: int, options: argparse.Namespace) -> list[dict[s
         series = alone(times, loss, forms, samples, *settings)
         for form in forms:
             ratios = [x / y for x, y in zip(series[form], series["ours"], strict=True)]
-            extra = alone(extra_bytes, loss, form, samples, options.width, options.threads)
+            extra = None
+            if samples >= LARGE:
+                size = samples, options.width, options.threads
+                extra = round(alone(extra_bytes, loss, form, *size) / 1e6, 1)
             rows.append(
                 {
+                    "cpu": cpu(),
                     "loss": loss,
                     "form": form,
                     "samples": samples,
                     "width": options.width,
                     "clock": options.clock,
                     "threads": options.threads,
-                    "milliseconds": round(1e3 * statistics.median(series[form]), 1),
+                    "milliseconds": round(1e3 * statistics.median(series[form]), 2),
                     "to_ours": round(statistics.median(ratios), 2),
-                    "megabytes": round(extra / 1e6, 1),
+                    "megabytes": extra,
                 }
             )
             print(*rows[-1].values(), sep="\t", flush=True)
     except BrokenProcessPool:
         print(f"{loss}, N = {samples}: killed, out of memory")
     return rows
+
+
+def merged(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The rows of the file, without those that `rows` replace, and `rows`."""
+    key = lambda row: tuple(str(row[x]) for x in KEY)  # noqa: E731
+    replaced = {key(row) for row in rows}
+    with path.open(newline="") if path.exists() else nullcontext(()) as lines:
+        kept = [row for row in csv.DictReader(lines) if key(row) not in replaced]
+    return kept + rows
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -172,7 +214,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
                 points = [
                     (row["samples"], row[field])
                     for row in rows
-                    if row["loss"] == loss and row["form"] == form
+                    if row["loss"] == loss and row["form"] == form and row[field] is not None
                 ]
                 if points:
                     axis.plot(*zip(*sorted(points), strict=True), marker="o", label=form)
@@ -187,7 +229,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     numbers = lambda text: [int(x) for x in text.split(",") if x]  # noqa: E731
-    parser.add_argument("--sizes", type=numbers, default=[1024, 4096, 16384])
+    parser.add_argument("--sizes", type=numbers, default=[64, 128, 256, 512, 1024, 4096, 16384])
     parser.add_argument("--losses", type=lambda text: text.split(","), default=list(LOSSES))
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -201,7 +243,7 @@ def main() -> None:
     for loss in options.losses:
         for n in options.sizes:
             rows += compare(loss, n, options)
-            write(rows, FIELDS, options.output)
+            write(merged(rows, options.output), FIELDS, options.output)
     plot(rows, options.output.with_suffix(".png"))
 
 
