@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cyclip_pl.encoders import layers, locking
+from cyclip_pl.encoders import layers, locking, small_maps
 from cyclip_pl.encoders.architectures import (
     Architecture,
     own_weights,
@@ -167,6 +167,7 @@ class DualEncoder(nn.Module):
             locking.lock_image(self.model, lock_image_unlocked_groups)
         if lock_text:
             locking.lock_text(self.model, lock_text_unlocked_layers)
+        small_maps.use(self.model.visual)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model.visual.to(memory_format=self.memory_format)
 
