@@ -219,6 +219,10 @@ class DualEncoder(nn.Module):
         """Names of the weights of linear maps within blocks, which Muon makes orthogonal."""
         return {f"model.{name}" for name in layers.hidden_matrices(self.model)}
 
+    def convolutions(self) -> dict[str, int]:
+        """Weights of convolutions of features, not in groups, and the most channels of each."""
+        return {f"model.{name}": most for name, most in layers.convolutions(self.model).items()}
+
 
 @lru_cache(maxsize=8)
 def _tokenizer(name: str, context_length: int | None, text_config: str) -> Any:
