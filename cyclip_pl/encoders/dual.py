@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cyclip_pl.encoders import layers, locking
+from cyclip_pl.encoders import layers, locking, small_maps
 from cyclip_pl.encoders.architectures import (
     Architecture,
     own_weights,
@@ -167,6 +167,7 @@ class DualEncoder(nn.Module):
             locking.lock_image(self.model, lock_image_unlocked_groups)
         if lock_text:
             locking.lock_text(self.model, lock_text_unlocked_layers)
+        small_maps.use(self.model.visual)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model.visual.to(memory_format=self.memory_format)
 
@@ -217,6 +218,10 @@ class DualEncoder(nn.Module):
     def hidden_matrices(self) -> set[str]:
         """Names of the weights of linear maps within blocks, which Muon makes orthogonal."""
         return {f"model.{name}" for name in layers.hidden_matrices(self.model)}
+
+    def convolutions(self) -> dict[str, int]:
+        """Weights of convolutions of features, not in groups, and the most channels of each."""
+        return {f"model.{name}": most for name, most in layers.convolutions(self.model).items()}
 
 
 @lru_cache(maxsize=8)

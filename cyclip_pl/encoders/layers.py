@@ -62,6 +62,18 @@ def hidden_matrices(model: nn.Module) -> set[str]:
     }
 
 
+def convolutions(model: nn.Module) -> dict[str, int]:
+    """Names of the weights of convolutions with their channels, of input or output if more.
+
+    The first one of a tower, whose input is the image, and those in groups are not among them.
+    """
+    return {
+        f"{name}.weight": max(m.in_channels, m.out_channels)
+        for name, m in model.named_modules()
+        if isinstance(m, nn.Conv2d) and m.groups == 1 and m.in_channels > 3
+    }
+
+
 def _of(tower: nn.Module, names: list[str]) -> Layers:
     """By the lists of like modules in which open_clip's and transformers' networks keep blocks."""
     places = _blocks(tower, {name.partition(".")[0] for name in names})

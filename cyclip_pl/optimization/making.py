@@ -30,6 +30,7 @@ class Maker:
 
     Attributes:
         matrices_apart: Whether the optimizer treats hidden matrices by themselves.
+        convolutions: Channels up to which it treats convolutions as matrices.
 
     Raises:
         ValueError: Now, for settings that the optimizer does not take; when it is called, for
@@ -41,6 +42,7 @@ class Maker:
         self.where = f"optimizer._target_={_path(make)}"
         _check_known(make, "optimizer")
         self.matrices_apart = _treats_matrices(make)
+        self.convolutions = make.keywords.get("convolutions", 0)
 
     def __call__(self, groups: list[dict[str, Any]]) -> Optimizer:
         try:
@@ -116,7 +118,11 @@ def matrices_of(make: Callable[..., Optimizer], module: nn.Module) -> Collection
     """Names of the hidden matrices, if the optimizer treats them by themselves."""
     if not getattr(make, "matrices_apart", False):
         return None
-    return {f"encoder.{name}" for name in of_encoder(module, "hidden_matrices", "optimizer=muon")}
+    names = set(of_encoder(module, "hidden_matrices", "optimizer=muon"))
+    if most := getattr(make, "convolutions", 0):
+        channels = of_encoder(module, "convolutions", "optimizer.convolutions")
+        names |= {name for name, count in channels.items() if count <= most}
+    return {f"encoder.{name}" for name in names}
 
 
 def named_schedule(make: partial[LRScheduler]) -> Callable[[Optimizer, float], LRScheduler]:

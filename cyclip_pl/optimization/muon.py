@@ -1,4 +1,4 @@
-"""Muon for hidden matrices and AdamW for all else, as one optimizer."""
+"""Muon for hidden matrices, perhaps convolutions, and AdamW for all else, as one optimizer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from cyclip_pl import sharding
+from cyclip_pl import checks, sharding
+from cyclip_pl.optimization.orthogonal import OrthogonalMomentum
 
 _MOMENTUM = "momentum_buffer"
 
 
 class Muon(Optimizer):
-    """`torch.optim.Muon` on groups without `use_fallback`, `torch.optim.AdamW` on the others.
+    """`OrthogonalMomentum` on groups without `use_fallback`, `torch.optim.AdamW` on the others.
 
     Both keep their state in this optimizer, which has one list of groups and one state dict.
 
@@ -23,11 +24,14 @@ class Muon(Optimizer):
         lr, weight_decay: Of both. With `adjust_lr_fn="match_rms_adamw"` an update of Muon is as
             large as one of AdamW, and so those of AdamW fit (arXiv:2502.16982).
         momentum, nesterov, ns_steps, adjust_lr_fn: Muon's.
+        convolutions: Convolutions of at most so many channels are Muon's as well, but for that of
+            the image and those in groups; 0: none. Who makes the groups reads it. Iterations cost
+            the square of the outputs, and so a step of a small network may cost twice as much.
+        matrix_rate: What the rate of Muon's is multiplied by.
         betas, eps, fused: AdamW's.
 
     Raises:
-        ValueError: No matrix learns; torch is older than its Muon; a matrix has fewer rows than
-            there are ranks that share it.
+        ValueError: No matrix learns; a matrix has fewer rows than there are ranks that share it.
     """
 
     def __init__(
@@ -39,18 +43,19 @@ class Muon(Optimizer):
         nesterov: bool = True,
         ns_steps: int = 5,
         adjust_lr_fn: str = "match_rms_adamw",
+        convolutions: int = 0,
+        matrix_rate: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         fused: bool = True,
     ) -> None:
-        if not hasattr(torch.optim, "Muon"):
-            raise ValueError(
-                f"optimizer=muon: needs torch 2.9 or later, and this is {torch.__version__};"
-                " set optimizer=timm optimizer.name=muon"
-            )
+        checks.whole("optimizer.convolutions", convolutions, least=0)
+        checks.number("optimizer.matrix_rate", matrix_rate, above=0)
         groups = list(params)
         matrices = [group for group in groups if not group["use_fallback"]]
         rest = [group for group in groups if group["use_fallback"]]
+        for group in matrices:
+            group["lr"] = group.get("lr", lr) * matrix_rate
         if not matrices:
             raise ValueError(
                 "optimizer=muon: no matrix of an attention or MLP layer learns; set optimizer=adamw"
@@ -64,7 +69,7 @@ class Muon(Optimizer):
         both: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
         muon: dict[str, Any] = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
         self._parts: list[Optimizer] = [
-            torch.optim.Muon(matrices, adjust_lr_fn=adjust_lr_fn, **muon, **both)
+            OrthogonalMomentum(matrices, adjust_lr_fn=adjust_lr_fn, **muon, **both)
         ]
         if rest:
             self._parts.append(torch.optim.AdamW(rest, betas=betas, eps=eps, fused=fused, **both))

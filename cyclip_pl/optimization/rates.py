@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -55,7 +56,7 @@ class Rates:
         return found
 
 
-def of_encoder(module: nn.Module, method: str, setting: str) -> dict[str, list[list[str]]]:
+def of_encoder(module: nn.Module, method: str, setting: str) -> Any:
     """What the encoder says of its parameters; raises ValueError where it says nothing."""
     encoder = module.get_submodule("encoder")
     if not hasattr(encoder, method):

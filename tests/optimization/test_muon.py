@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from cyclip_pl.guard import StepGuard
+from cyclip_pl.optimization import orthogonal
 from cyclip_pl.optimization.making import Maker, build
 from cyclip_pl.optimization.muon import Muon
 from tests.helpers.distributed import run_distributed
 from tests.helpers.modules import small_batch, small_module
-
-pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch is older")
 
 
 def _groups() -> list[dict[str, Any]]:
@@ -35,7 +34,9 @@ def _gradients(groups: list[dict[str, Any]], seed: int) -> None:
         p.grad = torch.randn(p.shape, generator=generator)
 
 
-def test_it_is_torchs_muon_and_torchs_adamw() -> None:
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch is older")
+def test_it_is_torchs_muon_and_torchs_adamw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orthogonal, "_dtype", lambda matrix: torch.bfloat16)
     groups = _groups()
     alone = deepcopy(groups)
     optimizer = Muon(groups, lr=0.1, weight_decay=0.2, momentum=0.9, betas=(0.8, 0.9))
@@ -58,6 +59,27 @@ def test_it_is_torchs_muon_and_torchs_adamw() -> None:
     assert len(optimizer.state) == 5
     kinds = {frozenset(state) for state in optimizer.state.values()}
     assert kinds == {frozenset({"momentum_buffer"}), frozenset({"step", "exp_avg", "exp_avg_sq"})}
+
+
+def test_the_rate_of_the_matrices() -> None:
+    groups = _groups()
+    groups[0]["lr_scale"] = 0.5
+    optimizer = Muon(groups, lr=0.1, matrix_rate=3.0)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.3, 0.1, 0.1])
+
+
+def test_convolutions_up_to_a_number_of_channels() -> None:
+    module = small_module("cyclip", "resnet")
+    optimizer = build(Maker(partial(Muon, fused=False, convolutions=128)), module)
+    names = {id(p): name for name, p in module.named_parameters()}
+    shapes = {
+        names[id(p)]: tuple(p.shape)
+        for group in optimizer.param_groups
+        if not group["use_fallback"]
+        for p in group["params"]
+        if p.ndim == 4
+    }
+    assert shapes and all(max(shape[:2]) <= 128 and shape[1] > 3 for shape in shapes.values())
 
 
 def test_it_goes_on_from_its_state() -> None:
@@ -115,13 +137,14 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     assert not torch.equal(module.encoder.model.visual.proj, before[0]["encoder.model.visual.proj"])
 
 
-def test_what_cannot_work_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_work_is_said() -> None:
     groups = _groups()
     with pytest.raises(ValueError, match="^optimizer=muon: no matrix of an attention or MLP layer"):
         Muon(groups[1:])
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(ValueError, match=r"^optimizer=muon: needs torch 2\.9 or later"):
-        Muon(groups)
+    with pytest.raises(ValueError, match=r"^optimizer\.matrix_rate=0: must be"):
+        Muon(groups, matrix_rate=0)
+    with pytest.raises(ValueError, match=r"^optimizer\.convolutions=-1: must be"):
+        Muon(groups, convolutions=-1)
 
 
 def _sharded_on_rank() -> tuple[list[torch.Tensor], str]:
