@@ -15,7 +15,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test test-fast soak test-oldest check docs lock clean
+.PHONY: help install data demo train profile need-checkpoint eval eval-all need-runs report sweep bench test test-fast soak test-oldest check docs lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -38,6 +38,10 @@ demo: data ## Train the default configuration, evaluate it, show its figures
 
 train: data ## Train with ARGS='objective=cyclip encoder=rn50 …'
 	$(BIN)/python train.py $(ARGS)
+
+profile: data ## Profile 20 steps of a training: a trace and a table, in runs/profile
+	$(BIN)/python train.py 'callbacks=[default,profile]' callbacks.best.monitor=null 'evaluation=[]' \
+	  trainer.max_steps=30 hydra.run.dir=runs/profile overwrite=true $(ARGS)
 
 need-checkpoint:
 	@test -n "$(CHECKPOINT)" || { echo "make $(MAKECMDGOALS) needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 1; }
