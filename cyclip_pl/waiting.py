@@ -6,7 +6,7 @@ import os
 
 # What a user may have set, also for other OpenMP libraries than GNU's, which PyTorch's wheels have.
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-SPINS = "1000"
+SPINS = "5000"
 
 
 def wait_briefly() -> None:
