@@ -15,7 +15,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train need-checkpoint eval eval-all need-runs report sweep bench test test-fast soak test-oldest check docs lock clean
+.PHONY: help install data demo train profile need-checkpoint eval eval-all need-runs report sweep bench test test-fast soak test-oldest check docs lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
@@ -39,6 +39,10 @@ demo: data ## Train the default configuration, evaluate it, show its figures
 train: data ## Train with ARGS='objective=cyclip encoder=rn50 …'
 	$(BIN)/python train.py $(ARGS)
 
+profile: data ## Profile 20 steps of a training: a trace and a table, in runs/profile
+	$(BIN)/python train.py 'callbacks=[default,profile]' callbacks.best.monitor=null 'evaluation=[]' \
+	  trainer.max_steps=30 hydra.run.dir=runs/profile overwrite=true $(ARGS)
+
 need-checkpoint:
 	@test -n "$(CHECKPOINT)" || { echo "make $(MAKECMDGOALS) needs CHECKPOINT=RUN_FOLDER_OR_FILE" >&2; exit 1; }
 
@@ -57,7 +61,7 @@ report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, ru
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
 
-bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader, step, text_length or evaluation
+bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader, step, busy, text_length or evaluation
 	$(BIN)/python experiments/performance/$(BENCH).py $(ARGS)
 
 # Two processes with a thread each use two cores better than one process with two; the tests of a

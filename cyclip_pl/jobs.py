@@ -20,7 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl import signals, sweeps
 from cyclip_pl.config_types import check_types, chosen_defaults
+from cyclip_pl.cpu_quota import limit_threads
 from cyclip_pl.run_folder import leave_no_empty, register_names
+from cyclip_pl.time_slice import shorten_slices
+from cyclip_pl.waiting import wait_briefly
 
 TRACEBACK = "CYCLIP_TRACEBACK"
 
@@ -115,6 +118,9 @@ def _check_ranks(config: DictConfig) -> None:
 
 def prepare() -> None:
     """What each process of a command needs before Hydra composes a config."""
+    limit_threads()
+    wait_briefly()
+    shorten_slices()
     register_names()
     # With this set Hydra raises the error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"

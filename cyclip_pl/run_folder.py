@@ -31,6 +31,8 @@ WRITTEN = (
     "provenance.json",
     "details/*.json",
     "details/*/*.webp",
+    "operators.txt",
+    "trace.json.gz",
     "csv/metrics.csv",
     "tensorboard/events.out.tfevents.*",
     "tensorboard/hparams.yaml",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -44,7 +43,10 @@ from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.optimization.making import Maker, named_schedule
 from cyclip_pl.optimization.rates import Rates
+from cyclip_pl.precision import precision, slow
 from cyclip_pl.provenance import choices, of_resumed, provenance, typed, write_provenance
+
+logger = logging.getLogger(__name__)
 
 STEPS = "train/steps"  # of metrics.json: the steps that its weights have made
 
@@ -183,8 +185,9 @@ def _train(
     if start:
         resume.check_average(start.path, bool(averages))
     timeout: Any = instantiate(OmegaConf.select(config, "trainer.strategy.timeout"))
+    used = precision(config.trainer)
     trainer = instantiate(
-        {**config.trainer, "precision": precision(config.trainer), "sync_batchnorm": False},
+        {**config.trainer, "precision": used, "sync_batchnorm": False},
         callbacks=[
             throughput,
             skipped,
@@ -206,6 +209,8 @@ def _train(
         default_root_dir=folder,
         _convert_="all",  # Lightning's own take no containers of OmegaConf
     )
+    if trainer.is_global_zero and (told := slow(str(used), trainer.strategy.root_device)):
+        logger.warning("%s", told)
     module.provenance = provenance(trainer.strategy.root_device)
     if start:
         before = start.provenance
@@ -283,13 +288,3 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     # Features are never changed in place.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor.*")
-
-
-def precision(trainer: DictConfig) -> str:
-    """`trainer.precision`; `auto` is bfloat16 where the device computes in it natively."""
-    if trainer.precision != "auto":
-        return trainer.precision
-    if trainer.accelerator != "cpu" and torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16-mixed" if native else "16-mixed"
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"

@@ -1,4 +1,4 @@
-"""Precision, strategies and packaging: what configs say that tests here cannot run."""
+"""Strategies and packaging: what configs say that tests here cannot run."""
 
 from __future__ import annotations
 
@@ -6,30 +6,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from cyclip_pl.training import precision
 from tests.helpers.composed import choices, composed
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "cuda", "gpu_bf16", "cpu_bf16", "expected"),
-    [
-        ("auto", True, True, False, "bf16-mixed"),
-        ("gpu", True, False, False, "16-mixed"),
-        ("cpu", True, True, False, "32-true"),
-        ("auto", False, False, True, "bf16-mixed"),
-        ("cpu", False, False, False, "32-true"),
-    ],
-)
-def test_precision_is_what_the_device_computes_in(
-    monkeypatch, accelerator, cuda, gpu_bf16, cpu_bf16, expected
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: gpu_bf16)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_bf16)
-    trainer = composed(f"trainer.accelerator={accelerator}").trainer
-    assert precision(trainer) == expected
-    trainer.precision = "64-true"
-    assert precision(trainer) == "64-true"
 
 
 @pytest.mark.parametrize("name", choices("trainer"))

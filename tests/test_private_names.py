@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 PACKAGE = Path(__file__).parents[1] / "cyclip_pl"
-# Read by torch's GradScaler; asked by training.precision; kept from its work by callbacks.stop;
+# Read by torch's GradScaler; asked by precision; kept from its work by callbacks.stop;
 # one kernel for many tensors, in average.
 PRIVATE = {"_step_supports_amp_scaling", "_is_avx512_bf16_supported", "_signal_connector"}
 PRIVATE |= {"_foreach_add_", "_foreach_mul", "_foreach_mul_"}

@@ -42,7 +42,7 @@ from cyclip_pl.training import train
 
 ROOT = Path(__file__).parents[2]
 WARM = 5  # first steps of a round; they do not count
-LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed"}
+LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed", "auto": "auto"}
 OPEN_CLIP = {"fp32": "fp32", "bf16": "amp_bf16"}
 ADAMW = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 FIELDS = [
