@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 
+from cyclip_pl.data.settings import ValSource
 from cyclip_pl.data.transfer import Transfer
 from cyclip_pl.types import Batch
 
@@ -21,6 +22,7 @@ class Synthetic(LightningDataModule):
     """
 
     requested: list[float] = []
+    max_skipped, val = None, ValSource()  # none is lost, and no held-out pairs
 
     def __init__(
         self,
