@@ -52,7 +52,7 @@ def test_no_objective_reads_or_sends_a_value(monkeypatch, name, large) -> None:
     # "meta" has no autocast to switch off.
     monkeypatch.setattr(torch, "autocast", lambda *a, **k: nullcontext())
     if large:  # the forms of large batches
-        monkeypatch.setattr(negatives, "DENSE_BLOCK", 0)
+        monkeypatch.setattr(negatives, "DENSE_ALONE", 0)
         monkeypatch.setattr(consistency, "_choose", lambda *shape: "gram")
     module, batch = small_module(name).to("meta"), small_batch(name).to("meta")
     with Crossings() as crossings:
