@@ -166,6 +166,11 @@ def replicated(x: Tensor) -> Tensor:
     return x.redistribute(placements=[Replicate()] * x.device_mesh.ndim)
 
 
+def replicated_as(x: Tensor, other: Tensor) -> Tensor:
+    """What all ranks hold alike, as a tensor of the kind of `other`, which may be replicated."""
+    return DTensor.from_local(x, other.device_mesh) if isinstance(other, DTensor) else x
+
+
 def sharded_as(x: Tensor, other: Tensor) -> Tensor:
     """A sharded tensor, divided among the ranks as another one is."""
     assert isinstance(x, DTensor) and isinstance(other, DTensor)

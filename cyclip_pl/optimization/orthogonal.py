@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cyclip_pl import checks
+from cyclip_pl import checks, sharding
 
 # Of the polynomial a·x + b·x³ + c·x⁵, which is steep at 0: singular values end near 1.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -85,22 +85,18 @@ class OrthogonalMomentum(Optimizer):
 
 
 def _move(p: Tensor, update: Tensor, group: dict[str, Any]) -> None:
-    taps = None
-    if update.ndim == 4:
-        by_tap = update.permute(0, 2, 3, 1).flatten(1, 2)  # outputs, taps, inputs
-        taps = by_tap.abs().amax((0, 2)) > 0
-        matrix = by_tap[:, taps].flatten(1)
-    else:
-        matrix = update
+    """A step of p against its update; of sharded parameters each rank has the whole update."""
+    own = sharding.local(update)
+    by_tap = own.permute(0, 2, 3, 1).flatten(1, 2) if own.ndim == 4 else own[:, None]
+    taps = by_tap.abs().amax((0, 2)) > 0  # outputs, taps, inputs
+    matrix = by_tap[:, taps].flatten(1)
     if not matrix.numel():
         return
     rate = group["lr"] * ADJUSTMENTS[group["adjust_lr_fn"]](*matrix.shape)
-    step = orthogonal(matrix, group["ns_steps"]).to(p.dtype)
-    if taps is not None:
-        by_tap = torch.zeros_like(by_tap)
-        by_tap[:, taps] = step.unflatten(1, (-1, p.shape[1]))
-        step = by_tap.unflatten(1, p.shape[2:]).permute(0, 3, 1, 2)
-    p.add_(step, alpha=-rate)
+    step = torch.zeros_like(by_tap)
+    step[:, taps] = orthogonal(matrix, group["ns_steps"]).to(step.dtype).view_as(by_tap[:, taps])
+    step = step.unflatten(1, own.shape[2:]).permute(0, 3, 1, 2) if own.ndim == 4 else step[:, 0]
+    p.add_(sharding.replicated_as(step, update), alpha=-rate)
 
 
 def orthogonal(matrix_MN: Tensor, steps: int = 5) -> Tensor:

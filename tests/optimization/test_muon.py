@@ -15,14 +15,15 @@ from tests.helpers.distributed import run_distributed
 from tests.helpers.modules import small_batch, small_module
 
 
-def _groups() -> list[dict[str, Any]]:
+def _groups(convolution: bool = False) -> list[dict[str, Any]]:
     generator = torch.Generator().manual_seed(0)
 
     def some(*shape: int) -> torch.nn.Parameter:
         return torch.nn.Parameter(torch.randn(shape, generator=generator))
 
+    more = [some(4, 2, 3, 3)] if convolution else []
     return [
-        {"params": [some(5, 3), some(2, 6)], "use_fallback": False, "name": "matrices"},
+        {"params": [some(5, 3), some(2, 6), *more], "use_fallback": False, "name": "matrices"},
         {"params": [some(4, 4), some(2, 3, 2, 2)], "use_fallback": True, "name": "others"},
         {"params": [some(3)], "use_fallback": True, "weight_decay": 0.0, "name": "no_decay"},
     ]
@@ -151,7 +152,7 @@ def _sharded_on_rank() -> tuple[list[torch.Tensor], str]:
     from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
 
     mesh = init_device_mesh("cpu", (2,))
-    groups = _groups()
+    groups = _groups(convolution=True)
     for group in groups:
         group["params"] = [
             torch.nn.Parameter(distribute_tensor(p.detach(), mesh, [Shard(0)]))
@@ -175,7 +176,7 @@ def _sharded_on_rank() -> tuple[list[torch.Tensor], str]:
 
 @pytest.mark.slow
 def test_sharded_it_is_the_same_to_the_bit() -> None:
-    groups = _groups()
+    groups = _groups(convolution=True)
     optimizer = Muon(groups, lr=0.1)
     for seed in range(2):
         _gradients(groups, seed)
