@@ -45,7 +45,7 @@ def test_batches(tmp_path: Path) -> None:
     write_shards(tmp_path, [9])
     first, second = epoch_of(tmp_path)
     assert first.images.shape == (1, 4, 3, 8, 8) and first.images.dtype == torch.uint8
-    assert first.images.is_contiguous()
+    assert first.images[0].is_contiguous(memory_format=torch.channels_last)
     assert first.texts.shape == (1, 4, 1) and first.texts.dtype == torch.int64
     assert torch.equal(first.augmentation, torch.zeros(1, 4, len(LEGEND)))
     assert first.skipped == {}
