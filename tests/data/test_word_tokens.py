@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (a line of captions reads better than a list of words)
 import pickle
 import random
 from typing import Any
