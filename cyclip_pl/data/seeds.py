@@ -28,4 +28,5 @@ def generator(*parts: str | int) -> np.random.Generator:
     """
     text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
     key = hashlib.blake2b(text, digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(_Key(np.frombuffer(key, dtype="<u8"))))
+    seed: Any = _Key(np.frombuffer(key, dtype="<u8"))  # numpy's types know its own class alone
+    return np.random.Generator(np.random.Philox(seed))

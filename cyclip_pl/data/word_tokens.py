@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 _CAPTIONS, _WORDS = 32_768, 65_536
+# Characters. A longer word rarely comes twice.
+_LONG = 64
 
 
 class WordTokenizer:
-    """Equal to open_clip's `SimpleTokenizer`.
+    """Equal to open_clip's `SimpleTokenizer`, in bounded memory.
 
     Args:
         tokenizer: One that `can_be_split`.
@@ -30,9 +32,9 @@ class WordTokenizer:
         self._length: int = tokenizer.context_length
         self._clean = tokenizer.clean_fn
         self._lowers = getattr(self._clean, "__name__", "") == "_clean_lower"
-        words = copy.copy(tokenizer)
-        words.clean_fn = str  # captions are cleaned before they are split
-        self._word = lru_cache(_WORDS)(lambda word: tuple(words.encode(word)))
+        self._words = copy.copy(tokenizer)
+        self._words.clean_fn = str  # captions are cleaned before they are split
+        self._word = lru_cache(_WORDS)(self._new_word)
         self._ids = lru_cache(_CAPTIONS)(self._encoded)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
@@ -50,10 +52,17 @@ class WordTokenizer:
             cleaned = self._clean(text)
         ids = [self._begin]
         for word in cleaned.split(" "):
-            ids += self._word(word)
+            ids += self._word(word) if len(word) <= _LONG else self._new_word(word)
             if len(ids) >= self._length:
                 break
         return (*ids[: self._length - 1], self._end)
+
+    def _new_word(self, word: str) -> tuple[int, ...]:
+        # Its own cache only grows, and begins with the special tokens.
+        if len(self._words.cache) > _WORDS:
+            specials = map(self._words.decoder.get, self._words.all_special_ids)
+            self._words.cache = {token: token for token in specials}
+        return tuple(self._words.encode(word))
 
 
 def can_be_split(tokenizer: Any) -> bool:
@@ -62,4 +71,6 @@ def can_be_split(tokenizer: Any) -> bool:
     # By name: importing open_clip takes seconds.
     if (kind.__module__, kind.__name__) != ("open_clip.tokenizer", "SimpleTokenizer"):
         return False
-    return tokenizer.reduction_fn is None and bool(tokenizer.context_length)
+    # Special tokens of a user may hold spaces.
+    own = len(tokenizer.all_special_ids) == 2
+    return own and tokenizer.reduction_fn is None and bool(tokenizer.context_length)

@@ -258,6 +258,14 @@ def test_one_usable_of_hundreds_does_not_make_an_epoch(tmp_path: Path) -> None:
     assert "only 1 usable sample" in failure(tmp_path)
 
 
+def test_samples_read_ahead_count_for_their_own_turn(tmp_path: Path) -> None:
+    usable = {0: sample(0)}
+    broken = {n: sample(n) | {"png": b"x"} for n in range(1, 8)}
+    write_tar(tmp_path / "0.tar", {f"{n}": members for n, members in (usable | broken).items()})
+    for batch in islice(batches_of(tmp_path), 12):
+        assert isinstance(batch, Batch) and numbers(batch) == [0] * 4
+
+
 def test_it_can_be_sent_to_a_worker(tmp_path: Path) -> None:
     write_shards(tmp_path, [8])
     batches = batches_of(tmp_path)

@@ -1,4 +1,5 @@
 # ruff: noqa: E501, SIM905 (a line of captions reads better than a list of words)
+import copy
 import pickle
 import random
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
+from cyclip_pl.data import word_tokens
 from cyclip_pl.data.tokens import CachedTokenizer
 from cyclip_pl.data.word_tokens import WordTokenizer, can_be_split
 
@@ -74,11 +76,26 @@ def test_each_word_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["a", "small", "dog"]
 
 
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_tokens, "_WORDS", 50)
+    theirs = SimpleTokenizer()
+    ours = WordTokenizer(copy.deepcopy(theirs))
+    for text in captions(200):
+        assert torch.equal(ours([text]), theirs([text]))
+    assert len(theirs.cache) > 300
+    assert len(ours._words.cache) < 50 + 30 * 8
+    assert ours._word.cache_info().maxsize == 50
+    before = ours._word.cache_info().currsize
+    ours(["x" * 65])
+    assert ours._word.cache_info().currsize == before
+
+
 def test_others_are_left_as_they_are() -> None:
     class Other(SimpleTokenizer):
         pass
 
     assert can_be_split(SimpleTokenizer())
+    assert not can_be_split(SimpleTokenizer(additional_special_tokens=["<a mask>"]))
     assert not can_be_split(SimpleTokenizer(reduction_mask="random"))
     assert not can_be_split(SimpleTokenizer(context_length=None))
     assert not can_be_split(Other()) and not can_be_split(len)
