@@ -21,7 +21,8 @@ class Batch:
     """One rank's samples.
 
     Attributes:
-        images: (V, N, 3, H, W), uint8; the encoder normalises them on the device.
+        images: (V, N, 3, H, W), uint8; the encoder normalises them on the device. From the
+            loader each is in `channels_last`.
         texts: (U, N, L), int64 tokens.
         augmentation: (V, N, P), float32, how each image view was made; or None.
         skipped: Number of samples skipped since the reader's previous batch, by cause.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count, islice, repeat
+from itertools import chain, count, islice
 
 import torch
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
@@ -138,10 +138,13 @@ class Batches(IterableDataset["Batch | Failure"]):
     def _plan(
         self, reader: Reader, stream: Stream, drawn: Drawn, wanted: int
     ) -> Iterable[tuple[list[Item], Open]]:
-        """As `Buckets.plan`; without buckets, all samples come straight from the stream."""
+        """As `Buckets.plan`; without buckets, the stream's next samples, a batch at a time.
+
+        A batch is read before it is decoded: in turns, each would find the caches full of the
+        other's data.
+        """
         if self.buckets is None:
-            nothing: list[Item] = []
-            return repeat((nothing, CLOSED), wanted)
+            return ((list(islice(stream, self.batch_size)), CLOSED) for _ in range(wanted))
         return self.buckets.plan(stream, reader, partial(self._caption, reader), drawn, wanted)
 
     def _viewed(
@@ -175,11 +178,14 @@ class Batches(IterableDataset["Batch | Failure"]):
         keys, samples = [name for name, _ in named], [sample for _, sample in named]
         views, text_views = self.views.image_views, self.views.text_views
         texts = [sample.texts[view] for view in range(text_views) for sample in samples]
-        # Collated in memory that the worker shares with the training process.
-        images = [sample.images[view] for view in range(views) for sample in samples]
+        # Collated in memory that the worker shares with the training process; rows of pixels, as
+        # they were decoded and as convolutions take them.
+        images = default_collate(
+            [sample.images[view].permute(1, 2, 0) for view in range(views) for sample in samples]
+        )
         augmentations = [s.augmentation for s in samples if s.augmentation is not None]
         return Batch(
-            images=default_collate(images).view(views, len(samples), *images[0].shape),
+            images=images.view(views, len(samples), *images.shape[1:]).permute(0, 1, 4, 2, 3),
             texts=self.tokenizer(texts).view(text_views, len(samples), -1),
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._skipped.take(),

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+
+
+class _Key(ISeedSequence):
+    """Hands Philox its key. `Philox(key=...)` would first ask the system for entropy."""
+
+    def __init__(self, key: np.ndarray) -> None:
+        self._key = key
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        assert n_words == 2 and dtype is np.uint64
+        return self._key
 
 
 def generator(*parts: str | int) -> np.random.Generator:
@@ -15,4 +28,5 @@ def generator(*parts: str | int) -> np.random.Generator:
     """
     text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
     key = hashlib.blake2b(text, digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
+    seed: Any = _Key(np.frombuffer(key, dtype="<u8"))  # numpy's types know its own class alone
+    return np.random.Generator(np.random.Philox(seed))

@@ -85,7 +85,8 @@ class Stream:
         raw, turn = item
         lost = error.count if isinstance(error, SkippedSample) else 1
         self._counter(turn).add(error.reason, raw.url, str(error), lost, sample=raw.key)
-        self._lost += 1
+        if turn == self.drawn.turn:  # otherwise it was read ahead, and its turn is over
+            self._lost += 1
         self._found.update(dict.fromkeys(raw.members))
         if self._lost >= _PATIENCE and self._usable() < _LEAST_USABLE * self._lost:
             raise NothingToRead(self._nothing()) from None

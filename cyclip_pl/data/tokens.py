@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cyclip_pl.data.word_tokens import WordTokenizer, can_be_split
+
 Tokenizer = Callable[[list[str]], Tensor]
 TextLength = Callable[[Tensor], Tensor]
 
@@ -30,11 +32,16 @@ class CachedTokenizer:
     def __init__(self, tokenizer: Tokenizer, text_length: TextLength | None = None) -> None:
         self.tokenizer = tokenizer
         self.text_length = text_length
-        self._row = lru_cache(_CACHED)(lambda text: tokenizer([text])[0])
+        self._rows: Callable[[Sequence[str]], Tensor]
+        if can_be_split(tokenizer):
+            self._rows = WordTokenizer(tokenizer)
+        else:
+            row = lru_cache(_CACHED)(lambda text: tokenizer([text])[0])
+            self._rows = lambda texts: torch.stack([row(text) for text in texts])
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """K strings → int64, (K, L) or shorter."""
-        tokens_KL = torch.stack([self._row(text) for text in texts])
+        tokens_KL = self._rows(texts)
         if self.text_length is None:
             return tokens_KL
         longest = int(self.text_length(tokens_KL).max())
@@ -44,7 +51,7 @@ class CachedTokenizer:
     def length(self, text: str) -> int:
         """How many tokens of a text count."""
         assert self.text_length is not None
-        return int(self.text_length(self._row(text)[None]))
+        return int(self.text_length(self._rows([text])))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Each worker has its own cache.

@@ -45,7 +45,7 @@ def test_batches(tmp_path: Path) -> None:
     write_shards(tmp_path, [9])
     first, second = epoch_of(tmp_path)
     assert first.images.shape == (1, 4, 3, 8, 8) and first.images.dtype == torch.uint8
-    assert first.images.is_contiguous()
+    assert first.images[0].is_contiguous(memory_format=torch.channels_last)
     assert first.texts.shape == (1, 4, 1) and first.texts.dtype == torch.int64
     assert torch.equal(first.augmentation, torch.zeros(1, 4, len(LEGEND)))
     assert first.skipped == {}
@@ -256,6 +256,14 @@ def test_one_usable_of_hundreds_does_not_make_an_epoch(tmp_path: Path) -> None:
     samples = {f"{n}": {"txt": b"image"} for n in range(400)} | {"x": sample(7)}
     write_tar(tmp_path / "00000.tar", samples)
     assert "only 1 usable sample" in failure(tmp_path)
+
+
+def test_samples_read_ahead_count_for_their_own_turn(tmp_path: Path) -> None:
+    usable = {0: sample(0)}
+    broken = {n: sample(n) | {"png": b"x"} for n in range(1, 8)}
+    write_tar(tmp_path / "0.tar", {f"{n}": members for n, members in (usable | broken).items()})
+    for batch in islice(batches_of(tmp_path), 12):
+        assert isinstance(batch, Batch) and numbers(batch) == [0] * 4
 
 
 def test_it_can_be_sent_to_a_worker(tmp_path: Path) -> None:

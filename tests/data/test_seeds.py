@@ -1,6 +1,8 @@
+import hashlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from cyclip_pl.data.seeds import generator
@@ -15,6 +17,15 @@ def test_parts_name_the_generator() -> None:
 
 def test_parts_do_not_run_together() -> None:
     assert generator("a", 1, 23).random() != generator("a", 12, 3).random()
+
+
+def test_it_is_philox_with_the_key_of_the_parts() -> None:
+    key = hashlib.blake2b(b"sample\x003\x00a.tar/key", digest_size=16).digest()
+    philox = np.random.Philox(key=np.frombuffer(key, dtype="<u8"))
+    ours, theirs = generator("sample", 3, "a.tar/key"), np.random.Generator(philox)
+    assert np.array_equal(ours.random(9), theirs.random(9))
+    assert np.array_equal(ours.integers(7, size=9), theirs.integers(7, size=9))
+    assert np.array_equal(ours.permutation(9), theirs.permutation(9))
 
 
 def test_odd_names() -> None:
