@@ -50,6 +50,7 @@ from cyclip_pl.callbacks.throughput import Throughput
 from cyclip_pl.data.prepare.emoji_names import base_emoji, to_key
 from cyclip_pl.data.prepare.emoji_sets import TEMPLATES
 from cyclip_pl.data.prepare.shards import write_classification_set
+from cyclip_pl.images import to_rgb
 from cyclip_pl.precision import precision
 from cyclip_pl.training import train
 
@@ -155,7 +156,7 @@ def samples(folder: Path) -> list[tuple[Any, int]]:
                 image = next(
                     files[f"{stem}.{x}"] for x in ("png", "webp") if f"{stem}.{x}" in files
                 )
-                found.append((Image.open(io.BytesIO(image)).convert("RGB"), int(data)))
+                found.append((to_rgb(Image.open(io.BytesIO(image))), int(data)))
     return found
 
 
