@@ -31,13 +31,15 @@ class FeatureStore:
 
     Args:
         model: Whose features; put into eval mode while it computes, and back.
-        batch_size: Images, and texts, encoded at once.
-        workers: Processes that decode images; 0 decodes in this one.
+        batch_size: Images, and texts, encoded at once; None for 64 on a CPU, whose caches hold no
+            more, and 256 elsewhere.
+        workers: Processes that decode images; None for threads, see `encode_images`.
         cache: A folder to keep images' features in beyond this run, see `FeatureCache`.
         watch: Told what is being encoded.
+        lanes: Batches of images that are encoded side by side, see `encode_images`.
 
     Attributes:
-        model, batch_size, workers, watch: As given.
+        model, batch_size, workers, watch, lanes: As given.
         keep_features: Keep the features of every set from now on, so that asking for them later
             costs no second pass.
 
@@ -48,16 +50,20 @@ class FeatureStore:
     def __init__(
         self,
         model: Model,
-        batch_size: int = 256,
-        workers: int = 0,
+        batch_size: int | None = None,
+        workers: int | None = None,
         cache: str | Path | None = None,
         watch: Watch | None = None,
+        lanes: int = 1,
     ) -> None:
-        checks.whole("features.batch_size", batch_size)
-        checks.whole("features.workers", workers, least=0)
+        checks.whole("features.batch_size", batch_size, optional=True)
+        checks.whole("features.workers", workers, least=0, optional=True)
+        if batch_size is None:
+            batch_size = 64 if device_of(model).type == "cpu" else 256
         self.model = model
         self.batch_size = batch_size
         self.workers = workers
+        self.lanes = lanes
         self.watch = watch or Watch()
         self.keep_features = False
         self._cache = None if cache is None else FeatureCache(cache, model, batch_size)
@@ -94,7 +100,13 @@ class FeatureStore:
         if found is None:
             with evaluation_mode(self.model):
                 found = encode_images(
-                    self.model, dataset, self.batch_size, self.workers, features, self.watch
+                    self.model,
+                    dataset,
+                    self.batch_size,
+                    self.workers,
+                    features,
+                    self.watch,
+                    self.lanes,
                 )
             if self._cache is not None:
                 self._cache.write(dataset.fingerprint, *found)

@@ -112,9 +112,12 @@ def test_a_model_in_training_is_left_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 0}, r"^features\.batch_size=0: must be a whole number of at least 1$"),
+        (
+            {"batch_size": 0},
+            r"^features\.batch_size=0: must be null or a whole number of at least 1$",
+        ),
         ({"batch_size": 2.0}, r"^features\.batch_size=2\.0: must be"),
-        ({"workers": -1}, r"^features\.workers=-1: must be a whole number of at least 0$"),
+        ({"workers": -1}, r"^features\.workers=-1: must be null or a whole number of at least"),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:
