@@ -99,6 +99,16 @@ def test_texts_are_encoded_once_and_equal_ones_have_equal_rows() -> None:
     assert torch.equal(again_KD[[0, 2]], text_KD[[4, 0]])
 
 
+def test_lanes_give_the_same_rows_without_gradients(tmp_path: Path) -> None:
+    dataset, model = opened(tmp_path / "s"), FeatureNet()
+    one = FeatureStore(model, batch_size=2).images(dataset, features=True)
+    several = FeatureStore(model, batch_size=2, lanes=3).images(dataset, features=True)
+    assert several.sizes == one.sizes
+    for name, column in one.rows.columns().items():
+        torch.testing.assert_close(several.rows.columns()[name], column)
+    assert not several.rows.embedding_nD.requires_grad
+
+
 def test_a_model_in_training_is_left_as_it_was(tmp_path: Path) -> None:
     model = TinyNet()
     before = {name: value.clone() for name, value in model.state_dict().items()}
