@@ -114,9 +114,9 @@ def measured(command: list[str], environment: dict[str, str]) -> tuple[float, fl
     if process.returncode:
         raise RuntimeError(process.stderr.read().decode()[-2000:])
     after = os.times()
-    cpu = after.children_user + after.children_system
-    cpu -= before.children_user + before.children_system
-    return time.perf_counter() - start, cpu, most / 1e6
+    worked = after.children_user + after.children_system
+    worked -= before.children_user + before.children_system
+    return time.perf_counter() - start, worked, most / 1e6
 
 
 def _tree_bytes(pid: int) -> float:
@@ -181,7 +181,7 @@ def main() -> None:
                 "acc1"
             ]
             for who, found in rounds.items():
-                wall, cpu, most = (statistics.median(x) for x in zip(*found, strict=True))
+                wall, worked, most = (statistics.median(x) for x in zip(*found, strict=True))
                 rows.append(
                     {
                         "cpu": cpu(),
@@ -189,7 +189,7 @@ def main() -> None:
                         "images": count,
                         "program": who,
                         "seconds": f"{wall:.1f}",
-                        "cpu_seconds": f"{cpu:.1f}",
+                        "cpu_seconds": f"{worked:.1f}",
                         "peak_mb": f"{most:.0f}",
                         "acc1": f"{accuracy[who]:.6f}",
                     }
