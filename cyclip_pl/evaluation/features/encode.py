@@ -63,6 +63,7 @@ def encode_images(
     watch: Watch | None = None,
     lanes: int = 1,
     named: int = _NAMED_AT_MOST,
+    use: Callable[[Rows], None] | None = None,
 ) -> tuple[Rows, dict[int, int]]:
     """This rank's share of the decodable images of a set.
 
@@ -77,6 +78,8 @@ def encode_images(
             threads that share a batch wait for one another. For one process that computes on a
             CPU with a model that several threads may call; only with `workers=None`.
         named: Broken images that the log names at most.
+        use: Takes each batch's rows, so that none are kept: those that come back have no columns
+            of embeddings or features. A rank calls it at least once, perhaps with no rows.
 
     Returns:
         The rows; how many of them each of this rank's batches has, by the batch's first position.
@@ -99,25 +102,34 @@ def encode_images(
         encoded = map(encode, _read(items, batches, workers, device_of(model)))
     with signals.interruptible_together():
         for (batch, real), (parts, reasons) in zip(dealt, encoded, strict=True):
+            good = [n for n, reason in enumerate(reasons) if real and not reason]
+            found = [batch[n] for n in good]
+            parts = [part[good] for part in parts]
+            if use is not None:
+                use(_rows(dataset, found, parts))
+                parts = [part[:, :0] for part in parts]
             if not tables:
                 tables = [torch.empty(share, part.shape[1]) for part in parts]
             if not real:
                 continue
-            good = [n for n, reason in enumerate(reasons) if not reason]
             for table, part in zip(tables, parts, strict=True):
-                table[len(indices) : len(indices) + len(good)] = part[good]
-            indices += [batch[n] for n in good]
+                table[len(indices) : len(indices) + len(good)] = part
+            indices += found
             sizes[batch.start] = len(good)
             watch.advance(len(batch))
             for index, reason in zip(batch, reasons, strict=True):
                 if reason and broken < named:
                     logger.warning("%s: skipped, %s", dataset.where(index), reason)
                 broken += bool(reason)
-    embedding_nD, *feature = (table[: len(indices)] for table in tables)
+    return _rows(dataset, indices, [table[: len(indices)] for table in tables]), sizes
+
+
+def _rows(dataset: ImageSet, indices: Sequence[int], parts: Sequence[Tensor]) -> Rows:
+    embedding_nD, *feature = parts
     index_n = torch.tensor(indices, dtype=torch.int64)
     label_N = getattr(dataset, "label_N", None)
     label_n = torch.full_like(index_n, -1) if label_N is None else label_N[index_n]
-    return Rows(embedding_nD, index_n, label_n, *feature), sizes
+    return Rows(embedding_nD, index_n, label_n, *feature)
 
 
 def _encoded(model: Model, read: Read, features: bool) -> tuple[Sequence[Tensor], Sequence[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -42,6 +42,8 @@ class FeatureStore:
         model, batch_size, workers, watch, lanes: As given.
         keep_features: Keep the features of every set from now on, so that asking for them later
             costs no second pass.
+        keep_rows: Whether `each_block` keeps what it has encoded; False where one evaluation alone
+            asks for each set, so that memory does not grow with the set.
 
     Raises:
         ValueError: One line that names the setting.
@@ -66,6 +68,7 @@ class FeatureStore:
         self.lanes = lanes
         self.watch = watch or Watch()
         self.keep_features = False
+        self.keep_rows = True
         self._cache = None if cache is None else FeatureCache(cache, model, batch_size)
         self._images: dict[str, EncodedImages] = {}
         self._row_of_text: dict[str, int] = {}
@@ -95,7 +98,23 @@ class FeatureStore:
             self._images[dataset.fingerprint] = known
         return known
 
-    def _encoded(self, dataset: ImageSet, features: bool) -> EncodedImages:
+    def each_block(self, dataset: ImageSet, use: Callable[[Rows], None]) -> EncodedImages:
+        """Hand this rank's rows to `use`, a batch at a time; at least once, perhaps without rows.
+
+        Returns:
+            As `images`, but perhaps without embeddings and features: see `keep_rows`.
+        """
+        kept = self.keep_rows or self._cache is not None or dataset.fingerprint in self._images
+        if not kept:
+            return self._encoded(dataset, False, use)
+        images = self.images(dataset)
+        for block in images.blocks:
+            use(block)
+        return images
+
+    def _encoded(
+        self, dataset: ImageSet, features: bool, use: Callable[[Rows], None] | None = None
+    ) -> EncodedImages:
         found = self._cached(dataset, features)
         if found is None:
             with evaluation_mode(self.model):
@@ -107,6 +126,7 @@ class FeatureStore:
                     features,
                     self.watch,
                     self.lanes,
+                    use=use,
                 )
             if self._cache is not None:
                 self._cache.write(dataset.fingerprint, *found)
