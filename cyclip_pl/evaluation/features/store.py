@@ -12,6 +12,7 @@ from cyclip_pl import checks
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows, blocks_of_rank
 from cyclip_pl.evaluation.features.cache import FeatureCache
+from cyclip_pl.evaluation.features.class_cache import ClassCache
 from cyclip_pl.evaluation.features.classifier import Classifier, class_embeddings
 from cyclip_pl.evaluation.features.encode import device_of, encode_images, encode_texts
 from cyclip_pl.evaluation.features.modes import evaluation_mode
@@ -34,7 +35,8 @@ class FeatureStore:
         batch_size: Images, and texts, encoded at once; None for 64 on a CPU, whose caches hold no
             more, and 256 elsewhere.
         workers: Processes that decode images; None for threads, see `encode_images`.
-        cache: A folder to keep images' features in beyond this run, see `FeatureCache`.
+        cache: A folder to keep features of images, and classes, in beyond this run, see
+            `FeatureCache` and `ClassCache`.
         watch: Told what is being encoded.
         lanes: Batches of images that are encoded side by side, see `encode_images`.
 
@@ -170,8 +172,16 @@ class FeatureStore:
         """Class embeddings, each the mean of its prompts'; see `class_embeddings`."""
         key = (tuple(classnames), *map(tuple, prompts))
         if key not in self._classifiers:
+            self._classifiers[key] = self._classes(classnames, prompts)
+        return self._classifiers[key]
+
+    def _classes(self, classnames: Sequence[str], prompts: Sequence[Sequence[str]]) -> Classifier:
+        def encode() -> Classifier:
             with evaluation_mode(self.model):
-                self._classifiers[key] = class_embeddings(
+                return class_embeddings(
                     self.model, classnames, prompts, self.batch_size, self.watch
                 )
-        return self._classifiers[key]
+
+        if self._cache is None:
+            return encode()
+        return ClassCache(self._cache, self.model).classifier(classnames, prompts, encode)
