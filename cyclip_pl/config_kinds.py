@@ -141,6 +141,8 @@ _KINDS: dict[str, Kind] = {
     "hydra.sweep.*dir": _path,
     "accelerator": _accelerator,
     "devices": _devices,
+    "features.batch_size": _whole_or_null,
+    "features.workers": partial(checks.whole, least=0, optional=True),
     "features.cache": _path_or_null,
     "model.name": _path,
     "model.path": _path,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-import lightning as L
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from cyclip_pl import run_folder, signals
+from cyclip_pl import launching, lean_imports, run_folder, signals
 from cyclip_pl.checkpoints.resume import held
+from cyclip_pl.distributed import world_size
 from cyclip_pl.evaluation import output
 from cyclip_pl.evaluation.build import build
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -18,6 +20,10 @@ from cyclip_pl.evaluation.progress import EvaluationProgress
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.provenance import provenance, write_provenance
+
+# Packages whose networks may be called by several threads at once.
+_WITHOUT_STATE = {"torch", "torchvision", "timm", "open_clip", "cyclip_pl"}
+_MOST_LANES = 8  # each holds a batch
 
 
 def evaluate(config: DictConfig) -> dict[str, float]:
@@ -36,16 +42,16 @@ def evaluate(config: DictConfig) -> dict[str, float]:
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict[str, float]:
-    fabric = L.Fabric(accelerator=config.accelerator, devices=config.devices)
-    fabric.launch()
-    made_by = provenance(fabric.device)
+    device, first = launching.launched(config.accelerator, config.devices)
+    made_by = provenance(device)
+    lean_imports.import_timm()
     # Read one by one, so that an error names a missing setting as the user types it.
     settings = {key: config.model[key] for key in config.model}
-    model = instantiate(settings, device=fabric.device)
-    watch = EvaluationProgress() if fabric.is_global_zero else None
-    store = FeatureStore(model, **config.features, watch=watch)
+    model = instantiate(settings, device=device)
+    watch = EvaluationProgress() if first else None
+    store = FeatureStore(model, **config.features, watch=watch, lanes=_lanes(model, device))
     results = run(build(config.get("evaluation")).values(), store)
-    if fabric.is_global_zero:
+    if first:
         write_provenance(folder, made_by)
         resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
         OmegaConf.save(resolved, folder / "config.yaml")
@@ -56,3 +62,14 @@ def _evaluate(config: DictConfig, folder: Path) -> dict[str, float]:
         print_table(results.metrics)
         print(f"run folder: {folder}")
     return results.metrics
+
+
+def _lanes(model: nn.Module, device: torch.device) -> int:
+    """How many batches are encoded side by side: threads that share one wait for one another.
+
+    Networks of other packages may keep something between two lines of their forward pass.
+    """
+    packages = {type(module).__module__.partition(".")[0] for module in model.modules()}
+    if device.type != "cpu" or world_size() > 1 or not packages <= _WITHOUT_STATE:
+        return 1
+    return min(_MOST_LANES, torch.get_num_threads())

@@ -45,6 +45,9 @@ class FeatureCache:
         model: An `nn.Module`; its weights must stay as they are.
         batch_size: Images encoded at once.
 
+    Attributes:
+        of_model: What of the key is the model's.
+
     Raises:
         ValueError: The folder cannot be made, or the model is not an `nn.Module`.
     """
@@ -55,14 +58,14 @@ class FeatureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"features.cache={folder}: {error.strerror}") from error
-        self._of_model = f"{VERSION}/{model_fingerprint(model)}/{batch_size}"
+        self.of_model = f"{VERSION}/{model_fingerprint(model)}/{batch_size}"
 
     def path(self, fingerprint: str) -> Path:
         """Where this rank's share of the set with this fingerprint is, or would be."""
         return self.folder / f"{self._key(fingerprint)}-{rank()}of{world_size()}.safetensors"
 
     def _key(self, fingerprint: str) -> str:
-        return hashlib.sha256(f"{self._of_model}/{fingerprint}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.of_model}/{fingerprint}".encode()).hexdigest()
 
     def read(
         self, fingerprint: str, positions: Collection[int], features: bool
@@ -102,23 +105,35 @@ class FeatureCache:
                 "starts": torch.tensor(list(sizes)),
                 "sizes": torch.tensor(list(sizes.values())),
             }
-            with files.atomic(self.path(fingerprint)) as partial:
-                save_file(tensors, partial, metadata={"sha256": _digest(sorted(tensors.items()))})
+            write_tensors(self.path(fingerprint), tensors)
 
 
 def _read(path: Path) -> tuple[Rows, dict[int, int]] | None:
-    """What a file holds; None if it is damaged."""
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            digest = (file.metadata() or {}).get("sha256")
-    except (SafetensorError, OSError, ValueError, RuntimeError):
-        digest, tensors = None, {}
-    if digest != _digest(sorted(tensors.items())):
-        logger.warning("%s is damaged: its features are computed again", path)
+    tensors = read_tensors(path)
+    if tensors is None:
         return None
     starts, sizes = (tensors.pop(name).tolist() for name in ("starts", "sizes"))
     return Rows(**tensors), dict(zip(starts, sizes, strict=True))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """With a checksum; whole or not at all."""
+    with files.atomic(path) as partial:
+        save_file(dict(tensors), partial, metadata={"sha256": digest(sorted(tensors.items()))})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """What a file holds; None if it is damaged, and the log says so."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError, ValueError, RuntimeError):
+        stored, tensors = None, {}
+    if stored != digest(sorted(tensors.items())):
+        logger.warning("%s is damaged: its features are computed again", path)
+        return None
+    return tensors
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:
@@ -151,7 +166,7 @@ def model_fingerprint(model: Model) -> str:
         *((f"pixels {n}", image) for n, image in enumerate(pixels)),
         *((f"output {n}", output) for n, output in enumerate(outputs)),
     ]
-    return hashlib.sha256(f"{nn.Module.__repr__(model)}\n{_digest(named)}".encode()).hexdigest()
+    return hashlib.sha256(f"{nn.Module.__repr__(model)}\n{digest(named)}".encode()).hexdigest()
 
 
 def _probe(width: int, height: int) -> Image.Image:
@@ -161,11 +176,11 @@ def _probe(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
 
 
-def _digest(named: Iterable[tuple[str, Tensor]]) -> str:
+def digest(named: Iterable[tuple[str, Tensor]]) -> str:
     """Of names, types, shapes and every byte."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for name, tensor in named:
         tensor = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        found.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()

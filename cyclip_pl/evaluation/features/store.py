@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from cyclip_pl import checks
 from cyclip_pl.distributed import sum_over_ranks, world_size
 from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows, blocks_of_rank
 from cyclip_pl.evaluation.features.cache import FeatureCache
+from cyclip_pl.evaluation.features.class_cache import ClassCache
 from cyclip_pl.evaluation.features.classifier import Classifier, class_embeddings
 from cyclip_pl.evaluation.features.encode import device_of, encode_images, encode_texts
 from cyclip_pl.evaluation.features.modes import evaluation_mode
@@ -31,15 +32,20 @@ class FeatureStore:
 
     Args:
         model: Whose features; put into eval mode while it computes, and back.
-        batch_size: Images, and texts, encoded at once.
-        workers: Processes that decode images; 0 decodes in this one.
-        cache: A folder to keep images' features in beyond this run, see `FeatureCache`.
+        batch_size: Images, and texts, encoded at once; None for 64 on a CPU, whose caches hold no
+            more, and 256 elsewhere.
+        workers: Processes that decode images; None for threads, see `encode_images`.
+        cache: A folder to keep features of images, and classes, in beyond this run, see
+            `FeatureCache` and `ClassCache`.
         watch: Told what is being encoded.
+        lanes: Batches of images that are encoded side by side, see `encode_images`.
 
     Attributes:
-        model, batch_size, workers, watch: As given.
+        model, batch_size, workers, watch, lanes: As given.
         keep_features: Keep the features of every set from now on, so that asking for them later
             costs no second pass.
+        keep_rows: Whether `each_block` keeps what it has encoded; False where one evaluation alone
+            asks for each set, so that memory does not grow with the set.
 
     Raises:
         ValueError: One line that names the setting.
@@ -48,18 +54,23 @@ class FeatureStore:
     def __init__(
         self,
         model: Model,
-        batch_size: int = 256,
-        workers: int = 0,
+        batch_size: int | None = None,
+        workers: int | None = None,
         cache: str | Path | None = None,
         watch: Watch | None = None,
+        lanes: int = 1,
     ) -> None:
-        checks.whole("features.batch_size", batch_size)
-        checks.whole("features.workers", workers, least=0)
+        checks.whole("features.batch_size", batch_size, optional=True)
+        checks.whole("features.workers", workers, least=0, optional=True)
+        if batch_size is None:
+            batch_size = 64 if device_of(model).type == "cpu" else 256
         self.model = model
         self.batch_size = batch_size
         self.workers = workers
+        self.lanes = lanes
         self.watch = watch or Watch()
         self.keep_features = False
+        self.keep_rows = True
         self._cache = None if cache is None else FeatureCache(cache, model, batch_size)
         self._images: dict[str, EncodedImages] = {}
         self._row_of_text: dict[str, int] = {}
@@ -89,12 +100,35 @@ class FeatureStore:
             self._images[dataset.fingerprint] = known
         return known
 
-    def _encoded(self, dataset: ImageSet, features: bool) -> EncodedImages:
+    def each_block(self, dataset: ImageSet, use: Callable[[Rows], None]) -> EncodedImages:
+        """Hand this rank's rows to `use`, a batch at a time; at least once, perhaps without rows.
+
+        Returns:
+            As `images`, but perhaps without embeddings and features: see `keep_rows`.
+        """
+        kept = self.keep_rows or self._cache is not None or dataset.fingerprint in self._images
+        if not kept:
+            return self._encoded(dataset, False, use)
+        images = self.images(dataset)
+        for block in images.blocks:
+            use(block)
+        return images
+
+    def _encoded(
+        self, dataset: ImageSet, features: bool, use: Callable[[Rows], None] | None = None
+    ) -> EncodedImages:
         found = self._cached(dataset, features)
         if found is None:
             with evaluation_mode(self.model):
                 found = encode_images(
-                    self.model, dataset, self.batch_size, self.workers, features, self.watch
+                    self.model,
+                    dataset,
+                    self.batch_size,
+                    self.workers,
+                    features,
+                    self.watch,
+                    self.lanes,
+                    use=use,
                 )
             if self._cache is not None:
                 self._cache.write(dataset.fingerprint, *found)
@@ -138,8 +172,16 @@ class FeatureStore:
         """Class embeddings, each the mean of its prompts'; see `class_embeddings`."""
         key = (tuple(classnames), *map(tuple, prompts))
         if key not in self._classifiers:
+            self._classifiers[key] = self._classes(classnames, prompts)
+        return self._classifiers[key]
+
+    def _classes(self, classnames: Sequence[str], prompts: Sequence[Sequence[str]]) -> Classifier:
+        def encode() -> Classifier:
             with evaluation_mode(self.model):
-                self._classifiers[key] = class_embeddings(
+                return class_embeddings(
                     self.model, classnames, prompts, self.batch_size, self.watch
                 )
-        return self._classifiers[key]
+
+        if self._cache is None:
+            return encode()
+        return ClassCache(self._cache, self.model).classifier(classnames, prompts, encode)

@@ -147,6 +147,7 @@ def run(evaluations: Iterable[Protocol[Any]], store: FeatureStore) -> Results:
     """The results of several evaluations, in their order; what they share is computed once."""
     evaluations = openable(evaluations)  # all first: an error shows before the others work
     store.keep_features |= any(evaluation.needs_features for evaluation in evaluations)
+    store.keep_rows = len(evaluations) > 1
     results = Results()
     store.watch.start(sum(evaluation.count for evaluation in evaluations))
     try:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl import checks
+from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.examples import hits
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import Prompts, Protocol
@@ -96,17 +97,20 @@ class Hierarchy(Protocol[tuple[LabelledSet, Tensor]]):
         self, results: Results, dataset: tuple[LabelledSet, Tensor], store: FeatureStore
     ) -> None:
         labelled, superclass_K = dataset
-        images, classifier = store.images(labelled), self.classifier(labelled, store)
+        classifier = self.classifier(labelled, store)
         device = store.double_device
         superclass_K = superclass_K.to(device)
         accuracy = HierarchyAccuracy(superclass_K, self.top_k).to(device)
         fine, coarse = [], []
-        for block in images.blocks:
+
+        def score(block: Rows) -> None:
             score_nK = classifier(block.embedding_nD.to(device))
             label_n = block.label_n.to(device)
             accuracy.update(score_nK, label_n)
             fine.append(fine_ranks(score_nK, label_n, superclass_K))
             coarse.append(coarse_ranks(score_nK, label_n, superclass_K))
+
+        images = store.each_block(labelled, score)
         rank_n = {"fine": torch.cat(fine), "coarse": torch.cat(coarse)}
         right = {
             f"{level}_acc{k}": rank_n[level] < k

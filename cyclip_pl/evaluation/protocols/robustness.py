@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cyclip_pl import checks
+from cyclip_pl.evaluation.features.blocks import EncodedImages, Rows
 from cyclip_pl.evaluation.features.classifier import predict
 from cyclip_pl.evaluation.features.examples import hits
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -121,16 +123,8 @@ class Robustness(Protocol[list[LabelledSet]]):
         samples: dict[str, int] = {}
         of_images: dict[str, dict[str, Any]] = {}
         for one in dataset:
-            images, classifier = store.images(one), self.classifier(one, store)
-            metric = TopKAccuracy(len(one.classnames), (1,)).to(store.double_device)
-            classes = []
-            for block in images.blocks:
-                score_nK = classifier(block.embedding_nD.to(store.double_device))
-                metric.update(score_nK, block.label_n.to(store.double_device))
-                classes.append(predict(score_nK)[0].cpu())
-            right_n = torch.cat(classes) == images.rows.label_n
+            images, right_n, found = self._accuracy(one, store)
             of_images[one.name] = hits(one, images, {"acc1": right_n})
-            found = metric.compute()
             accuracy[one.name] = {n: float(v) for n, v in found.items() if n.startswith("acc1")}
             samples[one.name] = images.total
         shifted = {n: of["acc1"] for n, of in accuracy.items() if n != self.base}
@@ -152,6 +146,22 @@ class Robustness(Protocol[list[LabelledSet]]):
                     "hits": of_images[name],
                 },
             )
+
+    def _accuracy(
+        self, dataset: LabelledSet, store: FeatureStore
+    ) -> tuple[EncodedImages, Tensor, dict[str, Tensor]]:
+        """The images, whether each of this rank's is right, and the metrics."""
+        classifier = self.classifier(dataset, store)
+        metric = TopKAccuracy(len(dataset.classnames), (1,)).to(store.double_device)
+        classes = []
+
+        def score(block: Rows) -> None:
+            score_nK = classifier(block.embedding_nD.to(store.double_device))
+            metric.update(score_nK, block.label_n.to(store.double_device))
+            classes.append(predict(score_nK)[0].cpu())
+
+        images = store.each_block(dataset, score)
+        return images, torch.cat(classes) == images.rows.label_n, metric.compute()
 
 
 def read_metrics(path: Path, setting: str) -> dict[str, float]:

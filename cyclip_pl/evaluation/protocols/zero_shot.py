@@ -12,6 +12,7 @@ import torch
 
 from cyclip_pl import checks
 from cyclip_pl.distributed import rank
+from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.classifier import predict
 from cyclip_pl.evaluation.features.examples import cut, hits
 from cyclip_pl.evaluation.features.store import FeatureStore
@@ -69,10 +70,11 @@ class ZeroShot(Protocol[LabelledSet]):
         return sets
 
     def _add(self, results: Results, dataset: LabelledSet, store: FeatureStore) -> None:
-        images, classifier = store.images(dataset), self.classifier(dataset, store)
+        classifier = self.classifier(dataset, store)
         accuracy = TopKAccuracy(len(dataset.classnames), self.top_k).to(store.double_device)
         classes, scores, ranks, margins = [], [], [], []
-        for block in images.blocks:
+
+        def score(block: Rows) -> None:
             score_nK = classifier(block.embedding_nD.to(store.double_device))
             label_n = block.label_n.to(store.double_device)
             accuracy.update(score_nK, label_n)
@@ -81,6 +83,8 @@ class ZeroShot(Protocol[LabelledSet]):
             scores.append(score_n.cpu())
             ranks.append(rank_of_label(score_nK, label_n).cpu())
             margins.append((score_n - score_nK.gather(1, label_n[:, None])[:, 0]).cpu())
+
+        images = store.each_block(dataset, score)
         predictions = images.columns(
             dataset, prediction=torch.cat(classes), score=torch.cat(scores)
         )

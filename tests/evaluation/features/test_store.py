@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from cyclip_pl.evaluation.features.blocks import Rows
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
+from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
 from cyclip_pl.evaluation.results import Results
 from cyclip_pl.evaluation.sets.classification import ClassificationSet
 from tests.helpers.distributed import run_distributed
@@ -52,6 +54,43 @@ def test_a_set_is_encoded_once_for_all_that_open_it(tmp_path: Path) -> None:
     assert model.images == 13
     assert store.images(other) is not store.images(first)
     assert model.images == 18
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_an_evaluation_alone_keeps_no_rows(tmp_path: Path, lanes: int) -> None:
+    dataset, model = opened(tmp_path / "s", samples=40), FeatureNet()
+    store, whole = FeatureStore(model, batch_size=4, lanes=lanes), FeatureStore(model, batch_size=4)
+    alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
+    most, seen = 0, []
+
+    def use(block: Rows) -> None:
+        nonlocal most
+        alive.add(block.embedding_nD)
+        most = max(most, sum(len(rows) for rows in alive))
+        seen.append(block.embedding_nD.sum(1))
+
+    store.keep_rows = False
+    images = store.each_block(dataset, use)
+    assert most <= 3 * 4  # of a batch that comes, one in use and one that goes
+    assert images.rows.embedding_nD.shape == (38, 0) and images.rows.feature_nF is None
+    kept = whole.images(dataset)
+    assert torch.equal(images.rows.index_n, kept.rows.index_n) and images.sizes == kept.sizes
+    torch.testing.assert_close(torch.cat(seen), kept.rows.embedding_nD.sum(1))
+    before = model.images
+    seen.clear()
+    assert whole.each_block(dataset, use) is kept  # what is kept serves, without a second pass
+    assert model.images == before and len(torch.cat(seen)) == 38
+
+
+def test_only_an_evaluation_that_shares_nothing_is_alone(tmp_path: Path) -> None:
+    folder = str(coded_set(tmp_path / "s", [n % 3 for n in range(13)], ["a", "b", "c"]))
+    one, both = FeatureNet(), FeatureNet()
+    stores = FeatureStore(one, batch_size=4), FeatureStore(both, batch_size=4)
+    alone = run([ZeroShot([folder])], stores[0]).metrics
+    shared = run([ZeroShot([folder]), ZeroShot([folder], name="again")], stores[1]).metrics
+    assert alone.items() <= shared.items()
+    assert [store.keep_rows for store in stores] == [False, True]
+    assert one.images == both.images == 13
 
 
 def test_features_come_in_the_same_pass_when_any_evaluation_needs_them(tmp_path: Path) -> None:
@@ -99,6 +138,16 @@ def test_texts_are_encoded_once_and_equal_ones_have_equal_rows() -> None:
     assert torch.equal(again_KD[[0, 2]], text_KD[[4, 0]])
 
 
+def test_lanes_give_the_same_rows_without_gradients(tmp_path: Path) -> None:
+    dataset, model = opened(tmp_path / "s"), FeatureNet()
+    one = FeatureStore(model, batch_size=2).images(dataset, features=True)
+    several = FeatureStore(model, batch_size=2, lanes=3).images(dataset, features=True)
+    assert several.sizes == one.sizes
+    for name, column in one.rows.columns().items():
+        torch.testing.assert_close(several.rows.columns()[name], column)
+    assert not several.rows.embedding_nD.requires_grad
+
+
 def test_a_model_in_training_is_left_as_it_was(tmp_path: Path) -> None:
     model = TinyNet()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -112,9 +161,12 @@ def test_a_model_in_training_is_left_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 0}, r"^features\.batch_size=0: must be a whole number of at least 1$"),
+        (
+            {"batch_size": 0},
+            r"^features\.batch_size=0: must be null or a whole number of at least 1$",
+        ),
         ({"batch_size": 2.0}, r"^features\.batch_size=2\.0: must be"),
-        ({"workers": -1}, r"^features\.workers=-1: must be a whole number of at least 0$"),
+        ({"workers": -1}, r"^features\.workers=-1: must be null or a whole number of at least"),
     ],
 )
 def test_wrong_settings_are_one_line(settings: dict, message: str) -> None:

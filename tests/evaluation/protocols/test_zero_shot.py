@@ -167,10 +167,14 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     coded_set(tmp_path / "s", [n % 5 for n in range(23)], classnames, broken=[3])
     model = random_model(23, classnames)
     state = torch.get_rng_state()
-    one = evaluated(ZeroShot([str(tmp_path / "s")]), model, batch_size=4)
-    two = evaluated(ZeroShot([str(tmp_path / "s")]), model, batch_size=4, workers=2)
-    assert one == two
+    threads = torch.get_num_threads()
+    one, *others = (
+        evaluated(ZeroShot([str(tmp_path / "s")]), model, batch_size=4, **settings)
+        for settings in ({"workers": 0}, {"workers": 2}, {}, {"lanes": 3})
+    )
+    assert all(other == one for other in others)
     assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
 
 
 def test_sets_of_the_same_classes_and_prompts_share_the_text_embeddings(tmp_path: Path) -> None:
