@@ -19,6 +19,7 @@ and TᵀT, or of similarity matrices, would then be small differences of large n
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -72,13 +73,15 @@ def consistency_penalty(
         (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), the last two without gradient.
     """
     square, crossed, rows = _parts(image, text, form)
-    penalty = square.new_zeros(())
-    for weight, part in (
-        (in_modal_weight + cross_modal_weight, square),
-        (in_modal_weight - cross_modal_weight, crossed),
-    ):
-        if weight:  # a part of weight 0 costs nothing in the backward pass
-            penalty = penalty + weight / (2 * rows) * part
+    weighted = [
+        weight / (2 * rows) * part
+        for weight, part in (
+            (in_modal_weight + cross_modal_weight, square),
+            (in_modal_weight - cross_modal_weight, crossed),
+        )
+        if weight  # a part of weight 0 costs nothing in the backward pass
+    ]
+    penalty = reduce(torch.add, weighted) if weighted else square.new_zeros(())
     square, crossed = square.detach(), crossed.detach()
     return penalty, (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from cyclip_pl.distributed import world_size
 from cyclip_pl.losses.kernels.negatives import scalar
 from cyclip_pl.losses.kernels.pairs import check_pair, gradients_wanted
 from cyclip_pl.losses.kernels.precision import full_precision
@@ -27,5 +26,4 @@ def sigmoid_loss(
     """
     check_pair(image, text)
     leaves = image, text, scalar(scale, image), scalar(bias, image)
-    total = SigmoidPairs.apply(*leaves, gradients_wanted(*leaves))
-    return total / (len(image) * world_size())
+    return SigmoidPairs.apply(*leaves, gradients_wanted(*leaves))

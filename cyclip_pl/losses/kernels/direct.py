@@ -37,14 +37,12 @@ class Direct(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, Tensor]:
         total_ND, error_ND, g_NN = ctx.saved_tensors
         square, crossed = (None if x is None else 2 * x for x in grads)
-        if crossed is None:  # one factor for all, so it waits for the results, which are smaller
-            weight_NN, factor = g_NN, square
+        if crossed is None:
+            weight_NN = g_NN * square
         else:
-            weight_NN, factor = g_NN.T * crossed, None
+            weight_NN = g_NN.T * crossed
             if square is not None:
                 weight_NN.addcmul_(g_NN, square)
         by_total_ND = product(weight_NN, error_ND.T)
         by_error_ND = product(weight_NN.T, total_ND.T)
-        if factor is not None:
-            by_total_ND, by_error_ND = by_total_ND.mul_(factor), by_error_ND.mul_(factor)
         return by_total_ND + by_error_ND, by_total_ND.sub_(by_error_ND)
