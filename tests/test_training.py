@@ -137,9 +137,9 @@ def test_evaluations_of_one_step_share_their_features(world, tmp_path, monkeypat
     encoded = []
     encode_images = features.encode_images
 
-    def counted(model, dataset, *arguments):
+    def counted(model, dataset, *arguments, **more):
         encoded.append(dataset.name)
-        return encode_images(model, dataset, *arguments)
+        return encode_images(model, dataset, *arguments, **more)
 
     monkeypatch.setattr(features, "encode_images", counted)
     again = f"+evaluation.again={{_target_: {ZeroShot.__module__}.ZeroShot, datasets: "
