@@ -70,8 +70,8 @@ def encode_images(
     Images that cannot be decoded are skipped, and the log names the first.
 
     Args:
-        workers: Processes that decode and preprocess images. 0: this thread does. None: threads
-            of this process do, since decoding releases Python's lock.
+        workers: Processes that decode and preprocess images. 0: this thread does. None: the lanes
+            do, or with a GPU threads of this process, since decoding releases Python's lock.
         features: Keep the features as well, if the model is a `FeatureModel`.
         watch: Told how many images are done.
         lanes: Batches that are decoded and encoded side by side, each by one of PyTorch's threads:
@@ -165,7 +165,13 @@ def _by_lanes(
 def _read(
     items: _Preprocessed, batches: Sequence[range], workers: int | None, device: torch.device
 ) -> Iterator[Read]:
-    """Batches read by processes, or by threads (None), while the model computes."""
+    """Batches read by processes, or by threads (None), while the model computes.
+
+    Where the model is on the CPU, this thread reads instead: threads would take turns with the
+    model's own, and both wait.
+    """
+    if workers is None and device.type == "cpu":
+        workers = 0
     if workers is None:
         threads = min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // world_size()))
         one_by_one = (index for batch in batches for index in batch)

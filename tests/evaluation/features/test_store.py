@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cyclip_pl.evaluation.features.blocks import Rows
+from cyclip_pl.evaluation.features.encode import _Preprocessed, _read
 from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.protocols.zero_shot import ZeroShot
@@ -136,6 +137,16 @@ def test_texts_are_encoded_once_and_equal_ones_have_equal_rows() -> None:
     again_KD = store.texts(["four", "five", "one"])
     assert seen[4:] == ["five"]
     assert torch.equal(again_KD[[0, 2]], text_KD[[4, 0]])
+
+
+def test_threads_read_what_this_thread_reads(tmp_path: Path) -> None:
+    items = _Preprocessed(opened(tmp_path / "s"), pixels)
+    batches = [range(5), range(5, 10), range(10, 13)]
+    # With a GPU threads read; the pixels themselves are on the CPU.
+    threads = list(_read(items, batches, None, torch.device("cuda")))
+    here = list(_read(items, batches, 0, torch.device("cpu")))
+    assert [list(reasons) for _, reasons in threads] == [list(reasons) for _, reasons in here]
+    assert all(torch.equal(one, other) for (one, _), (other, _) in zip(threads, here, strict=True))
 
 
 def test_lanes_give_the_same_rows_without_gradients(tmp_path: Path) -> None:
