@@ -61,7 +61,7 @@ report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, ru
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
 
-bench: $(INSTALLED) ## Measure BENCH=losses, growth, microbatch, loader, step, busy, text_length or evaluation
+bench: $(INSTALLED) ## Measure BENCH=losses, loader, step, busy, eval_speed …: experiments/performance
 	$(BIN)/python experiments/performance/$(BENCH).py $(ARGS)
 
 # Two processes with a thread each use two cores better than one process with two; the tests of a
