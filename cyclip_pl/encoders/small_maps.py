@@ -18,7 +18,7 @@ from torch.nn.functional import linear
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d`, with the same values and gradients to rounding; on a CPU only."""
+    """`nn.Conv2d`, with the same values and gradients to rounding; in training on a CPU only."""
 
     def forward(self, input: Tensor) -> Tensor:
         corners = self._corners(input)
@@ -32,7 +32,8 @@ class Conv2d(nn.Conv2d):
 
     def _corners(self, image: Tensor) -> tuple[list[int], list[int]] | None:
         """By output row and column the tap of the first pixel; None if a pixel is not seen."""
-        if image.device.type != "cpu" or image.ndim != 4:
+        # Evaluations gain little, and exported graphs are to hold plain convolutions.
+        if not self.training or image.device.type != "cpu" or image.ndim != 4:
             return None
         assert not isinstance(self.padding, str)
         found = []

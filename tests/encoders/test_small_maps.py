@@ -79,6 +79,14 @@ def test_another_map_is_left_to_torch(case, monkeypatch):
     assert seen == [(2, 5, *size)]
 
 
+def test_evaluations_and_exports_are_left_to_torch(monkeypatch):
+    _, ours = pair(kernel_size=3, padding=1)
+    seen = []
+    monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: seen.append(x.shape))
+    ours.eval()(torch.randn(2, 5, 1, 1, dtype=torch.float64))
+    assert seen == [(2, 5, 1, 1)]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
