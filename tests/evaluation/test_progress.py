@@ -64,7 +64,7 @@ def test_what_is_told(evaluations, model) -> None:
             stages[-1][2] += call[0]
         elif call[0] != "begin":
             stages.append([*call, 0])
-    expected = [("images of s", 12), ("classes", 6), ("images of s", 30), ("linear probes", 3)]
+    expected = [("classes", 6), ("images of s", 12), ("images of s", 30), ("linear probes", 3)]
     assert stages == [[what, total, total] for what, total in expected]
 
 
