@@ -28,7 +28,7 @@ def full_precision(function: Function) -> Function:
         args = tuple(_widen(x) for x in args)
         kwargs = {k: _widen(v) for k, v in kwargs.items()}
         # Entering the context takes some 10 µs, which small batches feel.
-        if not torch.is_autocast_enabled(device):
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
             return function(*args, **kwargs)
         with torch.autocast(device_type=device, enabled=False):
             return function(*args, **kwargs)
