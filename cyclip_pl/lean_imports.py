@@ -19,7 +19,7 @@ def import_timm() -> None:
     if "timm" in sys.modules or "wandb" in sys.modules:
         return
     modules: dict[str, Any] = sys.modules
-    modules["wandb"] = None  # Python's way to say that there is no such module
+    modules["wandb"] = None  # an import of it now raises ImportError
     try:
         import_module("timm")
     finally:

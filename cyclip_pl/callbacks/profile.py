@@ -35,7 +35,7 @@ class Profile(L.Callback):
         self.folder, self.first, self.steps = Path(dirpath), first, steps
         self._begun = 0
         self._profile: profile | None = None
-        # Else the profiler's library writes lines of its own, such as that there is no GPU.
+        # Else the profiler's library writes lines of its own, for example about a missing GPU.
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
