@@ -19,6 +19,7 @@ from cyclip_pl.evaluation.features.store import FeatureStore
 from cyclip_pl.evaluation.progress import EvaluationProgress
 from cyclip_pl.evaluation.protocols.base import run
 from cyclip_pl.evaluation.terminal import print_table
+from cyclip_pl.plain_config import to_plain
 from cyclip_pl.provenance import provenance, write_provenance
 
 # Packages whose networks may be called by several threads at once.
@@ -53,8 +54,7 @@ def _evaluate(config: DictConfig, folder: Path) -> dict[str, float]:
     results = run(build(config.get("evaluation")).values(), store)
     if first:
         write_provenance(folder, made_by)
-        resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-        OmegaConf.save(resolved, folder / "config.yaml")
+        OmegaConf.save(OmegaConf.create(to_plain(config)), folder / "config.yaml")
         output.write_metrics(folder, results.metrics)
         output.write_details(folder, results)
         if config.predictions:

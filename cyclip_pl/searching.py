@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cyclip_pl.files import locked, reason
 from cyclip_pl.models.load import load
+from cyclip_pl.plain_config import to_plain
 from cyclip_pl.search.engine import Engine, Side
 from cyclip_pl.search.index import image_rows, index_folder, text_rows
 from cyclip_pl.search.kept import listing_folder, open_listing
@@ -25,7 +26,7 @@ def search(config: DictConfig) -> None:
     Raises:
         ValueError: No usable model, shard, folder or port.
     """
-    settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    settings = to_plain(config, throw_on_missing=True)
     # First: a port in use is told before an hour of encoding, not after it.
     with SearchServer(settings["host"], settings["port"]) as server:
         try:

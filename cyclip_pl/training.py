@@ -43,6 +43,7 @@ from cyclip_pl.evaluation.terminal import print_table
 from cyclip_pl.module import ContrastiveModule
 from cyclip_pl.optimization.making import Maker, named_schedule
 from cyclip_pl.optimization.rates import Rates
+from cyclip_pl.plain_config import to_plain
 from cyclip_pl.precision import precision, slow
 from cyclip_pl.provenance import choices, of_resumed, provenance, typed, write_provenance
 
@@ -118,12 +119,11 @@ def _resolved(config: DictConfig, start: resume.Start | None) -> dict[str, Any]:
     config.run_id = config.run_id or (start and start.run_id) or uuid.uuid4().hex[:8]
     if start:
         config.encoder.update(resume.of_weights(start, config.encoder))
-    encoder: Any = OmegaConf.to_container(config.encoder, resolve=True)
+    encoder = to_plain(config.encoder)
     # To read the architecture raises an error where none is given.
     if encoder.keys() >= architectures.SETTLED and config.encoder.architecture:
         config.encoder.update(architectures.settled(encoder, filled=start is not None))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    return plain
+    return to_plain(config)
 
 
 def _train(

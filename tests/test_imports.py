@@ -34,6 +34,7 @@ GROUND = {
     "whole",
     "model_folder",
     "signals",
+    "plain_config",
 }
 # What each part may import of the package, besides itself and the ground.
 ALLOWED = {
@@ -58,6 +59,7 @@ ALLOWED = {
     "model_folder": {"files", "http_file"},
     "metric_kinds": set(),
     "console": set(),
+    "plain_config": set(),
     "signals": set(),
     "config_kinds": set(),
     "config_types": {"config_kinds"},

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from cyclip_pl.evaluation.protocols.base import Protocol
 from cyclip_pl.evaluation.sets.library import Library
+from cyclip_pl.plain_config import to_plain
 
 CADENCE = "cadence"  # a key of the training's, not of the protocol's
 _SETS = ("datasets", "in_distribution", "shifted")  # settings that name sets
@@ -69,7 +70,7 @@ def build(config: Mapping[str, Any] | None) -> dict[str, Protocol[Any]]:
 def _resolved(config: Mapping[str, Any] | None) -> dict[str, Any]:
     """Plain containers; resolved here, where interpolations still see the whole configuration."""
     if OmegaConf.is_config(config):
-        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        return to_plain(cast(DictConfig, config))
     return dict(config or {})
 
 
