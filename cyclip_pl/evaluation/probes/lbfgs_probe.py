@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from cyclip_pl.evaluation.probes.linear_classifier import LinearClassifier, accuracy
 from cyclip_pl.evaluation.probes.row_splits import hold_out
 
 _ROWS = 16384
 _ITERATIONS = 1000
+_CHECKED = 10  # iterations between two looks at the gradient
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Principal axes of N features.
+
+    Attributes:
+        mean_F: The features' mean, float64.
+        axis_FR: The R axes, orthonormal columns; R is the lesser of N and F.
+        scatter_R: The sum of squares along each axis, about the mean.
+    """
+
+    mean_F: Tensor
+    axis_FR: Tensor
+    scatter_R: Tensor
+
+
+def principal_axes(feature_NF: Tensor) -> Axes:
+    """The axes of all rows, which must be finite; some rows at a time."""
+    blocks = feature_NF.split(_ROWS)
+    samples, width = feature_NF.shape
+    mean_F = sum(block.double().sum(0) for block in blocks) / samples
+    assert isinstance(mean_F, Tensor)
+    if samples < width:
+        _, root_R, axis_RF = torch.linalg.svd(feature_NF.double() - mean_F, full_matrices=False)
+        return Axes(mean_F, axis_RF.T, root_R.square())
+    scatter_FF = mean_F.new_zeros(width, width)
+    for block in blocks:
+        centred_nF = block.double() - mean_F
+        scatter_FF += centred_nF.T @ centred_nF
+    scatter_F, axis_FF = torch.linalg.eigh(scatter_FF)
+    return Axes(mean_F, axis_FF, scatter_F.clamp(min=0))
 
 
 def objective(
@@ -31,7 +63,8 @@ def objective(
         logit_nK = x_nF @ weight_KF.T + bias_K
         log_p_nK = logit_nK.log_softmax(1)
         loss = loss - log_p_nK.gather(1, y_n[:, None]).sum()
-        error_nK = log_p_nK.exp() - one_hot(y_n, len(bias_K))
+        error_nK = log_p_nK.exp()
+        error_nK.scatter_add_(1, y_n[:, None], -torch.ones_like(error_nK[:, :1]))
         by_weight_KF = by_weight_KF + error_nK.T @ x_nF
         by_bias_K = by_bias_K + error_nK.sum(0)
     samples = len(feature_NF)
@@ -45,6 +78,7 @@ def lbfgs_probe(
     l2: float,
     device: torch.device | str | None = None,
     tolerance: float = 1e-4,
+    axes: Axes | None = None,
 ) -> LinearClassifier:
     """The minimum of `objective`, from zero, in float64: no randomness.
 
@@ -60,36 +94,54 @@ def lbfgs_probe(
         device: Where to fit; that of the features if None. All of them go there.
         tolerance: Done when no entry of the gradient is above this share of the largest at zero,
             which is a stop for features of any scale and any number of classes.
+        axes: `principal_axes(feature_NF)`, where several fits share them.
     """
     feature_NF = feature_NF.to(device or feature_NF.device)
     present_P, dense_N = label_N.to(feature_NF.device).unique(return_inverse=True)
     zeros = feature_NF.new_zeros
-    weight_PF = zeros(len(present_P), feature_NF.shape[1], dtype=torch.float64)
     bias_P = zeros(len(present_P), dtype=torch.float64)
-    with torch.no_grad():
-        _, *start = objective(weight_PF, bias_P, feature_NF, dense_N, l2)
-    steepest = max(gradient.abs().max().item() for gradient in start)
-    if not math.isfinite(steepest):
+    weight_PF = zeros(len(present_P), feature_NF.shape[1], dtype=torch.float64)
+    if not bool(feature_NF.isfinite().all()):
         return LinearClassifier(weight_PF + torch.nan, bias_P + torch.nan)
+    axes = axes or principal_axes(feature_NF)
+    # At zero the Hessian of a class is about the scatter / P; in these coordinates it is about 1,
+    # so L-BFGS takes a tenth of the iterations. The minimum is the same.
+    basis_FR = axes.axis_FR * (axes.scatter_R / len(present_P) + l2).rsqrt()
+    if len(feature_NF) <= _ROWS:
+        feature_NF = feature_NF.double()
+    theta_PR = zeros(len(present_P), basis_FR.shape[1], dtype=torch.float64)
     optimizer = torch.optim.LBFGS(
-        [weight_PF, bias_P],
-        max_iter=_ITERATIONS,
-        max_eval=2 * _ITERATIONS,
+        [theta_PR, bias_P],
+        max_iter=_CHECKED,
+        max_eval=2 * _CHECKED,
         history_size=20,
-        tolerance_grad=tolerance * steepest,
+        tolerance_grad=0,
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
+    steepness: list[float] = []
+
+    def classifier() -> tuple[Tensor, Tensor]:
+        weight_PF = theta_PR @ basis_FR.T
+        return weight_PF, bias_P - weight_PF @ axes.mean_F
 
     def closure() -> Tensor:
-        loss, weight_PF.grad, bias_P.grad = objective(weight_PF, bias_P, feature_NF, dense_N, l2)
+        loss, by_weight_PF, by_bias_P = objective(*classifier(), feature_NF, dense_N, l2)
+        steepness.append(max(g.abs().max().item() for g in (by_weight_PF, by_bias_P)))
+        theta_PR.grad = (by_weight_PF - by_bias_P[:, None] * axes.mean_F) @ basis_FR
+        bias_P.grad = by_bias_P
         return loss
 
     with torch.no_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        closure()
+        for _ in range(_ITERATIONS // _CHECKED):
+            if steepness[-1] <= tolerance * steepness[0]:
+                break
+            optimizer.step(closure)  # type: ignore[arg-type]
+            closure()
         weight_KF = zeros(classes, feature_NF.shape[1], dtype=torch.float64)
         bias_K = torch.full((classes,), -torch.inf, dtype=torch.float64, device=weight_KF.device)
-        weight_KF[present_P], bias_K[present_P] = weight_PF, bias_P
+        weight_KF[present_P], bias_K[present_P] = classifier()
     return LinearClassifier(weight_KF, bias_K)
 
 
@@ -147,8 +199,11 @@ def searched_lbfgs_probe(
         feature_NF = torch.cat([feature_NF, validate_nF])
         label_N = torch.cat([label_N, validate_n])
 
+    axes = principal_axes(fit_nF) if bool(fit_nF.isfinite().all()) else None
+
     def score(l2: float) -> float:
-        return metric(lbfgs_probe(fit_nF, fit_n, classes, l2).predict(validate_nF), validate_n)
+        probe = lbfgs_probe(fit_nF, fit_n, classes, l2, axes=axes)
+        return metric(probe.predict(validate_nF), validate_n)
 
     l2 = search_l2(score)
     return lbfgs_probe(feature_NF, label_N, classes, l2), l2

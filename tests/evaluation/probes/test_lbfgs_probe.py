@@ -133,8 +133,8 @@ def test_the_searched_probe_is_the_best_of_the_held_out_part_refitted_on_all() -
 
 
 def test_a_validation_split_is_searched_on_and_fitted_with() -> None:
-    feature, label = blobs(60, 4, seed=5, spread=1.5)
-    others, of_others = blobs(80, 4, seed=6, spread=1.5)
+    feature, label = blobs(60, 4, seed=5, spread=2.5)
+    others, of_others = blobs(80, 4, seed=6, spread=2.5)
     probe, l2 = searched_lbfgs_probe(feature, label, 4, validation=(others, of_others))
 
     def score(l2: float) -> float:
