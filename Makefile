@@ -11,16 +11,17 @@ EVALUATION ?= zero_shot
 EVALUATIONS := zero_shot,retrieval,consistency,hierarchy,geometry,robustness,linear_probe,knn
 RUNS ?=
 BENCH ?= losses
+NAME ?=
 WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install data demo train profile need-checkpoint eval eval-all need-runs report sweep bench test test-fast soak test-oldest check docs lock clean
+.PHONY: help install data demo train profile need-checkpoint eval eval-all need-runs report sweep need-name study bench test test-fast soak test-oldest check docs lock clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [VARIABLE=value]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER, RUNS, BENCH,"
+	@echo "Variables: PYTHON, VENV, CHECKPOINT (a run folder or file), EVALUATION, RUN_FOLDER, RUNS, BENCH, NAME,"
 	@echo "  ARGS (further overrides, e.g. ARGS='objective=clip seed=1')"
 
 $(INSTALLED): pyproject.toml requirements.lock
@@ -60,6 +61,12 @@ report: need-runs $(INSTALLED) ## Compare RUNS='runs/a runs/b': table, plots, ru
 
 sweep: data ## Train every λ1 × λ2 of conf/sweep/lambdas.yaml (nine runs)
 	$(BIN)/python train.py -m sweep=lambdas $(ARGS)
+
+need-name:
+	@test -n "$(NAME)" || { echo "make study needs NAME=, a folder of experiments/: claims, lambdas, …" >&2; exit 1; }
+
+study: need-name data ## Run what the study NAME=claims lacks; it goes on where it stopped
+	$(BIN)/python experiments/study.py $(NAME) $(ARGS)
 
 bench: $(INSTALLED) ## Measure BENCH=losses, loader, step, busy, eval_speed …: experiments/performance
 	$(BIN)/python experiments/performance/$(BENCH).py $(ARGS)

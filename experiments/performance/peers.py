@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import torch
 from open_clip.loss import ClipLoss, SigLipLoss
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
+
+ADAMW = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 
 clip = ClipLoss()
 siglip = SigLipLoss()
+
+
+def adamw(model: nn.Module) -> torch.optim.AdamW:
+    """open_clip's optimiser: as its training command groups the parameters."""
+    named = list(model.named_parameters())
+    plain = {n for n, p in named if p.ndim < 2 or any(x in n for x in ("bn", "ln", "bias"))}
+    groups = [
+        {"params": [p for n, p in named if n in plain], "weight_decay": 0.0},
+        {"params": [p for n, p in named if n not in plain], "weight_decay": 0.1},
+    ]
+    return torch.optim.AdamW(groups, **ADAMW)
 
 
 def consistency(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from open_clip_train.scheduler import cosine_lr
 from open_clip_train.train import train_one_epoch
+from peers import ADAMW, adamw
 from synthetic import Synthetic, random_batches
 from torch import Tensor
 
@@ -44,7 +45,6 @@ ROOT = Path(__file__).parents[2]
 WARM = 5  # first steps of a round; they do not count
 LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed", "auto": "auto"}
 OPEN_CLIP = {"fp32": "fp32", "bf16": "amp_bf16"}
-ADAMW = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 FIELDS = [
     "device",
     "encoder",
@@ -162,15 +162,7 @@ class Peer:
             output_dict=True,
             device=setting.device,
         )
-        named = list(self.model.named_parameters())
-        plain = [n for n, p in named if p.ndim < 2 or any(x in n for x in ("bn", "ln", "bias"))]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for n, p in named if n in plain], "weight_decay": 0.0},
-                {"params": [p for n, p in named if n not in plain], "weight_decay": 0.1},
-            ],
-            **ADAMW,
-        )
+        self.optimizer = adamw(self.model)
         self.batches = PeerBatches(
             [
                 (((b.images[0] - encoder.mean) / encoder.std).contiguous(), b.texts[0])

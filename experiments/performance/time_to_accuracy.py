@@ -42,8 +42,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from open_clip_train.scheduler import cosine_lr
 from open_clip_train.train import train_one_epoch
+from peers import ADAMW, adamw
 from PIL import Image
-from step import ADAMW, registered
+from step import registered
 from torch.nn.functional import normalize
 
 from cyclip_pl.callbacks.throughput import Throughput
@@ -171,15 +172,7 @@ def peer(seed: int, sets: list[Path], every: int, overrides: list[str]) -> dict[
     model = open_clip.create_model(
         registered(), force_image_size=config.encoder.image_size, output_dict=True
     )
-    named = list(model.named_parameters())
-    plain = [n for n, p in named if p.ndim < 2 or any(x in n for x in ("bn", "ln", "bias"))]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for n, p in named if n in plain], "weight_decay": 0.0},
-            {"params": [p for n, p in named if n not in plain], "weight_decay": 0.1},
-        ],
-        **ADAMW,
-    )
+    optimizer = adamw(model)
     arguments = SimpleNamespace(
         train_data=str(DATA / "train" / "{00000..00015}.tar"),
         train_num_samples=every * batch,

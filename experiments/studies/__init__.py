@@ -1,0 +1,1 @@
+"""What the studies share: plans, rows, intervals, tables and plots."""
