@@ -10,30 +10,40 @@
         rows: cells                      # or metrics
     plots:
       accuracy.png: {kind: differences, table: accuracy}
+    claims: …                            # see claims.py; into experiments/README.md
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
-from cyclip_pl.metric_kinds import kind_of
-from studies import intervals, plots, rows
+from studies import claims, plots, rows
 from studies.plan import Study
-from studies.values import Values, baseline, paired, values
+from studies.tables import tables
+from studies.values import values
 
 
 def write(study: Study) -> None:
-    """Write the tables into the README and draw the plots; what has no rows yet stays empty."""
+    """Write the tables into the READMEs and draw the plots."""
+    for path, text in texts(study).items():
+        path.write_text(text, "utf-8")
     found = values(rows.read(study.results))
-    readme = study.folder / "README.md"
+    for file, wanted in study.settings.get("plots", {}).items():
+        plots.draw(found, study, wanted, study.folder / file)
+
+
+def texts(study: Study) -> dict[Path, str]:
+    """The READMEs that show something of a study, as they should be."""
+    found = values(rows.read(study.results))
+    readme, overview = study.folder / "README.md", study.folder.parent / "README.md"
     text = placed(readme.read_text("utf-8"), "status", status(study))
     for name, wanted in study.settings.get("tables", {}).items():
         text = placed(text, name, "\n\n".join(tables(found, wanted)))
-    readme.write_text(text, "utf-8")
-    for file, wanted in study.settings.get("plots", {}).items():
-        plots.draw(found, study, wanted, study.folder / file)
+    if not (listed := study.settings.get("claims")):
+        return {readme: text}
+    all_claims = claims.table(found, listed)
+    return {readme: text, overview: placed(overview.read_text("utf-8"), study.name, all_claims)}
 
 
 def status(study: Study) -> str:
@@ -60,65 +70,3 @@ def placed(text: str, name: str, content: str) -> str:
     if not marks.search(text):
         raise ValueError(f"README.md: no <!-- table {name} --> … <!-- end -->")
     return marks.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)
-
-
-def tables(found: Values, wanted: Mapping[str, Any]) -> list[str]:
-    """The means, and if there is a baseline the paired differences from it, in Markdown."""
-    cells = [cell for cell in wanted.get("cells", found) if cell in found]
-    metrics: dict[str, str] = wanted["metrics"]
-
-    def mean(cell: str, metric: str) -> str:
-        by_seed = found[cell].get(metric, {})
-        return shown(intervals.of(list(by_seed.values())), metric) if by_seed else "–"
-
-    def difference(cell: str, metric: str) -> str:
-        other = baseline(wanted, cell)
-        pairs = paired(found, cell, other, metric) if other else []
-        if not pairs:
-            return "–"
-        one = intervals.of_pairs(*zip(*pairs, strict=True))
-        text = shown(one, metric, sign=True)
-        return f"**{text}**" if one.apart else text
-
-    made = [_table(cells, metrics, mean, wanted, counted(found, cells))]
-    if "baseline" in wanted:
-        compared = [cell for cell in cells if baseline(wanted, cell) not in (None, cell)]
-        notes = [f"minus `{baseline(wanted, cell)}`" for cell in compared]
-        if compared:
-            made.append(_table(compared, metrics, difference, wanted, notes))
-    return made
-
-
-def counted(found: Values, cells: Sequence[str]) -> list[str]:
-    """How many seeds each cell has."""
-    counts = [max(map(len, found[cell].values())) for cell in cells]
-    return [f"{count} seed{'s' if count > 1 else ''}" for count in counts]
-
-
-def shown(mean: intervals.Mean, metric: str, sign: bool = False) -> str:
-    """`34.1 ± 1.2`: a mean and half of its interval, fractions in percent."""
-    percent = kind_of(metric.rpartition("/")[2]).unit in ("%", "pp")
-    factor, digits = (100, 1) if percent else (1, 3)
-    value = f"{factor * mean.value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
-    return value if mean.n < 2 else f"{value} ± {factor * mean.half:.{digits}f}"
-
-
-def _table(
-    cells: Sequence[str],
-    metrics: Mapping[str, str],
-    text: Callable[[str, str], str],
-    wanted: Mapping[str, Any],
-    notes: Sequence[str],
-) -> str:
-    if wanted.get("rows", "cells") == "cells":
-        lines = [["", "", *metrics]]
-        lines += [
-            [f"`{cell}`", note, *(text(cell, one) for one in metrics.values())]
-            for cell, note in zip(cells, notes, strict=True)
-        ]
-    else:
-        heads = [f"`{cell}`, {note}" for cell, note in zip(cells, notes, strict=True)]
-        lines = [["", *heads]]
-        lines += [[name, *(text(cell, one) for cell in cells)] for name, one in metrics.items()]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
