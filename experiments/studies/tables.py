@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cyclip_pl.metric_kinds import kind_of
+from studies import intervals
+from studies.values import Values, baseline, paired
 
 VISIBLE = "*could be seen*"
 """The true difference that such a study shows four times out of five, the largest of the cells'."""
-
-from studies import intervals
-from studies.values import Values, baseline, paired
 
 
 def tables(found: Values, wanted: Mapping[str, Any]) -> list[str]:
