@@ -44,6 +44,7 @@ def main() -> None:
     study = plan.read(options.name)
     runs = study.runs(options.seeds, options.cells)
     missing = [run for run in runs if not finished(study, run)]
+    missing = [*plan.lost(study.runs(options.seeds), missing), *missing]
     if options.list:
         print("\n".join(f"{run.name}: {' '.join(run.overrides)}" for run in missing))
         print(f"{len(missing)} of {len(runs)} runs to go")

@@ -24,8 +24,11 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """The launcher's returns; a failed job's error is not raised here, so all others run."""
-        jobs = [[*arguments, *run.job] for run in plan.handed]
-        return self.launcher.launch(jobs, initial_job_idx=0)
+        returns = []
+        for stage in plan.handed:
+            jobs = [[*arguments, *run.job] for run in stage]
+            returns += self.launcher.launch(jobs, initial_job_idx=len(returns))
+        return returns
 
 
 ConfigStore.instance().store(

@@ -8,17 +8,20 @@
     protocols: [zero_shot, knn]             # of the evaluation, once, at the end; default: all
     prepare: experiments/noise/shards.py    # makes what the runs need; may be missing
 
-A cell may have seeds of its own: `clip: {seeds: [0], overrides: [objective=clip]}`.
+A cell may have seeds of its own: `clip: {seeds: [0], overrides: [objective=clip]}`. In an override
+`@clip@` is the folder of that cell's run with the same seed, exported for open_clip: what a run
+starts from. Such a run begins when the other has ended.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,9 @@ COMMON = (
     "logger=csv",
     "resume=auto",
 )
-handed: list[Run] = []
-"""What the sweeper gives to the launcher."""
+EXPORT = "export"
+handed: list[list[Run]] = []
+"""What the sweeper gives to the launcher, one stage after another."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,15 @@ class Run:
         ]
         return [*COMMON, *evaluation, *self.overrides, *own]
 
+    @property
+    def export(self) -> Path:
+        """The folder that other runs may start from."""
+        return RUNS / self.name / EXPORT
+
+    def starts_from(self, other: Run) -> bool:
+        """Whether the other must have ended first."""
+        return any(one.endswith(f"={other.export}") for one in self.overrides)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -108,6 +121,11 @@ class Study:
                 full = " ".join([name, *values])
                 for seed in seeds or of_cell.get("seeds", self.settings["seeds"]):
                     found.append(Run(self.name, full, seed, tuple(overrides), protocols))
+        exports = {(run.cell, run.seed): str(run.export) for run in found}
+        found = [
+            replace(run, overrides=tuple(_filled(one, run.seed, exports) for one in run.overrides))
+            for run in found
+        ]
         if cells is not None:
             if unknown := set(cells) - {run.cell for run in found}:
                 raise ValueError(
@@ -155,6 +173,23 @@ def read(name: str) -> Study:
     return Study(name, settings)
 
 
-def hand_over(runs: Iterable[Run]) -> None:
+def lost(every: Sequence[Run], missing: Sequence[Run]) -> list[Run]:
+    """The runs that missing ones start from and whose exports are not on this machine."""
+    return [
+        run
+        for run in every
+        if run not in missing
+        and not run.export.is_dir()
+        and any(one.starts_from(run) for one in missing)
+    ]
+
+
+def hand_over(runs: Sequence[Run]) -> None:
     """Tell the sweeper of this process which runs to launch."""
-    handed[:] = runs
+    first = [run for run in runs if any(other.starts_from(run) for other in runs)]
+    stages = (first, [run for run in runs if run not in first])
+    handed[:] = [stage for stage in stages if stage]
+
+
+def _filled(override: str, seed: int, exports: Mapping[tuple[str, int], str]) -> str:
+    return re.sub(r"@(.+?)@", lambda match: exports[match[1], seed], override)

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,11 @@ class Keep(Callback):
 
 
 def keep(study: plan.Study, run: plan.Run, folder: Path) -> None:
-    """Add the row of a run that has ended, and remove its checkpoints if no run needs them."""
+    """Add the row of a run that has ended; export it if others start from it."""
+    if any(other.starts_from(run) for other in study.runs([run.seed])) and not run.export.is_dir():
+        export = "from cyclip_pl.cli import export; export()"
+        settings = [f"checkpoint={folder}", f"out={run.export}"]
+        subprocess.run([sys.executable, "-c", export, *settings], check=True)
     add(study.results, row(run, folder))
     if not study.settings.get("keep_checkpoints"):
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from studies import plan
 from studies.plan import Study
@@ -39,6 +41,22 @@ def test_equal_runs_of_two_studies_have_one_key() -> None:
     a = Study("a", {"seeds": [0], "cells": {"x": ["b=1", "a=2"]}}).runs()[0]
     b = Study("b", {"seeds": [0], "overrides": ["a=2"], "cells": {"y": ["b=1"]}}).runs()[0]
     assert a.key == b.key and a.name != b.name
+
+
+def test_a_run_may_start_from_another_of_its_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "RUNS", tmp_path)
+    cells = {"base": ["a=1"], "tuned": ["b=@base@", "c=2"]}
+    base, tuned, *others = study(cells=cells).runs()
+    assert tuned.overrides == (f"b={base.export}", "c=2")
+    assert tuned.starts_from(base) and not tuned.starts_from(others[0])
+    plan.hand_over([tuned, base, *others])
+    assert plan.handed == [[base, others[0]], [tuned, others[1]]]
+    # A row does not bring the weights to another machine.
+    assert plan.lost([base, tuned], [tuned]) == [base]
+    base.export.mkdir(parents=True)
+    assert plan.lost([base, tuned], [tuned]) == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,86 @@
+"""Debian's clip art as training shards, with its loose texts as captions.
+
+    apt-get download openclipart-png
+    dpkg-deb -x openclipart-png_*.deb openclipart
+    python experiments/transfer/clipart.py openclipart
+
+writes `data/studies/clipart/train`, and a retrieval set of 500 images beside it, `captions`. The
+captions of an image are what it says about itself, in PNG's text fields, and where it lies: its title, its description, the words of its file's name, and its title with the names of its folders.
+Images of more than 20 megapixels are left out (one has 168), and so are those without a title. What
+remains is made 64 pixels high or wide. The images are in the public domain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+OUTPUT = Path("data/studies/clipart")
+MOST_PIXELS = 20_000_000
+SIDE = 64
+
+
+def captions(path: Path, folder: Path, about: dict[str, str]) -> list[str]:
+    """The texts of an image, without repeats; none if it has no title."""
+    title = cleaned(about.get("Title", ""))
+    if not title:
+        return []
+    name = cleaned(re.sub(r"\d+", " ", path.stem))
+    keywords = " ".join(cleaned(part) for part in path.relative_to(folder).parts[:-1])
+    found = [title, cleaned(about.get("Description", ""))[:200], name, f"{title}, {keywords}"]
+    return list(dict.fromkeys(text for text in found if len(text) > 1))
+
+
+def cleaned(text: str) -> str:
+    """Words apart by single spaces."""
+    return " ".join(re.sub(r"[_\-\s]+", " ", text).split())
+
+
+def rows(folder: Path, small: Path) -> Iterator[tuple[str, str]]:
+    """(image, caption) of each caption; the images are written to `small` in their new size."""
+    Image.MAX_IMAGE_PIXELS = None  # the size is known before a pixel is decoded
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        if path.is_symlink():  # the same image in another folder
+            continue
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS or min(image.size) < 8:
+                continue
+            about = {k: v for k, v in image.info.items() if isinstance(v, str)}
+            if texts := captions(path, folder, about):
+                shown = image.convert("RGBA")
+                shown.thumbnail((2 * SIDE, 2 * SIDE))
+                shown.save(small / f"{number}.png")
+        for text in texts:
+            yield f"{number}.png", text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("package", type=Path, help="the folder that the package was unpacked to")
+    folder = parser.parse_args().package / "usr/share/openclipart/png"
+    if not folder.is_dir():
+        parser.error(f"{folder} is not a folder: unpack openclipart-png, see --help")
+    with tempfile.TemporaryDirectory() as temporary:
+        table = Path(temporary) / "clipart.csv"
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("image", "caption"))
+            writer.writerows(rows(folder, Path(temporary)))
+        prepare = "from cyclip_pl.data.prepare.__main__ import main; main()"
+        settings = ["csv", "--csv", str(table), "--output", str(OUTPUT)]
+        settings += ["--holdout", "500", "--resize", str(SIDE)]
+        subprocess.run([sys.executable, "-c", prepare, *settings], check=True)
+
+
+if __name__ == "__main__":
+    main()
