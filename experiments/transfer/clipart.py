@@ -5,7 +5,8 @@
     python experiments/transfer/clipart.py openclipart
 
 writes `data/studies/clipart/train`, and a retrieval set of 500 images beside it, `captions`. The
-captions of an image are what it says about itself, in PNG's text fields, and where it lies: its title, its description, the words of its file's name, and its title with the names of its folders.
+captions of an image are what it says about itself, in PNG's text fields, and where it lies: its
+title, its description, the words of its file's name, and its title with the names of its folders.
 Images of more than 20 megapixels are left out (one has 168), and so are those without a title. What
 remains is made 64 pixels high or wide. The images are in the public domain.
 """
