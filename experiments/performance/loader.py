@@ -17,10 +17,10 @@ machine disturbs less. "share_of_floor" is the rate of each worker over the floo
 reads them through curl, whose time and memory are not counted, nor are the server's. The rows of
 other CPUs stay in the file.
 
-Then the script measures how far fast pixels are from Pillow's, how four workers read few shards,
-and the memory of the processes over several epochs (`loader_memory.csv`, `loader.png`); not with
-`--workers`, which measures those numbers of workers alone. It needs Linux and about a quarter of
-an hour on two cores.
+Then the script measures how four workers read few shards, and the memory of the processes over
+several epochs (`loader_memory.csv`, `loader.png`); not with `--workers`, which measures those
+numbers of workers alone. It needs Linux and about a quarter of an hour on two cores.
+`decoded_pixels.py` says how far the pixels are from Pillow's.
 """
 
 from __future__ import annotations
@@ -50,10 +50,9 @@ import simplejpeg
 import torch
 import webdataset
 from common import cpu, machine, write
-from PIL import Image, ImageDraw
+from synthetic_jpegs import jpeg, synthetic_image
 
-from cyclip_pl.data.jpeg import Jpeg, reduction
-from cyclip_pl.data.lazy_image import cut
+from cyclip_pl.data.jpeg import reduction
 from cyclip_pl.data.module import DataModule
 from cyclip_pl.data.settings import Shuffle, TrainSource
 from cyclip_pl.data.views.weak import Weak
@@ -68,32 +67,6 @@ KEY = ("cpu", "size", "loader", "source", "workers")
 Batches = Iterator[int]
 """The samples of each batch."""
 SERVERS: list[subprocess.Popen[str]] = []
-
-
-def synthetic_image(seed: int, width: int = 512, height: int = 480) -> Image.Image:
-    """Noise with a photograph's falling spectrum and similar channels, under a few outlines."""
-    rng = np.random.default_rng(seed)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    frequency[0, 0] = 1
-    spectrum = rng.normal(size=(3, *frequency.shape)) + 1j * rng.normal(size=(3, *frequency.shape))
-    spectrum[1:] = 0.6 * spectrum[:1] + 0.4 * spectrum[1:]
-    noise = np.fft.irfft2(spectrum / frequency**1.45, s=(height, width))
-    pixels = (noise - noise.mean()) / noise.std() * 45 + 120
-    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
-    draw = ImageDraw.Draw(image)
-    for shape in [draw.rectangle, draw.ellipse] * 6:
-        (left, right), (upper, lower) = (
-            sorted(rng.integers(0, side, 2).tolist()) for side in (width, height)
-        )
-        colour = tuple(rng.integers(0, 256, 3).tolist())
-        shape((left, upper, right + 1, lower + 1), outline=colour, width=int(rng.integers(1, 6)))
-    return image
-
-
-def jpeg(image: Image.Image, quality: int = 75) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
 
 
 def write_shards(folder: Path, shards: int, width: int, height: int) -> None:
@@ -309,32 +282,6 @@ def few_shards(folder: Path) -> None:
         print(f"4 workers, {shards} shards, {kind}: {result}", flush=True)
 
 
-def difference() -> None:
-    """How far fast and draft pixels are from Pillow's for the same crops, in levels of 255."""
-    small = [synthetic_image(n, 64, 60) for n in range(4)]
-    sets = {
-        "smooth 512 x 480": [image.resize((512, 480), Image.Resampling.BICUBIC) for image in small],
-        "detailed 512 x 480": [synthetic_image(n) for n in range(4)],
-        "detailed 1024 x 960": [synthetic_image(n, 1024, 960) for n in range(4)],
-    }
-    for (name, images), keep in itertools.product(sets.items(), (2, 1)):
-        apart = []
-        for image in images:
-            data = jpeg(image)
-            undecoded = Jpeg.open(data, keep)
-            assert undecoded is not None
-            box = tuple(image.width / 512 * edge for edge in (8, 4, 492, 476))
-            shown = (undecoded, Image.open(io.BytesIO(data)))
-            a, b = (np.asarray(cut(one, box, (SIZE, SIZE)), dtype=float) for one in shown)
-            apart.append(a - b)
-        error = np.stack(apart)
-        psnr = 10 * math.log10(255**2 / (error**2).mean())
-        print(
-            f"{name}, {'fast' if keep == 2 else 'draft'}: mean {np.abs(error).mean():.4f}, "
-            f"most {np.abs(error).max():.0f}, PSNR {psnr:.1f} dB"
-        )
-
-
 def memory_over_epochs(folder: Path, epochs: int = 6) -> list[tuple[float, float, float]]:
     """(epoch, MB, samples per second since the row before) of two workers that read fast."""
     rows = []
@@ -400,7 +347,6 @@ def main() -> None:
     write(before + speeds, list(speeds[0]), table)
     if options.workers:
         return
-    difference()
     fields = ["epoch", "megabytes", "samples_per_second"]
     over_epochs = [dict(zip(fields, (round(x, 2) for x in row), strict=True)) for row in rows]
     write(over_epochs, fields, options.output / "loader_memory.csv")
