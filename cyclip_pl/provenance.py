@@ -34,7 +34,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "command": shlex.join(sys.argv),
         "choices": choices(),
         "device": device.type if device.type == "cpu" else device_name(device),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
+        "cpu_kind": cpu(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -43,7 +44,7 @@ def device_name(device: torch.device) -> str:
     """The GPU's or the processor's name, as its maker calls it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _cpu_name() if device.type == "cpu" else device.type
+    return cpu_name() if device.type == "cpu" else device.type
 
 
 def of_resumed(
@@ -113,9 +114,31 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """What the maker calls the processor."""
+    names = _of_cores("model name")
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu() -> str:
+    """What decides the speed of a CPU: vendor, family, model, instruction set.
+
+    The instruction set is the one that PyTorch uses, so ATEN_CPU_CAPABILITY=avx2 changes it.
+    """
+    vendors = _of_cores("vendor_id") or [platform.machine()]
+    vendor = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(vendors[0], vendors[0])
+    kinds = [f"{x.split()[-1]} {y}" for x in ("cpu family", "model") for y in _of_cores(x)[:1]]
+    capability = torch.backends.cpu.get_cpu_capability()
+    flags = " ".join(_of_cores("flags")[:1]).split()
+    native = "AVX512" in capability and {"avx512_bf16", "amx_bf16"} & set(flags)
+    return f"{' '.join([vendor, *kinds])}, {capability}{' + bfloat16' if native else ''}"
+
+
+def _of_cores(field: str) -> list[str]:
+    """A field of /proc/cpuinfo by core; nothing where the system or the processor has none."""
     try:
-        named = Path("/proc/cpuinfo").read_text().split("model name", 1)[1]
-        return named.split(":", 1)[1].split("\n", 1)[0].strip()
-    except (OSError, IndexError):  # not Linux, or not x86
-        return platform.processor() or platform.machine()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return []
+    pairs = (line.partition(":") for line in lines)
+    return [value.strip() for name, _, value in pairs if name.strip() == field]

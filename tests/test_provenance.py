@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import cyclip_pl
+from cyclip_pl import provenance as module
 from cyclip_pl.provenance import git_revision, provenance, write_provenance
 
 
@@ -39,6 +40,7 @@ def test_it_is_plain_and_names_versions_command_and_device(
     assert None not in made_by["packages"].values()
     assert made_by["command"] == "train.py 'data.train.shards=a b'"
     assert made_by["device"] == "cpu" and made_by["cpu"]
+    assert torch.backends.cpu.get_cpu_capability() in made_by["cpu_kind"]
     write_provenance(tmp_path, made_by)
     assert json.loads((tmp_path / "provenance.json").read_text()) == made_by
 
@@ -66,3 +68,23 @@ def test_the_repository_of_something_else_does_not_count(
     assert git_revision(installed) is None
     monkeypatch.setenv("PATH", "")
     assert git_revision(checkout) is None, "without git"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "capability", "kind"),
+    [
+        ("AuthenticAMD 25 1 avx2", "AVX2", "AMD family 25 model 1, AVX2"),
+        ("GenuineIntel 6 85 avx512f", "AVX512", "Intel family 6 model 85, AVX512"),
+        ("AuthenticAMD 26 2 avx512_bf16", "AVX512", "AMD family 26 model 2, AVX512 + bfloat16"),
+        ("AuthenticAMD 26 2 avx512_bf16", "AVX2", "AMD family 26 model 2, AVX2"),
+    ],
+)
+def test_a_cpu_is_its_vendor_family_and_instruction_set(
+    cpuinfo: str, capability: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = dict(
+        zip(("vendor_id", "cpu family", "model", "flags"), cpuinfo.split(" "), strict=True)
+    )
+    monkeypatch.setattr(module, "_of_cores", lambda field: [fields[field]] * 2)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert module.cpu() == kind

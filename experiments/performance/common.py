@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import platform
 import resource
 import time
@@ -13,38 +14,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import torch
+from cyclip_pl.provenance import cpu, cpu_name
 
 
 def machine(*packages: str) -> str:
     """Processor, cores and versions, for the head of a table."""
-    names = _of_cores("model name")
-    processor = names[0] if names else platform.processor()
+    cores, processor = os.cpu_count(), cpu_name()
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     python = platform.python_version()
-    return f"{len(names)} × {processor} ({cpu()}); Python {python}, {versions}"
-
-
-def cpu() -> str:
-    """What decides the speed of a CPU, for each row of a table: vendor, family, instruction set.
-
-    The instruction set is the one that PyTorch uses, so ATEN_CPU_CAPABILITY=avx2 changes it.
-    """
-    vendors = _of_cores("vendor_id") or [platform.machine()]
-    vendor = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(vendors[0], vendors[0])
-    kinds = [f"{x.split()[-1]} {y}" for x in ("cpu family", "model") for y in _of_cores(x)[:1]]
-    capability = torch.backends.cpu.get_cpu_capability()
-    flags = " ".join(_of_cores("flags")[:1]).split()
-    native = "AVX512" in capability and {"avx512_bf16", "amx_bf16"} & set(flags)
-    return f"{' '.join([vendor, *kinds])}, {capability}{' + bfloat16' if native else ''}"
-
-
-def _of_cores(field: str) -> list[str]:
-    """A field of /proc/cpuinfo by core; nothing where the system or the processor has none."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    pairs = (line.partition(":") for line in lines)
-    return [value.strip() for name, _, value in pairs if name.strip() == field]
+    return f"{cores} × {processor} ({cpu()}); Python {python}, {versions}"
 
 
 def available_bytes() -> int:

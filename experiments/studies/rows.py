@@ -53,8 +53,8 @@ def row(run: plan.Run, folder: Path) -> Row:
     made_by = json.loads((folder / "provenance.json").read_text("utf-8"))
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     git = made_by["git"] or {}
-    about = (run.cell, run.seed, " ".join(run.overrides), made_by["cpu"])
-    about += (git.get("commit", "")[:10], made_by["packages"]["torch"])
+    about = (run.cell, run.seed, " ".join(run.overrides), made_by["cpu_kind"])
+    about += (git.get("revision", "")[:10], made_by["packages"]["torch"])
     about += (round(metrics.pop("train/seconds")),)
     found = dict(zip(ABOUT, map(str, about), strict=True))
     for name, value in metrics.items():

@@ -35,7 +35,7 @@ def _module() -> Any:
 
 
 def test_three_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "_cpu_name", lambda: "a CPU")
+    monkeypatch.setattr(provenance, "cpu_name", lambda: "a CPU")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert lines(_trainer(), _module()) == [
         "device: 2 x a CPU, 3 threads, precision 32-true",

@@ -36,7 +36,11 @@ def test_rows_are_by_cell_and_seed_and_columns_are_those_of_any(tmp_path: Path) 
 def test_a_run_gives_its_metrics_and_the_last_of_its_log(tmp_path: Path) -> None:
     metrics = {"s/zero_shot/acc1": 1 / 3, "s/zero_shot/acc1_low": 0.2, "train/seconds": 61.4}
     (tmp_path / "metrics.json").write_text(json.dumps({**metrics, "s/knn/k1": None}))
-    about = {"cpu": "AMD", "git": {"commit": "0123456789abcdef"}, "packages": {"torch": "2.6"}}
+    about = {
+        "cpu_kind": "AMD",
+        "git": {"revision": "0123456789abcdef"},
+        "packages": {"torch": "2.6"},
+    }
     (tmp_path / "provenance.json").write_text(json.dumps(about))
     (tmp_path / "csv").mkdir()
     log = "step,train/logit_scale,train/total,lr\n1,14.2,4.8,0.1\n2,,,0.2\n3,15.5,4.1,\n"
