@@ -29,7 +29,7 @@ def write(study: Study) -> None:
     for path, text in texts(study).items():
         path.write_text(text, "utf-8")
     found = values(rows.read(study.results))
-    for file, wanted in study.settings.get("plots", {}).items():
+    for file, wanted in study.settings.get("plots", {}).items() if found else ():
         plots.draw(found, study, wanted, study.folder / file)
 
 
