@@ -25,29 +25,45 @@ class UniCLIP(ScaledObjective):
 
     Args:
         pair_weight: `balanced` or `uniform`, see `mp_nce_loss`.
+        domain_dependent: False gives all domains one scale and no offset: a common one cancels.
         tie_text_offset: Whether b_TT follows b_IT. Several texts per sample allow to learn it.
+        init_image_offset: b_II at the start, a cosine. The others start at 0.
         init_scale, max_scale: Of each domain's scale, see `ScaledObjective`.
     """
 
     def __init__(
         self,
         pair_weight: PairWeight = "balanced",
+        domain_dependent: bool = True,
         tie_text_offset: bool = True,
+        init_image_offset: float = 0.0,
         init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
         super().__init__(init_scale, max_scale)
         checks.one_of("objective.pair_weight", pair_weight, ("balanced", "uniform"))
+        checks.number("objective.init_image_offset", init_image_offset, least=-1, most=1)
+        if not domain_dependent and (init_image_offset or not tie_text_offset):
+            raise ValueError(
+                "objective.domain_dependent=false: there are no offsets;"
+                " leave out init_image_offset and tie_text_offset"
+            )
         self.pair_weight: PairWeight = pair_weight
+        self.domain_dependent = domain_dependent
+        if not domain_dependent:
+            return
         # The base's `logit_scale` is that of the domain image-text.
         self.image_logit_scale = nn.Parameter(self.logit_scale.detach().clone())
         self.text_logit_scale = nn.Parameter(self.logit_scale.detach().clone())
-        self.image_offset = nn.Parameter(torch.zeros(1))
+        self.image_offset = nn.Parameter(torch.full((1,), float(init_image_offset)))
         self.offset = nn.Parameter(torch.zeros(1))
         self.text_offset = None if tie_text_offset else nn.Parameter(torch.zeros(1))
 
     def _domains(self) -> tuple[Tensor, Tensor]:
         """s_D and b_D, (3,) each, of image-image, image-text and text-text."""
+        if not self.domain_dependent:
+            scales = self.logit_scale.exp().expand(3)
+            return scales, torch.zeros_like(scales)
         scales = torch.cat([self.image_logit_scale, self.logit_scale, self.text_logit_scale]).exp()
         if self.text_offset is None:
             text_offset = self.offset * scales[1] / scales[2]
@@ -68,8 +84,10 @@ class UniCLIP(ScaledObjective):
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        for logit_scale in (self.logit_scale, self.image_logit_scale, self.text_logit_scale):
-            logit_scale.clamp_(0, self.max_log_scale)
+        super().clamp_()
+        if self.domain_dependent:
+            for logit_scale in (self.image_logit_scale, self.text_logit_scale):
+                logit_scale.clamp_(0, self.max_log_scale)
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """`Embeddings` (V, n, D) and (U, n, D) → {"total", "mp_nce"}."""

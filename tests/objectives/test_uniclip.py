@@ -85,3 +85,31 @@ def test_another_pair_weight_is_refused() -> None:
         ValueError, match="objective.pair_weight=.*: must be one of balanced, uniform"
     ):
         UniCLIP(pair_weight="mean")
+
+
+def test_one_domain_is_mp_nce_with_one_scale() -> None:
+    objective, rows = _moved(domain_dependent=False), embeddings(Needs(3), n=5)
+    terms, gradients, parameters = run(objective, rows)
+
+    def formula(image, text, log_scale):
+        return mp_nce(image, text, log_scale.exp().expand(3), torch.zeros(3), "balanced")
+
+    assert parameters.keys() == {"logit_scale"}
+    scalar = objective.logit_scale.detach()
+    (value,), expected = with_gradients(formula, rows.image, rows.text, scalar)
+    torch.testing.assert_close(terms["total"], value)
+    actual = [gradients["image"], gradients["text"], parameters["logit_scale"]]
+    torch.testing.assert_close(actual, expected)
+    objective.logit_scale.data.fill_(9.0)
+    objective.clamp_()
+    scalars = objective.scalars()
+    assert scalars["scale"] == scalars["scale_text_text"] == pytest.approx(100.0)
+
+
+def test_an_offset_at_the_start() -> None:
+    assert UniCLIP(init_image_offset=0.3).scalars()["offset_image_image"] == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="^objective.init_image_offset=2"):
+        UniCLIP(init_image_offset=2.0)
+    for settings in ({"init_image_offset": 0.3}, {"tie_text_offset": False}):
+        with pytest.raises(ValueError, match="^objective.domain_dependent=false: there are no"):
+            UniCLIP(domain_dependent=False, **settings)
