@@ -45,7 +45,7 @@ class UniCLIP(ScaledObjective):
         checks.number("objective.init_image_offset", init_image_offset, least=-1, most=1)
         if not domain_dependent and (init_image_offset or not tie_text_offset):
             raise ValueError(
-                "objective.domain_dependent=false: there are no offsets;"
+                "objective.domain_dependent=false: has no offsets;"
                 " leave out init_image_offset and tie_text_offset"
             )
         self.pair_weight: PairWeight = pair_weight

@@ -16,7 +16,7 @@ def values(found: Sequence[rows.Row]) -> Values:
     numbers: Values = {}
     for one in found:
         for name, text in one.items():
-            if text and name not in (*rows.ABOUT[:-1],):
+            if text and name not in rows.ABOUT[:-1]:
                 by_seed = numbers.setdefault(one["cell"], {}).setdefault(name, {})
                 by_seed[int(one["seed"])] = float(text)
     return numbers

@@ -111,5 +111,5 @@ def test_an_offset_at_the_start() -> None:
     with pytest.raises(ValueError, match="^objective.init_image_offset=2"):
         UniCLIP(init_image_offset=2.0)
     for settings in ({"init_image_offset": 0.3}, {"tie_text_offset": False}):
-        with pytest.raises(ValueError, match="^objective.domain_dependent=false: there are no"):
+        with pytest.raises(ValueError, match="^objective.domain_dependent=false: has no offsets"):
             UniCLIP(domain_dependent=False, **settings)
