@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from cyclip_pl import launching, lean_imports, run_folder, signals
+from cyclip_pl import launching, run_folder, signals
 from cyclip_pl.checkpoints.resume import held
 from cyclip_pl.distributed import world_size
 from cyclip_pl.evaluation import output
@@ -45,7 +45,6 @@ def evaluate(config: DictConfig) -> dict[str, float]:
 def _evaluate(config: DictConfig, folder: Path) -> dict[str, float]:
     device, first = launching.launched(config.accelerator, config.devices)
     made_by = provenance(device)
-    lean_imports.import_timm()
     # Read one by one, so that an error names a missing setting as the user types it.
     settings = {key: config.model[key] for key in config.model}
     model = instantiate(settings, device=device)

@@ -26,6 +26,7 @@ from cyclip_pl.time_slice import shorten_slices
 from cyclip_pl.waiting import wait_briefly
 
 TRACEBACK = "CYCLIP_TRACEBACK"
+_WITHOUT_COMPILER = {"eval", "search"}  # commands that never compile a network
 
 
 class JobFailed(Exception):
@@ -88,6 +89,7 @@ class Job:
             job = HydraConfig.get()
             if job.mode == RunMode.MULTIRUN:
                 sweeps.link_number(Path(job.runtime.output_dir), job.job.num)
+            _import_libraries(self.config_name)
             metrics = get_method(self.task)(config)
             return sweeps.chosen(metrics, config.get(sweeps.METRIC))
         except Exception as error:
@@ -114,6 +116,12 @@ def _check_ranks(config: DictConfig) -> None:
             f"trainer.devices={devices}: a job that a launcher runs elsewhere is one process; set"
             " trainer.devices=1, or use hydra/launcher=submitit_slurm with tasks_per_node"
         )
+
+
+def _import_libraries(config_name: str) -> None:
+    from cyclip_pl.lean_imports import import_libraries
+
+    import_libraries(compiler=config_name not in _WITHOUT_COMPILER)
 
 
 def prepare() -> None:

@@ -46,6 +46,16 @@ _RANDOM_FILLS = {
     Tensor.normal_,
     Tensor.erfinv_,
 }
+# With a number, of which a tensor without values needs nothing: on the meta device they are Python
+# code that loads torch's compiler first, which takes seconds.
+_KEEP_SHAPE = {
+    Tensor.mul,
+    Tensor.div,
+    Tensor.mul_,
+    Tensor.add_,
+    Tensor.clamp_,
+    Tensor.triu_,
+}
 
 
 class _NoRandomWeights(TorchFunctionMode):
@@ -55,4 +65,9 @@ class _NoRandomWeights(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _RANDOM_FILLS:
             return args[0] if args else kwargs["tensor"]
+        if func is torch.randn:
+            kwargs.pop("generator", None)
+            return torch.empty(*args, **kwargs)
+        if func in _KEEP_SHAPE and args[0].is_meta and not isinstance(args[-1], Tensor):
+            return args[0]
         return func(*args, **kwargs)

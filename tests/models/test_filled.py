@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -30,6 +33,7 @@ def test_nothing_random_is_drawn() -> None:
 
     def build() -> nn.Module:
         layers = nn.ModuleList([nn.Linear(9, 9), nn.Embedding(9, 9), nn.Conv2d(3, 3, 3)])
+        layers.append(nn.ParameterList([torch.randn(2, 3) * 3, torch.randn(2, 3)]))
         layers.append(nn.MultiheadAttention(8, 2)).append(nn.BatchNorm1d(9))
         fills = nn.init.kaiming_normal_, nn.init.xavier_normal_, nn.init.trunc_normal_
         for fill in (*fills, nn.init.normal_, nn.init.uniform_, nn.init.orthogonal_):
@@ -53,3 +57,19 @@ def test_weights_that_are_not_its_own_are_refused(change: str) -> None:
     for sketch in (True, False):
         with pytest.raises(RuntimeError):
             filled(lambda: nn.Linear(3, 2), weights, sketch)
+
+
+@pytest.mark.slow
+def test_a_network_is_filled_without_the_compiler() -> None:
+    """Of torch: it takes seconds to import, for the first arithmetic on the meta device."""
+    code = (
+        "from cyclip_pl.lean_imports import import_libraries; import_libraries(compiler=False)\n"
+        "import sys; from cyclip_pl.encoders.dual import DualEncoder\n"
+        "from cyclip_pl.models.filled import filled\n"
+        "from tests.helpers.architectures import RESNET, TIMM, VIT\n"
+        "for name in (RESNET, VIT, TIMM):\n"
+        "    weights = DualEncoder(name, 32).state_dict()\n"
+        "    filled(lambda: DualEncoder(name, 32), weights)\n"
+        "assert not {'torch._dynamo', 'sympy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
