@@ -42,6 +42,7 @@ def import_libraries(*, compiler: bool) -> None:
         else:
             with _put_off(_COMPILER), _without_marks():
                 _import_all()
+            _do_not_mark(torch.optim.Optimizer.add_param_group)
 
 
 def _import_all() -> None:
@@ -93,6 +94,13 @@ def _without_marks() -> Iterator[None]:
 
 def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
+
+
+def _do_not_mark(function: Any) -> None:
+    """For a function that torch would mark at its first call, which loads the compiler."""
+    marked = getattr(function, "__wrapped__", None)
+    if marked is not None:
+        marked.__dict__.setdefault("__dynamo_disable", marked)
 
 
 class _StandIn(ModuleType):

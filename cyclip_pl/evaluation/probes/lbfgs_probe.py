@@ -14,6 +14,9 @@ from cyclip_pl.evaluation.probes.row_splits import hold_out
 _ROWS = 16384
 _ITERATIONS = 1000
 _CHECKED = 10  # iterations between two looks at the gradient
+# Pairs of steps that L-BFGS remembers. More take fewer iterations: 100 take half of what 20 do.
+_HISTORY = 20, 100
+_HISTORY_BYTES = 256 * 2**20  # what more than the least may take
 
 
 @dataclass(frozen=True)
@@ -104,42 +107,60 @@ def lbfgs_probe(
     if not bool(feature_NF.isfinite().all()):
         return LinearClassifier(weight_PF + torch.nan, bias_P + torch.nan)
     axes = axes or principal_axes(feature_NF)
+    whole = len(feature_NF) <= _ROWS
+    if whole:  # turned once, and all in few dimensions where the examples are few
+        feature_NF = (feature_NF.double() - axes.mean_F) @ axes.axis_FR
     # At zero the Hessian of a class is about the scatter / P; in these coordinates it is about 1,
     # so L-BFGS takes a tenth of the iterations. The minimum is the same.
-    basis_FR = axes.axis_FR * (axes.scatter_R / len(present_P) + l2).rsqrt()
-    if len(feature_NF) <= _ROWS:
-        feature_NF = feature_NF.double()
-    theta_PR = zeros(len(present_P), basis_FR.shape[1], dtype=torch.float64)
+    scale_R = (axes.scatter_R / len(present_P) + l2).rsqrt()
+    theta_PR = zeros(len(present_P), len(scale_R), dtype=torch.float64)
+    pair = 16 * (theta_PR.numel() + bias_P.numel())  # bytes
     optimizer = torch.optim.LBFGS(
         [theta_PR, bias_P],
         max_iter=_CHECKED,
         max_eval=2 * _CHECKED,
-        history_size=20,
+        history_size=min(max(_HISTORY_BYTES // pair, _HISTORY[0]), _HISTORY[1]),
         tolerance_grad=0,
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
-    steepness: list[float] = []
 
     def classifier() -> tuple[Tensor, Tensor]:
-        weight_PF = theta_PR @ basis_FR.T
+        weight_PF = (theta_PR * scale_R) @ axes.axis_FR.T
         return weight_PF, bias_P - weight_PF @ axes.mean_F
 
-    def closure() -> Tensor:
+    def gradients() -> tuple[Tensor, Tensor, Tensor]:
+        """The objective and its gradients by the weights along the axes and by their bias."""
+        if whole:
+            return objective(theta_PR * scale_R, bias_P, feature_NF, dense_N, l2)
         loss, by_weight_PF, by_bias_P = objective(*classifier(), feature_NF, dense_N, l2)
-        steepness.append(max(g.abs().max().item() for g in (by_weight_PF, by_bias_P)))
-        theta_PR.grad = (by_weight_PF - by_bias_P[:, None] * axes.mean_F) @ basis_FR
-        bias_P.grad = by_bias_P
+        along_PR = (by_weight_PF - by_bias_P[:, None] * axes.mean_F) @ axes.axis_FR
+        return loss, along_PR, by_bias_P
+
+    known: list[Tensor] = []  # of the present weights, whose gradients are there too
+
+    def closure() -> Tensor:
+        if known:
+            return known.pop()
+        loss, along_PR, by_bias_P = gradients()
+        theta_PR.grad, bias_P.grad = along_PR * scale_R, by_bias_P
         return loss
 
+    def steepness() -> float:
+        """The largest entry of the gradient by a classifier's weights and bias."""
+        known.append(closure())
+        assert theta_PR.grad is not None and bias_P.grad is not None
+        by_weight_PF = (theta_PR.grad / scale_R) @ axes.axis_FR.T
+        by_weight_PF += bias_P.grad[:, None] * axes.mean_F
+        return max(by_weight_PF.abs().max().item(), bias_P.grad.abs().max().item())
+
     with torch.no_grad():
-        closure()
+        enough = tolerance * steepness()
         for _ in range(_ITERATIONS // _CHECKED):
-            if steepness[-1] <= tolerance * steepness[0]:
-                break
             optimizer.step(closure)  # type: ignore[arg-type]
-            closure()
-        weight_KF = zeros(classes, feature_NF.shape[1], dtype=torch.float64)
+            if steepness() <= enough:
+                break
+        weight_KF = zeros(classes, len(axes.mean_F), dtype=torch.float64)
         bias_K = torch.full((classes,), -torch.inf, dtype=torch.float64, device=weight_KF.device)
         weight_KF[present_P], bias_K[present_P] = classifier()
     return LinearClassifier(weight_KF, bias_K)
