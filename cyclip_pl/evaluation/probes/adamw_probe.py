@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -45,13 +46,13 @@ def adamw_probe(
         return start.to(feature_NF.device)
 
     weight_KF, bias_K = uniform(classes, width), uniform(classes)
-    moments = [
-        ([torch.zeros_like(part)], [torch.zeros_like(part)], [], [part.new_zeros(())])
+    moments: list[list[list[Tensor]]] = [
+        [[torch.zeros_like(part)], [torch.zeros_like(part)], [], [part.new_zeros(())]]
         for part in (weight_KF, bias_K)
     ]
     # Thousands of small steps: one kernel per update, and gradients without a graph. It is what
     # torch.optim.AdamW calls; the class would load torch's compiler, which takes seconds.
-    update = partial(
+    update: Callable[..., None] = partial(
         adamw,
         fused=feature_NF.device.type in ("cpu", "cuda"),
         amsgrad=False,
