@@ -70,6 +70,13 @@ def test_a_claim_has_its_cells_and_may_be_untested() -> None:
         {"claim": "It rises", "paper": "1 → 2", "metrics": {"here": ACC}},
         {"claim": "That too", "paper": "–", "untested": "no data"},
     ]
-    table = claims.table(values(rows()), listed)
+    other = values([{**row, ACC: str(2 * float(row[ACC]))} for row in rows()])
+    named = {"study": "other", "metrics": {"there": ["alone", "cyclip", ACC]}}
+    listed.append({"claim": "Elsewhere", "paper": "3", **named})
+    named = {"study": "other", "metrics": {"there": ["cyclip", "clip", ACC]}}
+    listed.append({"claim": "It doubles", "paper": "3", **named})
+    table = claims.table({None: values(rows()), "other": other}.__getitem__, listed)
+    assert "| Elsewhere | 3 | – | not yet run |" in table, "one pair has no interval"
+    assert "| It doubles | 3 | there: +6.3 ± 1.4 | **holds** |" in table
     assert "| It rises | 1 → 2 | here: +3.2 ± 0.7 | **holds** |" in table
     assert "| That too | – | – | cannot be tested: no data |" in table
