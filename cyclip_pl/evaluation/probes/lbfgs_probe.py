@@ -63,13 +63,13 @@ def objective(
     by_weight_KF, by_bias_K = l2 * weight_KF, torch.zeros_like(bias_K)
     for x_nF, y_n in zip(feature_NF.split(_ROWS), label_N.split(_ROWS), strict=True):
         x_nF = x_nF.double()
-        logit_nK = x_nF @ weight_KF.T + bias_K
-        log_p_nK = logit_nK.log_softmax(1)
-        loss = loss - log_p_nK.gather(1, y_n[:, None]).sum()
-        error_nK = log_p_nK.exp()
-        error_nK.scatter_add_(1, y_n[:, None], -torch.ones_like(error_nK[:, :1]))
-        by_weight_KF = by_weight_KF + error_nK.T @ x_nF
-        by_bias_K = by_bias_K + error_nK.sum(0)
+        # Classes first: with few of them both products are faster so.
+        log_p_Kn = torch.addmm(bias_K[:, None], weight_KF, x_nF.T).log_softmax(0)
+        loss = loss - log_p_Kn.gather(0, y_n[None]).sum()
+        error_Kn = log_p_Kn.exp()
+        error_Kn.scatter_add_(0, y_n[None], -torch.ones_like(error_Kn[:1]))
+        by_weight_KF = by_weight_KF + error_Kn @ x_nF
+        by_bias_K = by_bias_K + error_Kn.sum(1)
     samples = len(feature_NF)
     return loss / samples, by_weight_KF / samples, by_bias_K / samples
 
