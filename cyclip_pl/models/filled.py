@@ -25,15 +25,20 @@ def filled(
     Raises:
         RuntimeError: A weight is missing, has another shape, or is left over.
     """
+    if sketch:
+        sketched(build).load_state_dict(weights, assign=True)
     with _NoRandomWeights():
-        if sketch:
-            with torch.device("meta"):
-                build().load_state_dict(weights, assign=True)
         # Built twice and not moved from the sketch, which has no values of buffers that are not
         # in the weights: attention masks, pixel means.
         network = build()
     network.load_state_dict(weights)
     return network
+
+
+def sketched(build: Callable[[], Network]) -> Network:
+    """Build a network without memory for its weights, on the meta device."""
+    with _NoRandomWeights(), torch.device("meta"):
+        return build()
 
 
 # All others of `torch.nn.init` end in those of Tensor.

@@ -14,7 +14,7 @@ from cyclip_pl.encoders.pretrained import fill, read_folder, renamed
 from cyclip_pl.files import reason
 from cyclip_pl.model_folder import ModelFolder
 from cyclip_pl.models.allowed import check_config
-from cyclip_pl.models.filled import filled
+from cyclip_pl.models.filled import filled, sketched
 from cyclip_pl.models.open_clip_model import OpenCLIPModel
 from cyclip_pl.weights import check_finite
 
@@ -97,9 +97,7 @@ def _network(files: ModelFiles, trust: bool) -> Any:
         network = made()
         fill(network, files.state)
         return network
-    with torch.device("meta"):
-        state = renamed(made(), files.state)
-    return filled(made, state)
+    return filled(made, renamed(sketched(made), files.state))
 
 
 def _tokenizer(folder: ModelFolder, text: Mapping[str, Any]) -> Any:

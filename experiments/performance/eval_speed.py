@@ -1,8 +1,8 @@
 """`eval.py` beside clip_benchmark: seconds and memory of whole commands on the same shards.
 
 Three synthetic sets of 100 classes with two prompts; zero-shot classification in float32 with the
-same weights of open_clip. The programs take turns. A row with a single image shows the start-up.
-clip_benchmark fails where a set has fewer shards than workers, and its `accuracy` fails on
+same weights of open_clip, ours from a folder. The programs take turns. A row with a few images shows
+the start-up. clip_benchmark fails where a set has fewer shards than workers, and its `accuracy` fails on
 NumPy 2.4, so it is given enough shards and a repaired function.
 
     pip install --no-deps --target CLIP_BENCHMARK clip_benchmark==1.6.2
@@ -55,11 +55,20 @@ ROWS = [
 ]
 
 _PREPARE = """
-import sys, torch, open_clip
+import json, pathlib, sys, torch, open_clip
+from safetensors.torch import save_file
 open_clip.add_model_config(sys.argv[1])
+mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 for name in ("resnet10t-64", "ViT-S-32-alt"):
     torch.manual_seed(0)
-    torch.save(open_clip.create_model(name).state_dict(), f"{sys.argv[1]}/{name}.pt")
+    weights = open_clip.create_model(name).state_dict()
+    folder = pathlib.Path(sys.argv[1], "models", name)
+    folder.mkdir(parents=True)
+    torch.save(weights, folder / "weights.pt")
+    save_file(weights, folder / "open_clip_model.safetensors")
+    config = {"model_cfg": open_clip.get_model_config(name)}
+    config["preprocess_cfg"] = {"mean": mean, "std": std}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
 """
 _PEER = """
 import sys, numpy as np, torch, open_clip
@@ -71,12 +80,6 @@ def accuracy(output, target, topk=(1,)):
 z.accuracy = accuracy
 from clip_benchmark.cli import main
 main()
-"""
-_OURS = """
-import sys, open_clip
-open_clip.add_model_config(sys.argv.pop(1))
-from cyclip_pl.cli import evaluate
-evaluate()
 """
 
 
@@ -154,17 +157,22 @@ def main() -> None:
             count = max(SHARDS, round(images * arguments.scale))
             data = Path(folder) / f"set{len(list(Path(folder).iterdir()))}"
             write_set(data, count, size)
-            weights = f"{folder}/{architecture}.pt"
+            model = f"{folder}/models/{architecture}"
             commands = {
                 "ours": [
-                    *(sys.executable, "-c", _OURS, folder),
-                    *("model=open_clip", f"model.name={architecture}"),
-                    *(f"model.pretrained={weights}", f"evaluation.datasets=[{data}]"),
+                    *(sys.executable, str(root / "eval.py"), "model=open_clip"),
+                    *(f"model.name={model}", f"evaluation.datasets=[{data}]"),
                     *(f"hydra.run.dir={folder}/ours", *arguments.ours.split()),
                 ],
                 "peer": [
                     *(sys.executable, "-c", _PEER, folder, "eval", "--model", architecture),
-                    *("--pretrained", weights, "--dataset", "wds/set", "--dataset_root"),
+                    *(
+                        "--pretrained",
+                        f"{model}/weights.pt",
+                        "--dataset",
+                        "wds/set",
+                        "--dataset_root",
+                    ),
                     *(str(data), "--task", "zeroshot_classification", "--no_amp"),
                     *("--num_workers", arguments.workers, "--batch_size", "64"),
                     *("--output", f"{folder}/peer.json"),
