@@ -1,9 +1,9 @@
 """`eval.py` beside clip_benchmark: seconds and memory of whole commands on the same shards.
 
 Three synthetic sets of 100 classes with two prompts; zero-shot classification in float32 with the
-same weights of open_clip, ours from a folder. The programs take turns. A row with a few images shows
-the start-up. clip_benchmark fails where a set has fewer shards than workers, and its `accuracy` fails on
-NumPy 2.4, so it is given enough shards and a repaired function.
+same weights of open_clip, ours from a folder. The programs take turns. A row with a few images
+shows the start-up. clip_benchmark fails where a set has fewer shards than workers, and its
+`accuracy` fails on NumPy 2.4, so it is given enough shards and a repaired function.
 
     pip install --no-deps --target CLIP_BENCHMARK clip_benchmark==1.6.2
     python experiments/performance/eval_speed.py --peer CLIP_BENCHMARK
