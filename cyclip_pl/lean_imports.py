@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -107,6 +108,10 @@ class _StandIn(ModuleType):
     """A module whose attributes are looked up when they are used."""
 
     __path__: list[str] = []  # as of a package, so that it may hold further ones
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None)  # for those who ask whether it is installed
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
