@@ -22,6 +22,8 @@ from studies import intervals
 from studies.tables import shown
 from studies.values import Values, paired
 
+NOT_YET = "not yet run"
+
 
 def table(rows_of: Callable[[str | None], Values], claims: Sequence[Mapping[str, Any]]) -> str:
     """One row per claim: the paper's numbers, ours with intervals, and what follows.
@@ -49,7 +51,8 @@ def table(rows_of: Callable[[str | None], Values], claims: Sequence[Mapping[str,
                 f"{t}: {shown(mean, metric, sign=True)}"
                 for t, (metric, mean) in differences.items()
             )
-            verdict = decided([mean for _, mean in differences.values()])
+            complete = len(differences) == len(one["metrics"])
+            verdict = decided([m for _, m in differences.values()]) if complete else NOT_YET
         lines.append(f"| {one['claim']} | {one['paper']} | {ours or '–'} | {verdict} |")
     return "\n".join(lines)
 
@@ -57,7 +60,7 @@ def table(rows_of: Callable[[str | None], Values], claims: Sequence[Mapping[str,
 def decided(differences: Sequence[intervals.Mean]) -> str:
     """Whether every, some or no interval lies above 0."""
     if not differences:
-        return "not yet run"
+        return NOT_YET
     above = sum(one.apart and one.value > 0 for one in differences)
     below = sum(one.apart and one.value < 0 for one in differences)
     if above == len(differences):

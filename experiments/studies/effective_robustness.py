@@ -21,7 +21,7 @@ ACCURACY, EFFECTIVE = "zero_shot/acc1", "robustness/effective_robustness"
 
 
 def with_effective_robustness(found: Values, line: Values, wanted: Mapping[str, Any]) -> Values:
-    """`found` with `<set>/robustness/effective_robustness`; without it where there is no line.
+    """`found` with `<set>/robustness/effective_robustness`, if all cells of the line have runs.
 
     Args:
         found: The runs to judge.
@@ -34,7 +34,7 @@ def with_effective_robustness(found: Values, line: Values, wanted: Mapping[str, 
     for shifted in wanted["shifted"]:
         points = _points(through, expected, f"{shifted}/{ACCURACY}")
         of_line = [point for by_seed in points.values() for point in by_seed.values()]
-        if len({x for x, _ in of_line}) < 2:
+        if len(points) < len(wanted["line"]["cells"]):  # runs of one cell differ by chance alone
             continue
         slope, intercept = linear_regression(*zip(*of_line, strict=True))
         for cell, by_seed in _points(found, expected, f"{shifted}/{ACCURACY}").items():

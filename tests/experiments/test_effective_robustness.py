@@ -38,7 +38,8 @@ def test_the_line_goes_through_the_named_cells() -> None:
     assert not any("missing" in name for name in made["a"])
 
 
-def test_one_point_makes_no_line() -> None:
+def test_a_line_needs_all_its_cells() -> None:
     found: Values = {"a": cell((0.25, 0.2))}
-    assert with_effective_robustness(found, {"small": cell((0.2, 0.1))}, WANTED) == found
+    small: Values = {"small": cell((0.2, 0.1), (0.3, 0.3))}
+    assert with_effective_robustness(found, small, WANTED) == found
     assert with_effective_robustness(found, {}, WANTED) == found

@@ -75,8 +75,11 @@ def test_a_claim_has_its_cells_and_may_be_untested() -> None:
     listed.append({"claim": "Elsewhere", "paper": "3", **named})
     named = {"study": "other", "metrics": {"there": ["cyclip", "clip", ACC]}}
     listed.append({"claim": "It doubles", "paper": "3", **named})
+    both = {**named["metrics"], "later": ["cyclip", "nobody", ACC]}
+    listed.append({"claim": "Half", "paper": "3", "study": "other", "metrics": both})
     table = claims.table({None: values(rows()), "other": other}.__getitem__, listed)
     assert "| Elsewhere | 3 | – | not yet run |" in table, "one pair has no interval"
     assert "| It doubles | 3 | there: +6.3 ± 1.4 | **holds** |" in table
+    assert "| Half | 3 | there: +6.3 ± 1.4 | not yet run |" in table
     assert "| It rises | 1 → 2 | here: +3.2 ± 0.7 | **holds** |" in table
     assert "| That too | – | – | cannot be tested: no data |" in table
