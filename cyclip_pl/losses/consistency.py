@@ -27,9 +27,9 @@ from torch import Tensor
 
 from cyclip_pl import checks
 from cyclip_pl.distributed import gather, sum_over_ranks, world_size
-from cyclip_pl.losses.kernels.direct import Direct, DirectPenalty
+from cyclip_pl.losses.kernels.direct import Direct
 from cyclip_pl.losses.kernels.gram import Gram
-from cyclip_pl.losses.kernels.pairs import check_pair, gradients_wanted
+from cyclip_pl.losses.kernels.pairs import check_pair
 from cyclip_pl.losses.kernels.precision import full_precision
 
 Form = Literal["gram", "direct"]
@@ -53,7 +53,6 @@ def consistency_terms(
     return (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
 
 
-@full_precision
 def consistency_penalty(
     image: Tensor,
     text: Tensor,
@@ -73,22 +72,17 @@ def consistency_penalty(
     Returns:
         (λ1·in-modal + λ2·cross-modal, in-modal, cross-modal), the last two without gradient.
     """
-    check_pair(image, text)
-    rows = image.shape[0] * world_size()
-    weights = [
-        weight / (2 * rows)
-        for weight in (in_modal_weight + cross_modal_weight, in_modal_weight - cross_modal_weight)
+    square, crossed, rows = _parts(image, text, form)
+    weighted = [
+        weight / (2 * rows) * part
+        for weight, part in (
+            (in_modal_weight + cross_modal_weight, square),
+            (in_modal_weight - cross_modal_weight, crossed),
+        )
+        if weight  # a part of weight 0 costs nothing in the backward pass
     ]
-    weighted = any(weights)
-    if weighted and world_size() == 1 and _choose(form, rows, image.shape[1]) == "direct":
-        wanted = gradients_wanted(image, text)
-        penalty, square, crossed = DirectPenalty.apply(image, text, *weights, wanted)
-    else:
-        square, crossed, _ = _parts(image, text, form)
-        # A part of weight 0 costs nothing in the backward pass.
-        parts = [w * part for w, part in zip(weights, (square, crossed), strict=True) if w]
-        penalty = reduce(torch.add, parts) if weighted else square.new_zeros(())
-        square, crossed = square.detach(), crossed.detach()
+    penalty = reduce(torch.add, weighted) if weighted else square.new_zeros(())
+    square, crossed = square.detach(), crossed.detach()
     return penalty, (square + crossed) / (2 * rows), (square - crossed) / (2 * rows)
 
 
