@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -100,9 +101,11 @@ class ContrastiveModule(L.LightningModule):
     def embed(self, batch: Batch) -> Embeddings:
         """Images and tokens → the embeddings that the objective sees."""
         if self.microbatch is None or len(batch) <= self.microbatch:
-            return self._embed(batch)
-        parts = [self.encoder, self.projector]
-        return embed_in_microbatches(self._embed, parts, batch, self.microbatch)
+            rows = self._embed(batch)
+        else:
+            parts = [self.encoder, self.projector]
+            rows = embed_in_microbatches(self._embed, parts, batch, self.microbatch)
+        return replace(rows, caption_ids=batch.caption_ids)
 
     def _embed(self, batch: Batch) -> Embeddings:
         return self.projector(self.encoder(batch), batch.augmentation)

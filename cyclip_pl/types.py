@@ -28,6 +28,7 @@ class Batch:
         skipped: Number of samples skipped since the reader's previous batch, by cause.
         skipped_in: A few of their shards, by cause.
         keys: N names of samples, `<shard>/<key>`, for messages; empty if the data has no names.
+        caption_ids: (1, N), int64, equal for samples whose captions are all the same; or None.
         drawn: How far the batch's reader has come, as `cyclip_pl.data.position.Drawn`.
     """
 
@@ -38,13 +39,15 @@ class Batch:
     skipped_in: dict[str, list[str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     drawn: tuple[int, ...] = (0, 0)
+    caption_ids: Tensor | None = None
 
     def __len__(self) -> int:
         return self.images.shape[1]
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> Batch:
-        moved = None if self.augmentation is None else move(self.augmentation)
-        return replace(self, images=move(self.images), texts=move(self.texts), augmentation=moved)
+        tensors = {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        moved: dict[str, Any] = {name: move(x) for name, x in tensors.items()}
+        return replace(self, **moved)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Copy to `device`, as `Tensor.to` does."""
@@ -52,8 +55,8 @@ class Batch:
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
         """Keep the memory until `stream` has used it, as `Tensor.record_stream` does."""
-        for x in (self.images, self.texts, self.augmentation):
-            if x is not None:
+        for x in vars(self).values():
+            if isinstance(x, Tensor):
                 x.record_stream(stream)
 
     def split(self, size: int) -> list[Batch]:
@@ -89,6 +92,7 @@ class Embeddings:
         image_clusters, text_clusters: (V, N, K) and (U, N, K), log-probabilities, if the projector
             has the head `clusters`.
         image_views: (V, N, S), unit-norm rows, if the projector has the head `views`.
+        caption_ids: The batch's, see `Batch`.
     """
 
     image: Tensor
@@ -96,6 +100,7 @@ class Embeddings:
     image_clusters: Tensor | None = None
     text_clusters: Tensor | None = None
     image_views: Tensor | None = None
+    caption_ids: Tensor | None = None
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Each image view (N, D) with each text view (N, D)."""

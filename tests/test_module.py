@@ -69,3 +69,13 @@ def test_learnable_scalars_are_clamped_after_each_step(monkeypatch) -> None:
     module = _module()
     module.optimizer_step()
     assert module.objective.scale.item() == pytest.approx(100, rel=1e-5)
+
+
+@pytest.mark.parametrize("microbatch", [None, 3])
+def test_an_objective_sees_which_captions_are_equal(microbatch) -> None:
+    module, batch = _module(), _batch()
+    module.microbatch = microbatch
+    assert module.embed(batch).caption_ids is None
+    batch.caption_ids = torch.tensor([[2**62 - n // 2 for n in range(8)]])
+    rows = module.embed(batch.to("cpu"))
+    assert torch.equal(rows.caption_ids, batch.caption_ids)

@@ -7,11 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, islice
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from cyclip_pl.data.buckets import CLOSED, Buckets, Open
+from cyclip_pl.data.captions import caption_id
 from cyclip_pl.data.decode_cache import DecodeCache
 from cyclip_pl.data.decoder import Decoder
 from cyclip_pl.data.epochs import Epochs, NothingToRead, Reader
@@ -32,6 +34,14 @@ class Failure:
     """A worker's error as an item: raised in the worker, it would come with two stack traces."""
 
     message: str
+
+
+class Row(NamedTuple):
+    """A sample of a batch: its name, see `caption_id`, and its views."""
+
+    name: str
+    caption_id: int
+    viewed: ViewedSample
 
 
 class Batches(IterableDataset["Batch | Failure"]):
@@ -147,25 +157,23 @@ class Batches(IterableDataset["Batch | Failure"]):
             return ((list(islice(stream, self.batch_size)), CLOSED) for _ in range(wanted))
         return self.buckets.plan(stream, reader, partial(self._caption, reader), drawn, wanted)
 
-    def _viewed(
-        self, reader: Reader, stream: Stream, planned: list[Item]
-    ) -> Iterator[tuple[str, ViewedSample]]:
-        """Endless usable samples with their names: those planned, then the stream's."""
+    def _viewed(self, reader: Reader, stream: Stream, planned: list[Item]) -> Iterator[Row]:
+        """Endless usable samples: those planned, then the stream's."""
         for item in chain(planned, stream):
             try:
-                viewed = self._view(reader, item[0])
+                row = self._view(reader, item[0])
             except (SkippedSample, Undecodable) as error:
                 stream.lose(item, error)
                 continue
-            yield item[0].name, viewed
+            yield row
 
-    def _view(self, reader: Reader, raw: RawSample) -> ViewedSample:
+    def _view(self, reader: Reader, raw: RawSample) -> Row:
         image, found = self._decode(raw)
         drawn = self.buckets is not None or len(self.decoder.captions.weights) > 1
         captions = [self._drawn(reader, raw, found)] if drawn else next(iter(found.values()))
         # A function of the sample, not of the reader.
         rng = generator("sample", reader.seed, reader.epoch, raw.name, raw.draw)
-        return self.views(image, captions, rng)
+        return Row(raw.name, caption_id(found), self.views(image, captions, rng))
 
     def _caption(self, reader: Reader, raw: RawSample) -> str:
         return self._drawn(reader, raw, self.decoder.parts(raw)[1])
@@ -174,8 +182,8 @@ class Batches(IterableDataset["Batch | Failure"]):
         rng = generator("caption", reader.seed, reader.epoch, raw.name, raw.draw)
         return self.decoder.captions.draw(found, rng)
 
-    def _batch(self, named: list[tuple[str, ViewedSample]]) -> Batch:
-        keys, samples = [name for name, _ in named], [sample for _, sample in named]
+    def _batch(self, rows: list[Row]) -> Batch:
+        keys, caption_ids, samples = zip(*rows, strict=True)
         views, text_views = self.views.image_views, self.views.text_views
         texts = [sample.texts[view] for view in range(text_views) for sample in samples]
         # Collated in memory that the worker shares with the training process; rows of pixels, as
@@ -190,5 +198,6 @@ class Batches(IterableDataset["Batch | Failure"]):
             augmentation=torch.stack(augmentations, dim=1) if augmentations else None,
             skipped=self._skipped.take(),
             skipped_in=self._skipped.take_shards(),
-            keys=keys,
+            keys=list(keys),
+            caption_ids=torch.tensor([caption_ids]),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,12 @@ class Captions:
         drawn = np.searchsorted(bounds, rng.random() * bounds[-1], side="right")
         of_key = captions[keys[min(int(drawn), len(keys) - 1)]]
         return of_key[int(rng.random() * len(of_key))]
+
+
+def caption_id(captions: Mapping[str, list[str]]) -> int:
+    """Captions by key → a number of 63 bits, the same in every process for the same captions."""
+    text = json.dumps(captions, sort_keys=True).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
 def _member(texts: Mapping[str, bytes], extension: str) -> bytes:

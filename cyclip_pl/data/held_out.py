@@ -11,7 +11,7 @@ from itertools import islice
 
 from PIL import Image
 
-from cyclip_pl.data.batches import Batches
+from cyclip_pl.data.batches import Batches, Row
 from cyclip_pl.data.epochs import MISSING, ExactEpochs, Reader, Shards
 from cyclip_pl.data.partition import batches_of_worker
 from cyclip_pl.data.position import Position
@@ -21,7 +21,6 @@ from cyclip_pl.data.shard_reader import BrokenShard, RawSample, ShardReader
 from cyclip_pl.data.shard_sizes import shard_sizes
 from cyclip_pl.data.skipped import SkipCounter, SkippedSample
 from cyclip_pl.data.urls import missing
-from cyclip_pl.data.views.base import ViewedSample
 from cyclip_pl.distributed import objects_of_all, rank, world_size
 from cyclip_pl.images import Undecodable
 from cyclip_pl.types import Batch
@@ -93,20 +92,20 @@ class HeldOutBatches(Batches):
         for _ in range(batches_of_worker(position.batch, reader.workers, reader.worker), quota):
             yield self._batch(list(islice(samples, self.batch_size)))
 
-    def _rows(self, reader: Reader) -> Iterator[tuple[str, ViewedSample]]:
+    def _rows(self, reader: Reader) -> Iterator[Row]:
         # `Validation` reports losses once; here each worker would report them at each validation.
         self._skipped = SkipCounter(quiet=True)
-        blank = self.views(Image.new("RGB", (64, 64)), ["blank"], generator("blank"))
+        image = Image.new("RGB", (64, 64))
+        blank = Row("", 0, self.views(image, ["blank"], generator("blank")))
         for raw in self.epochs.samples(reader, 0, self._read_shard, self._skipped):
-            name, viewed = raw.name, blank
+            row = blank
             try:
-                viewed = self._view(reader, raw)
+                row = self._view(reader, raw)
             except (SkippedSample, Undecodable) as error:
                 self._skipped.add(error.reason, raw.url, str(error))
-                name = ""
-            yield name, viewed
+            yield row
         while True:
-            yield "", blank
+            yield blank
 
 
 def open_order(

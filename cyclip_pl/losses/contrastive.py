@@ -14,7 +14,11 @@ from cyclip_pl.losses.kernels.precision import full_precision
 
 @full_precision
 def contrastive_loss(
-    image: Tensor, text: Tensor, scale: Tensor | float, form: Form | None = None
+    image: Tensor,
+    text: Tensor,
+    scale: Tensor | float,
+    form: Form | None = None,
+    caption_ids: Tensor | None = None,
 ) -> Tensor:
     """½[CE(s·I·Tᵀ, diag) + CE(s·T·Iᵀ, diag)], the mean over the N samples of all ranks.
 
@@ -26,10 +30,13 @@ def contrastive_loss(
         image, text: (n, D) unit-norm rows of this rank; row k of both is one pair.
         scale: s, the multiplier, not its logarithm.
         form: "dense" holds n×N scores, "tiled" one tile; None chooses the faster by shape.
+        caption_ids: (1, n); samples with equal numbers are not each other's negatives. Always
+            dense.
     """
     check_pair(image, text)
-    if world_size() == 1 and choose(form, image[None], text[None]) == "dense":
+    alone = world_size() == 1 and caption_ids is None
+    if alone and choose(form, image[None], text[None]) == "dense":
         leaves = image, text, scalar(scale, image)
         return ContrastivePairs.apply(*leaves, gradients_wanted(*leaves))
-    by_image, by_text = negatives_both_ways(image[None], text[None], scale, form)
+    by_image, by_text = negatives_both_ways(image[None], text[None], scale, form, caption_ids)
     return pair_loss(image, text, scale, torch.cat([by_image, by_text]))

@@ -15,6 +15,7 @@ from cyclip_pl.losses.kernels.negatives import Form, negatives_both_ways, negati
 from cyclip_pl.losses.kernels.precision import full_precision
 
 PairWeight = Literal["balanced", "uniform"]
+Denominator = Literal["shared", "domain"]
 
 
 @full_precision
@@ -24,7 +25,9 @@ def mp_nce_loss(
     scales: Tensor,
     offsets: Tensor,
     pair_weight: PairWeight = "balanced",
+    denominator: Denominator = "shared",
     form: Form | None = None,
+    caption_ids: Tensor | None = None,
 ) -> Tensor:
     """The weighted mean over ordered positive pairs (i, p) of
 
@@ -42,10 +45,15 @@ def mp_nce_loss(
         scales, offsets: (3,), s_D = 1/τ_D and b_D by domain in that order.
         pair_weight: "uniform" takes the mean of all pairs. "balanced" takes it within each of
             image→image, image→text, text→image and (of several texts) text→text, then over these.
+        denominator: "shared" is the paper's, above. "domain" takes from N(i) only the embeddings of
+            p's modality, whose offset then cancels; with one view and one text this is CLIP's loss.
         form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
+        caption_ids: (1, n); samples with equal numbers are not each other's negatives. Always
+            dense.
 
     Raises:
-        ValueError: An unknown `pair_weight`, or a global batch of one sample: it has no negatives.
+        ValueError: An unknown `pair_weight` or `denominator`, or a global batch of one sample: it
+            has no negatives.
     """
     if image.ndim != 3 or text.ndim != 3 or image.shape[1:] != text.shape[1:]:
         raise ValueError(
@@ -53,10 +61,11 @@ def mp_nce_loss(
             f" not {tuple(image.shape)} and {tuple(text.shape)}"
         )
     checks.one_of("pair_weight", pair_weight, ("balanced", "uniform"))
+    checks.one_of("denominator", denominator, ("shared", "domain"))
     if image.shape[1] * world_size() < 2:
         raise ValueError("a batch of one sample has no negatives")
     modalities = image, text
-    negatives = _negatives(image, text, scales, offsets, form)
+    negatives = _negatives(image, text, scales, offsets, denominator, form, caption_ids)
 
     def pair_loss(anchor_nD: Tensor, positive_nD: Tensor, negative_n: Tensor, d: int) -> Tensor:
         score_n = ((anchor_nD * positive_nD).sum(-1) - offsets[d]) * scales[d]
@@ -66,7 +75,7 @@ def mp_nce_loss(
     for own, other in product((0, 1), repeat=2):  # 0 is image, 1 is text
         domain = own + other  # 0 image-image, 1 image-text, 2 text-text
         losses = [
-            pair_loss(anchor_nD, positive_nD, negatives[own][i], domain)
+            pair_loss(anchor_nD, positive_nD, negatives[own][other][i], domain)
             for i, anchor_nD in enumerate(modalities[own])
             for p, positive_nD in enumerate(modalities[other])
             if (own, i) != (other, p)
@@ -83,13 +92,25 @@ def mp_nce_loss(
 
 
 def _negatives(
-    image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor, form: Form | None
-) -> tuple[Tensor, Tensor]:
-    """Log-sum-exp of s_in over N(i) for each image (V, n) and text (U, n)."""
+    image: Tensor,
+    text: Tensor,
+    scales: Tensor,
+    offsets: Tensor,
+    denominator: Denominator,
+    form: Form | None,
+    caption_ids: Tensor | None,
+) -> list[list[Tensor]]:
+    """Log-sum-exp of s_in over the negatives of a pair (i, p), by the modalities of i and of p.
+
+    Each is (V, n) for an image i, (U, n) for a text.
+    """
     # s_D·b_D is the same for all scores of a domain, so it is subtracted from their log-sum-exp.
     images, between, texts = scales * offsets
-    by_image, by_text = negatives_both_ways(image, text, scales[1], form)
-    return (
-        torch.logaddexp(negatives_within(image, scales[0], form) - images, by_image - between),
-        torch.logaddexp(negatives_within(text, scales[2], form) - texts, by_text - between),
-    )
+    by_image, by_text = negatives_both_ways(image, text, scales[1], form, caption_ids)
+    by_domain = [
+        [negatives_within(image, scales[0], form, caption_ids) - images, by_image - between],
+        [by_text - between, negatives_within(text, scales[2], form, caption_ids) - texts],
+    ]
+    if denominator == "domain":
+        return by_domain
+    return [[torch.logaddexp(*both)] * 2 for both in by_domain]

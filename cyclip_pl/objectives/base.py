@@ -47,6 +47,17 @@ class Objective(nn.Module, ABC):
         """Clamp learnable scalars to their range; called after each optimiser step."""
 
 
+def caption_ids_of(embeddings: Embeddings, mask_equal_captions: bool) -> Tensor | None:
+    """What losses get as `caption_ids`; None if equal captions are not masked.
+
+    Raises:
+        ValueError: They are to be masked and the batches have no `caption_ids`.
+    """
+    if mask_equal_captions and embeddings.caption_ids is None:
+        raise ValueError("objective.mask_equal_captions=true: the batches have no caption_ids")
+    return embeddings.caption_ids if mask_equal_captions else None
+
+
 class ScaledObjective(Objective):
     """An objective with CLIP's learnable similarity multiplier.
 

@@ -19,6 +19,7 @@ class CyCLIP(CLIP):
     Args:
         lambda_in_modal: λ1, the weight of the in-modal consistency, at least 0; 0 is C-CyCLIP.
         lambda_cross_modal: λ2, of the cross-modal consistency, at least 0; 0 is I-CyCLIP.
+        mask_equal_captions: Of the contrastive term, see `CLIP`.
         init_scale, max_scale: See `ScaledObjective`.
     """
 
@@ -26,10 +27,11 @@ class CyCLIP(CLIP):
         self,
         lambda_in_modal: float = 0.25,
         lambda_cross_modal: float = 0.25,
+        mask_equal_captions: bool = False,
         init_scale: float | None = None,
         max_scale: float = 100.0,
     ) -> None:
-        super().__init__(init_scale, max_scale)
+        super().__init__(mask_equal_captions, init_scale, max_scale)
         self.consistency = CyclicConsistency(lambda_in_modal, lambda_cross_modal)
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from cyclip_pl.losses.contrastive import contrastive_loss
 from cyclip_pl.losses.info_nce import info_nce
+from cyclip_pl.objectives.base import caption_ids_of
 from cyclip_pl.objectives.cyclip import CyCLIP
 from cyclip_pl.objectives.needs import Needs
 from cyclip_pl.types import Embeddings
@@ -26,9 +27,10 @@ class CyCLIPAugmented(CyCLIP):
         """`Embeddings` (V, n, D) and (U, n, D) → total and its unweighted terms."""
         image, augmented_image = embeddings.image[:2]
         text, augmented_text = embeddings.text[:2]
-        cross = contrastive_loss(image, text, self.scale)
-        image_views = info_nce(image, augmented_image, self.scale)
-        text_views = info_nce(text, augmented_text, self.scale)
+        ids = caption_ids_of(embeddings, self.mask_equal_captions)
+        cross = contrastive_loss(image, text, self.scale, caption_ids=ids)
+        image_views = info_nce(image, augmented_image, self.scale, caption_ids=ids)
+        text_views = info_nce(text, augmented_text, self.scale, caption_ids=ids)
         contrastive = (cross + (image_views + text_views) / 2) / 2
         return {
             "contrastive": cross,

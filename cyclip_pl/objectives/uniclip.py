@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from cyclip_pl import checks
-from cyclip_pl.losses.mp_nce import PairWeight, mp_nce_loss
-from cyclip_pl.objectives.base import ScaledObjective
+from cyclip_pl.losses.mp_nce import Denominator, PairWeight, mp_nce_loss
+from cyclip_pl.objectives.base import ScaledObjective, caption_ids_of
 from cyclip_pl.types import Embeddings
 
 
@@ -21,10 +21,13 @@ class UniCLIP(ScaledObjective):
     falls to 1 and the common offset goes to −∞.)
 
     That the scale depends on the domain is the paper's. The offset's form, the initial values, the
-    tie and `pair_weight` are *our choice*.
+    tie, `pair_weight`, `denominator` and `mask_equal_captions` are *our choice*.
 
     Args:
         pair_weight: `balanced` or `uniform`, see `mp_nce_loss`.
+        denominator: `shared` or `domain`, see `mp_nce_loss`. `domain` has no offsets.
+        mask_equal_captions: Whether samples whose captions are the same are not each other's
+            negatives.
         domain_dependent: False gives all domains one scale and no offset: a common one cancels.
         tie_text_offset: Whether b_TT follows b_IT. Several texts per sample allow to learn it.
         init_image_offset: b_II at the start, a cosine. The others start at 0.
@@ -34,6 +37,8 @@ class UniCLIP(ScaledObjective):
     def __init__(
         self,
         pair_weight: PairWeight = "balanced",
+        denominator: Denominator = "shared",
+        mask_equal_captions: bool = False,
         domain_dependent: bool = True,
         tie_text_offset: bool = True,
         init_image_offset: float = 0.0,
@@ -43,18 +48,25 @@ class UniCLIP(ScaledObjective):
         super().__init__(init_scale, max_scale)
         checks.one_of("objective.pair_weight", pair_weight, ("balanced", "uniform"))
         checks.number("objective.init_image_offset", init_image_offset, least=-1, most=1)
-        if not domain_dependent and (init_image_offset or not tie_text_offset):
+        checks.one_of("objective.denominator", denominator, ("shared", "domain"))
+        self.pair_weight: PairWeight = pair_weight
+        self.denominator: Denominator = denominator
+        self.mask_equal_captions = mask_equal_captions
+        self.domain_dependent = domain_dependent
+        self.has_offsets = domain_dependent and denominator == "shared"
+        if not self.has_offsets and (init_image_offset or not tie_text_offset):
+            setting = "denominator=domain" if domain_dependent else "domain_dependent=false"
             raise ValueError(
-                "objective.domain_dependent=false: has no offsets;"
+                f"objective.{setting}: has no offsets;"
                 " leave out init_image_offset and tie_text_offset"
             )
-        self.pair_weight: PairWeight = pair_weight
-        self.domain_dependent = domain_dependent
         if not domain_dependent:
             return
         # The base's `logit_scale` is that of the domain image-text.
         self.image_logit_scale = nn.Parameter(self.logit_scale.detach().clone())
         self.text_logit_scale = nn.Parameter(self.logit_scale.detach().clone())
+        if not self.has_offsets:
+            return
         self.image_offset = nn.Parameter(torch.full((1,), float(init_image_offset)))
         self.offset = nn.Parameter(torch.zeros(1))
         self.text_offset = None if tie_text_offset else nn.Parameter(torch.zeros(1))
@@ -65,6 +77,8 @@ class UniCLIP(ScaledObjective):
             scales = self.logit_scale.exp().expand(3)
             return scales, torch.zeros_like(scales)
         scales = torch.cat([self.image_logit_scale, self.logit_scale, self.text_logit_scale]).exp()
+        if not self.has_offsets:
+            return scales, torch.zeros_like(scales)
         if self.text_offset is None:
             text_offset = self.offset * scales[1] / scales[2]
         else:
@@ -91,5 +105,9 @@ class UniCLIP(ScaledObjective):
 
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """`Embeddings` (V, n, D) and (U, n, D) → {"total", "mp_nce"}."""
-        loss = mp_nce_loss(embeddings.image, embeddings.text, *self._domains(), self.pair_weight)
+        loss = mp_nce_loss(
+            *(embeddings.image, embeddings.text, *self._domains()),
+            *(self.pair_weight, self.denominator),
+            caption_ids=caption_ids_of(embeddings, self.mask_equal_captions),
+        )
         return {"total": loss, "mp_nce": loss}

@@ -33,7 +33,7 @@ class XCLIP(Composite):
         checks.number("objective.weight_nclip", weight_nclip, least=0)
         super().__init__(
             {
-                "clip": CLIP(init_scale, max_scale),
+                "clip": CLIP(init_scale=init_scale, max_scale=max_scale),
                 "nclip": NCLIP(lambda_sharpness, lambda_smoothness, stop_gradient),
             },
             {"clip": weight_clip, "nclip": weight_nclip},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cyclip_pl.data.captions import Captions, in_json
+from cyclip_pl.data.captions import Captions, caption_id, in_json
 from cyclip_pl.data.seeds import generator
 from cyclip_pl.data.skipped import SkippedSample
 from tests.data.shards import data_module, epoch_of, png, write_tar
@@ -143,3 +143,27 @@ def test_the_line_for_nothing_usable_names_all_keys(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", {f"{n}": {"png": png(n), "json": b"{}"} for n in range(9)})
     with pytest.raises(ValueError, match=r"data.caption_keys: .txt or long.text of .json"):
         epoch_of(tmp_path, caption_keys=KEYS)
+
+
+def test_an_id_is_that_of_all_captions_in_every_process() -> None:
+    first = caption_id({"txt": ["a cat", "cats"]})
+    assert first == 0x7022C40279650D3A
+    assert first != caption_id({"txt": ["a cat"]})
+    assert caption_id({"a": ["x"], "b": ["y"]}) == caption_id({"b": ["y"], "a": ["x"]})
+    assert 0 <= first < 2**63
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_samples_with_the_same_captions_have_one_id(tmp_path: Path, workers: int) -> None:
+    names = ["cat", "dog", "cat", "cow", "dog", "cat", "owl", "cow"]
+    for n, name in enumerate(names):
+        captions = json.dumps({"c": [f"a {name} 1", f"1 {name} 1"]}).encode()
+        write_tar(tmp_path / f"{n // 4}.tar", {f"{n}": {"png": png(n), "json": captions}}, "a")
+    of_name: dict[str, set[int]] = {}
+    for batch in epoch_of(tmp_path, caption_key="c", workers=workers):
+        assert batch.caption_ids.shape == (1, 4)
+        for key, number in zip(batch.keys, batch.caption_ids[0].tolist(), strict=True):
+            of_name.setdefault(names[int(key.split("/")[-1])], set()).add(number)
+    assert of_name.keys() == set(names)
+    assert all(len(ids) == 1 for ids in of_name.values())
+    assert len(set.union(*of_name.values())) == 4

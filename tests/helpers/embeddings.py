@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -32,18 +32,25 @@ def embeddings(needs: Needs, n: int = 12, seed: int = 0, width: int = WIDTH) -> 
         image_clusters=((clusters + random(v, n, CLUSTERS)) * noise * 2).log_softmax(-1),
         text_clusters=((clusters + random(u, n, CLUSTERS)) * noise * 2).log_softmax(-1),
         image_views=normalize(views + noise * random(v, n, VIEWS_WIDTH), dim=-1),
+        # Each caption twice, on different ranks; the numbers need all of int64's digits.
+        caption_ids=2**62 - torch.arange(n)[None] % max(1, n // 2),
     )
 
 
 def mapped(rows: Embeddings, function) -> Embeddings:
-    """`function` of every tensor."""
-    return Embeddings(**{f.name: function(getattr(rows, f.name)) for f in fields(rows)})
+    """`function` of every tensor of numbers that have gradients; ids stay."""
+    heads = {f.name: getattr(rows, f.name) for f in fields(rows)}
+    return Embeddings(
+        **{name: function(x) if x.is_floating_point() else x for name, x in heads.items()}
+    )
 
 
 def of_rank(rows: Embeddings) -> Embeddings:
     """This rank's samples."""
     n = rows.image.shape[1] // distributed.world_size()
-    return mapped(rows, lambda x: x[:, distributed.rank() * n : (distributed.rank() + 1) * n])
+    own = slice(distributed.rank() * n, (distributed.rank() + 1) * n)
+    parts = mapped(rows, lambda x: x[:, own])
+    return replace(parts, caption_ids=rows.caption_ids[:, own])
 
 
 def run(

@@ -17,14 +17,21 @@ def unit_rows(n: int, d: int, seed: int, correlation: float = 0.5) -> tuple[Tens
     return image / image.norm(dim=1, keepdim=True), text / text.norm(dim=1, keepdim=True)
 
 
-def contrastive(image: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
-    """½[CE(s·I·Tᵀ, diag) + CE(s·T·Iᵀ, diag)], sample by sample."""
+def contrastive(
+    image: Tensor, text: Tensor, scale: Tensor | float, captions: list[int] | None = None
+) -> Tensor:
+    """½[CE(s·I·Tᵀ, diag) + CE(s·T·Iᵀ, diag)], sample by sample.
+
+    Samples of equal `captions` are not each other's negatives.
+    """
     n = len(image)
+    captions = captions or list(range(n))
     total = image.new_zeros(())
     for j in range(n):
         for rows, columns in ((image, text), (text, image)):
-            scores = [scale * torch.dot(rows[j], columns[k]) for k in range(n)]
-            total = total - scores[j] + torch.logsumexp(torch.stack(scores), 0)
+            compared = [k for k in range(n) if k == j or captions[k] != captions[j]]
+            scores = {k: scale * torch.dot(rows[j], columns[k]) for k in compared}
+            total = total - scores[j] + torch.logsumexp(torch.stack([*scores.values()]), 0)
     return total / (2 * n)
 
 
@@ -122,9 +129,20 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 def mp_nce(
-    image: Tensor, text: Tensor, scales: Tensor, offsets: Tensor, pair_weight: str
+    image: Tensor,
+    text: Tensor,
+    scales: Tensor,
+    offsets: Tensor,
+    pair_weight: str,
+    denominator: str = "shared",
+    captions: list[int] | None = None,
 ) -> Tensor:
-    """Pair by pair, in exponentials, as the paper writes it."""
+    """Pair by pair, in exponentials, as the paper writes it.
+
+    `denominator="domain"`: over the negatives of the positive's modality. Samples of equal
+    `captions` are not each other's negatives.
+    """
+    captions = captions or list(range(image.shape[1]))
     everything = [
         (modality, view, sample, views[view, sample])
         for modality, views in enumerate((image, text))
@@ -138,10 +156,15 @@ def mp_nce(
 
     losses: dict[tuple[int, int], list[Tensor]] = {}
     for i in everything:
-        negatives = [torch.exp(similarity(i, n)) for n in everything if n[2] != i[2]]
         for p in everything:
             if p[2] == i[2] and p is not i:
                 positive = torch.exp(similarity(i, p))
+                negatives = [
+                    torch.exp(similarity(i, n))
+                    for n in everything
+                    if captions[n[2]] != captions[i[2]]
+                    and (denominator == "shared" or n[0] == p[0])
+                ]
                 loss = -torch.log(positive / (positive + sum(negatives)))
                 losses.setdefault((i[0], p[0]), []).append(loss)
     if pair_weight == "uniform":

@@ -65,3 +65,24 @@ def test_ranks_equal_one_process(world) -> None:
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must both be \(n, D\)"):
         contrastive_loss(torch.zeros(3, 4), torch.zeros(2, 4), 1.0)
+
+
+CAPTIONS = [3, 1, 3, 2, 2, 3, 0]
+
+
+@pytest.mark.parametrize("form", [None, "tiled"])
+def test_equal_captions_are_no_negatives(form) -> None:
+    rows = (*unit_rows(7, 4, seed=5), torch.tensor(9.0, dtype=torch.float64))
+    ids = torch.tensor([CAPTIONS])
+    ours = with_gradients(lambda *x: contrastive_loss(*x, form, ids), *rows)
+    expected = with_gradients(lambda *x: formulas.contrastive(*x, CAPTIONS), *rows)
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(ours[0][0], contrastive_loss(*rows))
+
+
+def test_a_batch_of_one_caption_has_nothing_to_learn() -> None:
+    rows = (*unit_rows(5, 4, seed=5), torch.tensor(9.0, dtype=torch.float64))
+    ids = torch.zeros(1, 5, dtype=torch.int64)
+    (value,), gradients = with_gradients(lambda *x: contrastive_loss(*x, None, ids), *rows)
+    assert value == 0
+    assert not any(gradient.any() for gradient in gradients)

@@ -4,7 +4,7 @@ import torch
 from cyclip_pl.losses.mp_nce import mp_nce_loss
 from cyclip_pl.objectives.needs import Needs
 from tests.helpers.embeddings import embeddings
-from tests.helpers.formulas import mp_nce, relative_error, with_gradients
+from tests.helpers.formulas import contrastive, mp_nce, relative_error, with_gradients
 
 
 def _inputs(image_views, text_views, n=5):
@@ -51,5 +51,36 @@ def test_bad_input_is_refused() -> None:
         mp_nce_loss(image[0], text[0], scales, offsets)
     with pytest.raises(ValueError, match="pair_weight=.*: must be one of balanced, uniform"):
         mp_nce_loss(image, text, scales, offsets, "mean")
+    with pytest.raises(ValueError, match="denominator=.*: must be one of shared, domain"):
+        mp_nce_loss(image, text, scales, offsets, denominator="own")
     with pytest.raises(ValueError, match="one sample has no negatives"):
         mp_nce_loss(image[:, :1], text[:, :1], scales, offsets)
+
+
+@pytest.mark.parametrize("captions", [None, [0, 1, 0, 2, 1]])
+@pytest.mark.parametrize("denominator", ["shared", "domain"])
+@pytest.mark.parametrize("views", [(1, 1), (3, 1), (2, 2)])
+def test_other_negatives(views, denominator, captions) -> None:
+    inputs = _inputs(*views)
+    ids = captions and torch.tensor([captions])
+    ours = with_gradients(
+        lambda *x: mp_nce_loss(*x, "balanced", denominator, caption_ids=ids), *inputs
+    )
+    expected = with_gradients(lambda *x: mp_nce(*x, "balanced", denominator, captions), *inputs)
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_one_view_with_a_denominator_of_its_own_is_clip() -> None:
+    image, text, scales, offsets = _inputs(1, 1)
+    loss = mp_nce_loss(image, text, scales, offsets, denominator="domain")
+    torch.testing.assert_close(loss, contrastive(image[0], text[0], scales[1]))
+
+
+@pytest.mark.parametrize("denominator", ["shared", "domain"])
+def test_a_batch_of_one_caption_has_nothing_to_learn(denominator) -> None:
+    ids = torch.zeros(1, 5, dtype=torch.int64)
+    (value,), gradients = with_gradients(
+        lambda *x: mp_nce_loss(*x, denominator=denominator, caption_ids=ids), *_inputs(2, 1)
+    )
+    assert value == 0
+    assert not any(gradient.any() for gradient in gradients)

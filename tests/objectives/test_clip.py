@@ -62,3 +62,14 @@ def test_it_begins_with_the_scale_of_pretrained_weights_unless_one_is_given() ->
     with pytest.raises(ValueError, match=r"^objective\.max_scale=100: .* the scale 117\.3; set"):
         objective.begin_from(117.3, None)
     CLIP(max_scale=200.0).begin_from(117.3, None)
+
+
+def test_equal_captions_are_masked() -> None:
+    rows = embeddings(Needs(), n=6)
+    objective = CLIP(mask_equal_captions=True, init_scale=20.0).double()
+    captions = rows.caption_ids[0].tolist()
+    expected = formulas.contrastive(rows.image[0], rows.text[0], 20.0, captions)
+    torch.testing.assert_close(objective(rows)["total"], expected, rtol=1e-6, atol=1e-9)
+    rows.caption_ids = None
+    with pytest.raises(ValueError, match="^objective.mask_equal_captions=true: the batches"):
+        objective(rows)

@@ -8,6 +8,9 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from cyclip_pl.objectives.base import Objective
+from cyclip_pl.objectives.clip import CLIP
+from cyclip_pl.objectives.cyclip_augmented import CyCLIPAugmented
+from cyclip_pl.objectives.uniclip import UniCLIP
 from tests.helpers.composed import choices, composed
 from tests.helpers.contract import assert_has_test, assert_keys_are_arguments
 from tests.helpers.distributed import run_distributed
@@ -60,6 +63,10 @@ def _on_rank(objectives: dict[str, Objective]) -> Results:
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_are_one_process(world) -> None:
     objectives = {name: _objective(name).double() for name in NAMES}
+    objectives["masked"] = CLIP(mask_equal_captions=True).double()
+    objectives["masked, augmented"] = CyCLIPAugmented(mask_equal_captions=True).double()
+    for choice in ("shared", "domain"):
+        objectives[f"masked, {choice}"] = UniCLIP("balanced", choice, True).double()
     ranks = run_distributed(_on_rank, world, objectives)
     for name, objective in objectives.items():
         terms, rows, parameters = run(objective, embeddings(objective.needs))

@@ -42,3 +42,12 @@ def test_a_negative_weight_is_refused() -> None:
         ValueError, match="objective.lambda_in_modal=-1: must be a number at least 0"
     ):
         CyCLIPAugmented(lambda_in_modal=-1)
+
+
+def test_equal_captions_are_masked_in_all_three_losses() -> None:
+    rows = embeddings(Needs(2, 2), n=6)
+    masked = run(CyCLIPAugmented(mask_equal_captions=True).double(), rows)[0]
+    plain = run(CyCLIPAugmented().double(), rows)[0]
+    for name in ("contrastive", "contrastive_image", "contrastive_text"):
+        assert masked[name] < plain[name]
+    assert masked["in_modal"] == plain["in_modal"]

@@ -113,3 +113,33 @@ def test_an_offset_at_the_start() -> None:
     for settings in ({"init_image_offset": 0.3}, {"tie_text_offset": False}):
         with pytest.raises(ValueError, match="^objective.domain_dependent=false: has no offsets"):
             UniCLIP(domain_dependent=False, **settings)
+
+
+def test_a_denominator_of_each_domain_has_no_offsets() -> None:
+    objective, rows = _moved(denominator="domain"), embeddings(Needs(3), n=5)
+    terms, gradients, parameters = run(objective, rows)
+
+    def formula(image, text, log_it, log_ii, log_tt):
+        scales = torch.cat([log_ii, log_it, log_tt]).exp()
+        return mp_nce(image, text, scales, torch.zeros(3), "balanced", "domain")
+
+    names = ("logit_scale", "image_logit_scale", "text_logit_scale")
+    assert parameters.keys() == set(names)
+    scalars = [getattr(objective, name).detach() for name in names]
+    (value,), expected = with_gradients(formula, rows.image, rows.text, *scalars)
+    torch.testing.assert_close(terms["total"], value)
+    actual = [gradients["image"], gradients["text"], *(parameters[name] for name in names)]
+    torch.testing.assert_close(actual, expected)
+    with pytest.raises(ValueError, match="^objective.denominator=domain: has no offsets"):
+        UniCLIP(denominator="domain", init_image_offset=0.3)
+    with pytest.raises(ValueError, match="^objective.denominator=.*: must be one of"):
+        UniCLIP(denominator="own")
+
+
+def test_equal_captions_are_masked() -> None:
+    rows = embeddings(Needs(3), n=6)
+    objective = UniCLIP(mask_equal_captions=True, init_scale=9.0).double()
+    captions = rows.caption_ids[0].tolist()
+    scales = torch.full((3,), 9.0).double()
+    expected = mp_nce(rows.image, rows.text, scales, torch.zeros(3), "balanced", "shared", captions)
+    torch.testing.assert_close(objective(rows)["total"], expected, rtol=1e-6, atol=1e-9)

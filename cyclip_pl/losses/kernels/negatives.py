@@ -5,8 +5,8 @@ log-sum-exp and s_ip the score of a positive. Then −log[e^{s_ip} / (e^{s_ip} +
 softplus(n_i − s_ip), which keeps its digits even where s_ip is much larger than n_i.
 
 There are two forms. "dense" (dense_negatives.py) holds all scores: three matrix products. "tiled"
-(tiled_negatives.py) holds one tile of them: O(N·D) memory, for four products. Scores are float32 or
-wider.
+(tiled_negatives.py) holds one tile of them: O(N·D) memory, for four products. Where equal captions
+are masked, the scores are held, by plain autograd. Scores are float32 or wider.
 
 Shape legend: V, U views, n samples of this rank, N samples of all ranks, D width.
 """
@@ -33,7 +33,11 @@ DENSE_ALONE, DENSE_BLOCK, DENSE_SCORES = 1 << 22, 1 << 18, 1 << 26
 
 
 def negatives_both_ways(
-    x: Tensor, y: Tensor, scale: Tensor | float, form: Form | None = None
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor | float,
+    form: Form | None = None,
+    caption_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """By row of x over y's negatives, and by row of y over x's.
 
@@ -41,10 +45,15 @@ def negatives_both_ways(
         x, y: (V, n, D) and (U, n, D), views of the same samples of this rank.
         scale: s, the multiplier of ⟨x_i,y_j⟩.
         form: "dense" or "tiled"; None takes the faster by shape.
+        caption_ids: (1, n); samples with equal numbers are not each other's negatives. Always
+            dense.
 
     Returns:
-        (V, n) and (U, n); −∞ in a batch of one.
+        (V, n) and (U, n); −∞ in a batch of one, and the least finite number where equal captions
+        leave a sample no negative.
     """
+    if caption_ids is not None:
+        return _masked(x, y, scale, caption_ids), _masked(y, x, scale, caption_ids)
     if choose(form, x, y) == "tiled":
         return _between(x, y, scale, both_ways=True)
     # One process has both directions in one matrix; a rank has only its rows of it.
@@ -54,16 +63,29 @@ def negatives_both_ways(
 
 
 def negatives_one_way(
-    x: Tensor, y: Tensor, scale: Tensor | float, form: Form | None = None
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor | float,
+    form: Form | None = None,
+    caption_ids: Tensor | None = None,
 ) -> Tensor:
     """By row of x over y's negatives only, (V, n)."""
+    if caption_ids is not None:
+        return _masked(x, y, scale, caption_ids)
     if choose(form, x, y) == "tiled":
         return _between(x, y, scale, both_ways=False)[0]
     return _dense(x, y, scale)[0]
 
 
-def negatives_within(x: Tensor, scale: Tensor | float, form: Form | None = None) -> Tensor:
+def negatives_within(
+    x: Tensor,
+    scale: Tensor | float,
+    form: Form | None = None,
+    caption_ids: Tensor | None = None,
+) -> Tensor:
     """By row of x (V, n, D) over x's own negatives, (V, n)."""
+    if caption_ids is not None:
+        return _masked(x, x, scale, caption_ids)
     if choose(form, x, x) == "tiled":
         flat = NegativesWithin.apply(x.flatten(0, 1), scalar(scale, x), x.shape[1])
         return flat.view(x.shape[:2])
@@ -103,6 +125,14 @@ def _dense(
         both_ways,
     )
     return rows.view(x.shape[:2]), columns.view(everyone.shape[:2])
+
+
+def _masked(x: Tensor, y: Tensor, scale: Tensor | float, caption_ids: Tensor) -> Tensor:
+    """By row of x (V, n, D) over those of y's negatives that have other captions, (V, n)."""
+    equal = caption_ids.T == gather(caption_ids.T).T  # (n, N)
+    scores = negative_scores(x, y, scale).masked_fill(equal[:, None], -torch.inf)
+    # The gradient of `logaddexp` of two infinities would not be a number.
+    return scores.flatten(2).logsumexp(2).clamp(min=torch.finfo(scores.dtype).min)
 
 
 def negative_scores(x: Tensor, y: Tensor, scale: Tensor | float) -> Tensor:
