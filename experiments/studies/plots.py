@@ -96,6 +96,9 @@ def curves(found: Values, study: Study, wanted: Mapping[str, Any], path: Path) -
                 fmt="o-", ms=4, lw=1.2, capsize=3, c=COLOURS[number], label=name,
             )  # fmt: skip
         axes.set(title=title, xlabel=wanted["x"], xscale=wanted.get("scale", "linear"))
+        places = sorted({c.split(" ")[1] for c in found if c.split(" ")[0] in wanted["cells"]})
+        axes.set_xticks([float(place) for place in places], places)
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize=8)
     figure.savefig(path, dpi=130)

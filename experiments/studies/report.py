@@ -51,8 +51,10 @@ def texts(study: Study) -> dict[Path, str]:
 
 
 def numbers(study: Study) -> Values:
-    """The numbers of its rows, and its effective robustness if asked for."""
-    found = values(rows.read(study.results))
+    """The numbers of its rows, in its cells' order, and its effective robustness if asked for."""
+    unordered = values(rows.read(study.results))
+    cells = dict.fromkeys([*(run.cell for run in study.runs()), *unordered])
+    found = {cell: unordered[cell] for cell in cells if cell in unordered}
     if not (wanted := study.settings.get("effective_robustness")):
         return found
     line = values(rows.read(plan.read(wanted["line"]["study"]).results))
