@@ -46,14 +46,17 @@ class Cell(NamedTuple):
 
 
 class Trainer:
-    """A process that trains, and stops between two steps when it is not its turn."""
+    """A process that trains, and stops between two steps when it is not its turn.
+
+    `ours+GOMP_SPINCOUNT=1000` is what the commands do where the environment has this value.
+    """
 
     def __init__(self, wait: str) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in READ_BY_OPENMP}
-        if wait not in (LIBRARY, OURS):
-            environment.update(one.split("=") for one in wait.split("+"))
+        parts = wait.split("+")
+        environment.update(one.split("=") for one in parts if one not in (LIBRARY, OURS))
         self.process = subprocess.Popen(
-            [sys.executable, TURNS, *(["--ours"] if wait == OURS else [])],
+            [sys.executable, TURNS, *(["--ours"] if OURS in parts else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -48,8 +48,8 @@ import open_clip
 import open_clip_train.data as open_clip_data
 import simplejpeg
 import torch
-import webdataset
 from common import cpu, machine, write
+from peers import renew_reader
 from synthetic_jpegs import jpeg, synthetic_image
 
 from cyclip_pl.data.jpeg import reduction
@@ -104,11 +104,7 @@ def floor(place: str, workers: int) -> Batches:
 
 
 def peer(place: str, workers: int, shards: int = SHARDS) -> Batches:
-    # Its own reader of tars is older than the markers that WebDataset 1.0 puts between shards. It
-    # was made from this one, as a comment beside it says.
-    open_clip_data.tarfile_to_samples_nothrow = webdataset.tarfile_to_samples(
-        handler=open_clip_data.log_and_continue
-    )
+    renew_reader()
     command = "pipe:curl -s " if "://" in place else ""
     arguments = SimpleNamespace(
         train_data=f"{command}{place}/{{00000..{shards - 1:05d}}}.tar",

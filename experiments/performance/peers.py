@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import open_clip_train.data as open_clip_data
 import torch
+import webdataset
 from open_clip.loss import ClipLoss, SigLipLoss
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -22,6 +24,17 @@ def adamw(model: nn.Module) -> torch.optim.AdamW:
         {"params": [p for n, p in named if n not in plain], "weight_decay": 0.1},
     ]
     return torch.optim.AdamW(groups, **ADAMW)
+
+
+def renew_reader() -> None:
+    """Give open_clip's loader WebDataset's reader of tars.
+
+    Its own, which was made from this one, as a comment beside it says, is older than the markers
+    that WebDataset 1.0 puts between shards.
+    """
+    open_clip_data.tarfile_to_samples_nothrow = webdataset.tarfile_to_samples(
+        handler=open_clip_data.log_and_continue
+    )
 
 
 def consistency(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ import csv
 import io
 import itertools
 import json
+import multiprocessing
 import tarfile
 import tempfile
 import time
@@ -42,7 +43,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from open_clip_train.scheduler import cosine_lr
 from open_clip_train.train import train_one_epoch
-from peers import ADAMW, adamw
+from peers import ADAMW, adamw, renew_reader
 from PIL import Image
 from step import registered
 from torch.nn.functional import normalize
@@ -163,6 +164,9 @@ def samples(folder: Path) -> list[tuple[Any, int]]:
 
 def peer(seed: int, sets: list[Path], every: int, overrides: list[str]) -> dict[str, Any]:
     """As `ours`, with what open_clip has; an epoch of its loader is `every` steps."""
+    # Its loader cannot be pickled, and the workers of a spawned process would be spawned.
+    multiprocessing.set_start_method("fork", force=True)
+    renew_reader()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", ["optimizer=adamw", "run_dir=unused", *overrides])
     steps, batch = config.trainer.max_steps, config.data.batch_size
@@ -198,7 +202,9 @@ def peer(seed: int, sets: list[Path], every: int, overrides: list[str]) -> dict[
     tokenizer = open_clip.get_tokenizer(registered())
     size = config.encoder.image_size
     transform = open_clip.image_transform(size, is_train=True)
-    data = {"train": open_clip_data.get_wds_dataset(arguments, transform, True, 0, tokenizer)}
+    data = {
+        "train": open_clip_data.get_wds_dataset(arguments, transform, True, tokenizer=tokenizer)
+    }
     schedule = cosine_lr(optimizer, ADAMW["lr"], config.scheduler.warmup_steps, steps)
     judge = Judge(sets, preprocess(size), tokenizer)
     loss = open_clip.ClipLoss(cache_labels=True)
