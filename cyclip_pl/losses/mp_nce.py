@@ -25,8 +25,8 @@ def mp_nce_loss(
     scales: Tensor,
     offsets: Tensor,
     pair_weight: PairWeight = "balanced",
-    denominator: Denominator = "shared",
     form: Form | None = None,
+    denominator: Denominator = "shared",
     caption_ids: Tensor | None = None,
 ) -> Tensor:
     """The weighted mean over ordered positive pairs (i, p) of
@@ -45,9 +45,9 @@ def mp_nce_loss(
         scales, offsets: (3,), s_D = 1/τ_D and b_D by domain in that order.
         pair_weight: "uniform" takes the mean of all pairs. "balanced" takes it within each of
             image→image, image→text, text→image and (of several texts) text→text, then over these.
+        form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
         denominator: "shared" is the paper's, above. "domain" takes from N(i) only the embeddings of
             p's modality, whose offset then cancels; with one view and one text this is CLIP's loss.
-        form: "dense" holds the scores, "tiled" one tile; None chooses the faster by shape.
         caption_ids: (1, n); samples with equal numbers are not each other's negatives. Always
             dense.
 
@@ -65,7 +65,7 @@ def mp_nce_loss(
     if image.shape[1] * world_size() < 2:
         raise ValueError("a batch of one sample has no negatives")
     modalities = image, text
-    negatives = _negatives(image, text, scales, offsets, denominator, form, caption_ids)
+    negatives = _negatives(image, text, scales, offsets, form, denominator, caption_ids)
 
     def pair_loss(anchor_nD: Tensor, positive_nD: Tensor, negative_n: Tensor, d: int) -> Tensor:
         score_n = ((anchor_nD * positive_nD).sum(-1) - offsets[d]) * scales[d]
@@ -96,8 +96,8 @@ def _negatives(
     text: Tensor,
     scales: Tensor,
     offsets: Tensor,
-    denominator: Denominator,
     form: Form | None,
+    denominator: Denominator,
     caption_ids: Tensor | None,
 ) -> list[list[Tensor]]:
     """Log-sum-exp of s_in over the negatives of a pair (i, p), by the modalities of i and of p.

@@ -106,8 +106,8 @@ class UniCLIP(ScaledObjective):
     def forward(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """`Embeddings` (V, n, D) and (U, n, D) → {"total", "mp_nce"}."""
         loss = mp_nce_loss(
-            *(embeddings.image, embeddings.text, *self._domains()),
-            *(self.pair_weight, self.denominator),
+            *(embeddings.image, embeddings.text, *self._domains(), self.pair_weight),
+            denominator=self.denominator,
             caption_ids=caption_ids_of(embeddings, self.mask_equal_captions),
         )
         return {"total": loss, "mp_nce": loss}

@@ -64,7 +64,7 @@ def test_other_negatives(views, denominator, captions) -> None:
     inputs = _inputs(*views)
     ids = captions and torch.tensor([captions])
     ours = with_gradients(
-        lambda *x: mp_nce_loss(*x, "balanced", denominator, caption_ids=ids), *inputs
+        lambda *x: mp_nce_loss(*x, denominator=denominator, caption_ids=ids), *inputs
     )
     expected = with_gradients(lambda *x: mp_nce(*x, "balanced", denominator, captions), *inputs)
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
