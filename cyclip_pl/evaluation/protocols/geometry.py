@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -25,8 +26,11 @@ from cyclip_pl.metrics.modality_gap import ModalityGap
 from cyclip_pl.metrics.projections import JointPCA, SimilarityHistogram, project
 from cyclip_pl.metrics.uniformity import CaptionUniformity, LabelUniformity
 
+logger = logging.getLogger(__name__)
+
 _POINTS = 500  # of each modality, in the details
 _PAIRS = 24  # in the matrix of similarities
+_WIDEST = 4096  # of a matrix of products: with that, some 4 GB in all
 
 
 class Geometry(Protocol[LabelledSet | CaptionSet]):
@@ -36,6 +40,8 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
     `alignment` and `uniformity`, those of labels or of captions; `modality_gap`, the
     inconsistencies (the set is one batch), `image_effective_rank` and `text_effective_rank`;
     `samples`, the images that could be decoded. A set with fewer than two has no other metrics.
+    Inconsistencies, effective ranks and the main axes need at most 4,096 dimensions, or at most as
+    many images and texts; a set with more of both goes without, and a warning says so.
     Details, for plots: histograms of the similarities of true and of other pairs, the two main axes
     of both modalities for the first images and texts, and the similarities of a few pairs.
 
@@ -85,47 +91,36 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
             text_MD, group_M = classifier.class_KD.to(device), classifier.column_K.to(device)
             text_n = images.rows.label_n
             alignment, uniformity = LabelAlignment(), LabelUniformity(len(text_MD))
-        width = text_MD.shape[1]
-        gap, inconsistency = ModalityGap(width), Inconsistency(width)
-        image_rank, text_rank = EffectiveRank(width), EffectiveRank(width)
-        similarity, pca = SimilarityHistogram(), JointPCA(width)
-        of_pairs = (alignment, gap, inconsistency)
-        for metric in (*of_pairs, uniformity, image_rank, text_rank, similarity, pca):
+        gap, similarity = ModalityGap(text_MD.shape[1]), SimilarityHistogram()
+        for metric in (alignment, gap, uniformity, similarity):
             metric.to(device)
-        if rank() == 0:
-            pca.update(text_MD[:0], text_MD)  # each text once over all ranks
         for block, of_image in zip(images.blocks, images.by_block(text_n), strict=True):
             image_nD, text_nD = block.embedding_nD.to(device), text_MD[of_image]
-            for metric in of_pairs:
-                metric.update(image_nD, text_nD)
+            alignment.update(image_nD, text_nD)
+            gap.update(image_nD, text_nD)
             uniformity.update(image_nD, text_MD, of_image.to(device))
-            image_rank.update(image_nD)
-            text_rank.update(text_nD)
             similarity.update(image_nD, text_MD, group_M[of_image], group_M)
-            pca.update(image_nD, text_MD[:0])
         metrics = {
             "alignment": alignment.compute(),
             "uniformity": uniformity.compute(),
             "modality_gap": gap.compute(),
-            **inconsistency.compute(),
-            "image_effective_rank": image_rank.compute(),
-            "text_effective_rank": text_rank.compute(),
         }
         counts = {name: count_B.tolist() for name, count_B in similarity.compute().items()}
         details: dict[str, Any] = {
             "protocol": {"split": self.split, "templates": self.templates.title},
             "similarity": {"low": -1, "high": 1, **counts},
         }
-        axes = pca.compute()
-        if axes["axes"].isfinite().all():
-            image_n2 = torch.cat(
-                [project(block.embedding_nD.to(device), axes) for block in images.blocks]
-            )
-            details["pca"] = {
-                "variance": axes["share"].tolist(),
-                "image": images.whole(image_n2)[:_POINTS].tolist(),
-                "text": project(text_MD[:_POINTS], axes).tolist(),
-            }
+        if min(text_MD.shape[1], images.total + len(text_MD)) > _WIDEST:
+            logger.warning(
+                "%s: no inconsistency, effective rank or PCA: both its %d images and texts and "
+                "their %d dimensions are more than %d",
+                dataset.name, images.total + len(text_MD), text_MD.shape[1], _WIDEST,
+            )  # fmt: skip
+        else:
+            more, pca = _second_moments(images, text_MD, text_n, device)
+            metrics |= more
+            if pca is not None:
+                details["pca"] = pca
         if (matrix := _matrix(dataset, images, text_MD.cpu(), images.whole(text_n))) is not None:
             details["matrix"] = matrix
         results.add(
@@ -134,6 +129,57 @@ class Geometry(Protocol[LabelledSet | CaptionSet]):
             {**(metrics if images.total > 1 else {}), "samples": images.total},
             details,
         )
+
+
+def _second_moments(
+    images: EncodedImages, text_MD: Tensor, text_n: Tensor, device: torch.device
+) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The metrics of products of rows, and the PCA; None where a row is not finite."""
+    image_blocks, text_MR = _fewest_dimensions(images, text_MD, device)
+    width = text_MR.shape[1]
+    inconsistency, pca = Inconsistency(width), JointPCA(width)
+    image_rank, text_rank = EffectiveRank(width), EffectiveRank(width)
+    for metric in (inconsistency, pca, image_rank, text_rank):
+        metric.to(device)
+    if rank() == 0:
+        pca.update(text_MR[:0], text_MR)  # each text once over all ranks
+    for image_nR, of_image in zip(image_blocks, images.by_block(text_n), strict=True):
+        inconsistency.update(image_nR, text_MR[of_image])
+        image_rank.update(image_nR)
+        text_rank.update(text_MR[of_image])
+        pca.update(image_nR, text_MR[:0])
+    metrics = {
+        **inconsistency.compute(),
+        "image_effective_rank": image_rank.compute(),
+        "text_effective_rank": text_rank.compute(),
+    }
+    axes = pca.compute()
+    if not axes["axes"].isfinite().all():
+        return metrics, None
+    image_n2 = torch.cat([project(image_nR, axes) for image_nR in image_blocks])
+    return metrics, {
+        "variance": axes["share"].tolist(),
+        "image": images.whole(image_n2)[:_POINTS].tolist(),
+        "text": project(text_MR[:_POINTS], axes).tolist(),
+    }
+
+
+def _fewest_dimensions(
+    images: EncodedImages, text_MD: Tensor, device: torch.device
+) -> tuple[list[Tensor], Tensor]:
+    """This rank's blocks of images and the texts, with the same inner products.
+
+    As they are, or, if there are fewer than D rows, as float64 coordinates in the space that all
+    of them span: nCLIP's rows have a dimension per cluster.
+    """
+    rows = images.total + len(text_MD)
+    if rows >= text_MD.shape[1]:
+        return [block.embedding_nD.to(device) for block in images.blocks], text_MD
+    image_ND = images.whole(images.rows.embedding_nD).to(device)
+    # With Xᵀ = QR, Q orthonormal, X = RᵀQᵀ: the rows of Rᵀ are the coordinates of X's.
+    row_PP = torch.linalg.qr(torch.cat([image_ND, text_MD]).double().T, mode="r").R.T
+    place_n = torch.searchsorted(images.whole(images.rows.index_n), images.rows.index_n)
+    return list(images.by_block(row_PP[place_n.to(device)])), row_PP[images.total :]
 
 
 def _matrix(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from cyclip_pl.evaluation.features.store import FeatureStore
+from cyclip_pl.evaluation.protocols import geometry
 from cyclip_pl.evaluation.protocols.geometry import Geometry
 from cyclip_pl.evaluation.results import Results
 from tests.helpers.evaluation_sets import TableModel, caption_set
@@ -38,12 +39,12 @@ def common(image_ND: Tensor, text_ND: Tensor) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("batch_size", [4, 256])
-def test_a_labelled_set_equals_the_formulas(tmp_path: Path, batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "width"), [(4, 8), (256, 8), (4, 40)])
+def test_a_labelled_set_equals_the_formulas(tmp_path: Path, batch_size: int, width: int) -> None:
     labels = [n * 5 % 6 for n in range(29)]
     generator = torch.Generator().manual_seed(1)
-    image_ND = normalize(torch.randn(31, 8, generator=generator), dim=1)
-    text_KD = normalize(torch.randn(6, 8, generator=generator), dim=1)
+    image_ND = normalize(torch.randn(31, width, generator=generator), dim=1)
+    text_KD = normalize(torch.randn(6, width, generator=generator), dim=1)
     folder = write_sets(tmp_path, labels, [0, 1], broken=[3])
     store = FeatureStore(table(image_ND, text_KD), batch_size=batch_size)
     results = Geometry([str(folder / "s")])(store)
@@ -86,6 +87,18 @@ def test_a_set_of_captioned_images_equals_the_formulas(tmp_path: Path) -> None:
         "samples": 17,
     }
     assert of(Geometry([str(folder)])(store), "c") == pytest.approx(expected, rel=1e-6)
+
+
+def test_many_wide_rows_have_no_metrics_of_matrices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(geometry, "_WIDEST", 7)
+    folder = write_sets(tmp_path, [0, 1, 2], [0, 1])
+    store = FeatureStore(table(torch.eye(8), torch.eye(8)))
+    results = Geometry([str(folder / "s")])(store)
+    assert set(of(results, "s")) == {"alignment", "uniformity", "modality_gap", "samples"}
+    assert "pca" not in results.details["s/geometry"]
+    assert "images and texts and their 8 dimensions are more than 7" in caplog.text
 
 
 def test_one_image_has_no_geometry(tmp_path: Path) -> None:
