@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +26,37 @@ def draw(found: Values, study: Study, wanted: Mapping[str, Any], path: Path) -> 
 def differences(found: Values, study: Study, wanted: Mapping[str, Any], path: Path) -> None:
     """A table's paired differences with their intervals, a metric per line, a colour per cell."""
     table = study.settings["tables"][wanted["table"]]
-    metrics = {name: one for name, one in table["metrics"].items() if _factor(one) == 100}
-    cells = [
-        c for c in table.get("cells", found) if c in found and baseline(table, c) not in (None, c)
-    ]
+    metrics, cells = _in_points(table), _compared(found, table)
     figure = Figure(
         figsize=(7.5, 1.2 + 0.16 * len(metrics) * (len(cells) + 1)), layout="constrained"
     )
     axes = figure.subplots()
-    axes.axvline(0, c="#888", lw=1)
     step = 0.8 / max(1, len(cells))
-    for number, cell in enumerate(cells):
+    for number, (cell, colour) in enumerate(zip(cells, cycle(COLOURS), strict=False)):
         for place, metric in enumerate(metrics.values()):
-            pairs = paired(found, cell, str(baseline(table, cell)), metric)
-            if len(pairs) > 1:
-                one = intervals.of_pairs(*zip(*pairs, strict=True))
-                _bar(
-                    axes,
-                    place - 0.4 + (number + 0.5) * step,
-                    one,
-                    number,
-                    cell if not place else "",
-                )
-    axes.set_yticks(range(len(metrics)), list(metrics))
-    axes.set_ylim(len(metrics) - 0.4, -0.6)
+            centre = place - 0.4 + (number + 0.5) * step
+            _bar(axes, centre, found, cell, str(baseline(table, cell)), metric, colour)
+        axes.plot([], [], "o", ms=4, c=colour, label=cell)
+    _differences_axis(axes, metrics)
     axes.set_xlabel(f"difference from {_baselines(table)}, percentage points; 95 % interval")
-    axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="best", fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+def forest(found: Values, study: Study, wanted: Mapping[str, Any], path: Path) -> None:
+    """A table's paired differences with their intervals, a panel per metric, a line per cell."""
+    table = study.settings["tables"][wanted["table"]]
+    metrics, cells = _in_points(table), _compared(found, table)
+    figure = Figure(figsize=(2 + 1.5 * len(metrics), 1.2 + 0.25 * len(cells)), layout="constrained")
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, (title, metric) in zip(panels, metrics.items(), strict=True):
+        for place, cell in enumerate(cells):
+            _bar(axes, place, found, cell, str(baseline(table, cell)), metric, COLOURS[0])
+        _differences_axis(axes, cells)
+        axes.set_title(title, fontsize=9)
+    figure.supxlabel(
+        f"difference from {_baselines(table)}, percentage points; 95 % interval", fontsize=9
+    )
     figure.savefig(path, dpi=130)
 
 
@@ -104,14 +109,36 @@ def curves(found: Values, study: Study, wanted: Mapping[str, Any], path: Path) -
     figure.savefig(path, dpi=130)
 
 
-KINDS = {"differences": differences, "grid": grid, "curves": curves}
+KINDS = {"differences": differences, "forest": forest, "grid": grid, "curves": curves}
 
 
-def _bar(axes: Axes, place: float, one: intervals.Mean, colour: int, label: str) -> None:
-    axes.errorbar(
-        100 * one.value, place, xerr=100 * one.half,
-        fmt="o", ms=4, capsize=2, c=COLOURS[colour % len(COLOURS)], label=label or None,
-    )  # fmt: skip
+def _bar(
+    axes: Axes, place: float, found: Values, cell: str, other: str, metric: str, colour: str
+) -> None:
+    """A difference and its interval; hollow without an interval, if one seed has both cells."""
+    if pairs := paired(found, cell, other, metric):
+        one = intervals.of_pairs(*zip(*pairs, strict=True))
+        axes.errorbar(
+            100 * one.value, place, xerr=100 * one.half if one.n > 1 else None,
+            fmt="o", ms=4, capsize=2, c=colour, mfc=None if one.n > 1 else "white",
+        )  # fmt: skip
+
+
+def _differences_axis(axes: Axes, lines: Iterable[str]) -> None:
+    names = list(lines)
+    axes.axvline(0, c="#888", lw=1, zorder=0)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _in_points(table: Mapping[str, Any]) -> dict[str, str]:
+    return {name: one for name, one in table["metrics"].items() if _factor(one) == 100}
+
+
+def _compared(found: Values, table: Mapping[str, Any]) -> list[str]:
+    cells = table.get("cells", found)
+    return [c for c in cells if c in found and baseline(table, c) not in (None, c)]
 
 
 def _baselines(table: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@
         cells: [clip, cyclip]            # default: all
         rows: cells                      # or metrics
     plots:
-      accuracy.png: {kind: differences, table: accuracy}
+      accuracy.png: {kind: differences, table: accuracy}  # a kind of plots.py
     claims: …                            # see claims.py; into experiments/README.md
     effective_robustness: …              # a metric more, see effective_robustness.py
 """
