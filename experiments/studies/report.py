@@ -69,7 +69,7 @@ def referred(study: Study) -> set[str]:
 
 
 def status(study: Study) -> str:
-    """How much of the study there is, and on which processors."""
+    """How much of the study there is, and on which devices."""
     runs = study.runs()
     found = rows.read(study.results)
     wanted = {(run.cell, str(run.seed)) for run in runs}
@@ -77,9 +77,9 @@ def status(study: Study) -> str:
     if not done:
         return f"None of the {len(runs)} runs has ended."
     hours = sum(float(one["seconds"]) for one in found) / 3600
-    cpus = ", ".join(sorted({one["cpu"] for one in found}))
+    devices = ", ".join(sorted({one["device"] for one in found}))
     ended = f"{done} of {len(runs)} runs have ended" if done < len(runs) else f"All {done} runs"
-    return f"{ended}: {hours:.1f} hours of training on {cpus}, one thread per run."
+    return f"{ended}: {hours:.1f} hours of training on {devices}."
 
 
 def placed(text: str, name: str, content: str) -> str:

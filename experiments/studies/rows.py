@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from cyclip_pl import files
 from studies import plan
 
-ABOUT = ["cell", "seed", "overrides", "cpu", "commit", "torch", "seconds"]
+ABOUT = ["cell", "seed", "overrides", "device", "commit", "torch", "seconds"]
 Row = dict[str, str]
 
 
@@ -53,7 +53,8 @@ def row(run: plan.Run, folder: Path) -> Row:
     made_by = json.loads((folder / "provenance.json").read_text("utf-8"))
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     git = made_by["git"] or {}
-    about = (run.cell, run.seed, " ".join(run.overrides), made_by["cpu_kind"])
+    device = made_by["cpu_kind"] if made_by["device"] == "cpu" else made_by["device"]
+    about = (run.cell, run.seed, " ".join(run.overrides), device)
     about += (git.get("revision", "")[:10], made_by["packages"]["torch"])
     about += (round(metrics.pop("train/seconds")),)
     found = dict(zip(ABOUT, map(str, about), strict=True))

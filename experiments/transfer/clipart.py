@@ -4,12 +4,13 @@
     dpkg-deb -x openclipart-png_*.deb openclipart
     python experiments/transfer/clipart.py openclipart
 
-writes `data/studies/clipart/train`, and a retrieval set of 500 images beside it, `captions`. The
-captions of an image are what it says about itself, in PNG's text fields, and where it lies: its
-title, its description, the words of its file's name, and its title with the names of its folders.
-Images of more than 20 megapixels are left out (one has 168), and so are those without a title and
-all but the first five of a title: hundreds are called "gramastar". What remains is made 64 pixels
-high or wide. The images are in the public domain.
+writes `data/studies/clipart/train`, and a retrieval set of 500 images beside it, `captions`; with
+`--side 224` larger images, below `data/studies/clipart_224`. The captions of an image are what it
+says about itself, in PNG's text fields, and where it lies: its title, its description, the words of
+its file's name, and its title with the names of its folders. Images of more than 20 megapixels are
+left out (one has 168), and so are those without a title and all but the first five of a title:
+hundreds are called "gramastar". What remains is made 64 pixels high or wide. The images are in the
+public domain.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def cleaned(text: str) -> str:
     return " ".join(re.sub(r"[_\-\s]+", " ", text).split())
 
 
-def rows(folder: Path, small: Path) -> Iterator[tuple[str, str]]:
+def rows(folder: Path, small: Path, side: int = SIDE) -> Iterator[tuple[str, str]]:
     """(image, caption) of each caption; the images are written to `small` in their new size."""
     Image.MAX_IMAGE_PIXELS = None  # the size is known before a pixel is decoded
     titles: Counter[str] = Counter()
@@ -63,7 +64,7 @@ def rows(folder: Path, small: Path) -> Iterator[tuple[str, str]]:
             titles.update(texts[:1])
             if texts and titles[texts[0]] <= MOST_OF_A_TITLE:
                 shown = image.convert("RGBA")
-                shown.thumbnail((2 * SIDE, 2 * SIDE))
+                shown.thumbnail((2 * side, 2 * side))
                 shown.save(small / f"{number}.png")
                 yield from ((f"{number}.png", text) for text in texts)
 
@@ -73,7 +74,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("package", type=Path, help="the folder that the package was unpacked to")
-    folder = parser.parse_args().package / "usr/share/openclipart/png"
+    parser.add_argument("--side", type=int, default=SIDE, help="in pixels")
+    options = parser.parse_args()
+    folder = options.package / "usr/share/openclipart/png"
+    output = OUTPUT if options.side == SIDE else Path(f"{OUTPUT}_{options.side}")
     if not folder.is_dir():
         parser.error(f"{folder} is not a folder: unpack openclipart-png, see --help")
     with tempfile.TemporaryDirectory() as temporary:
@@ -81,10 +85,10 @@ def main() -> None:
         with table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("image", "caption"))
-            writer.writerows(rows(folder, Path(temporary)))
+            writer.writerows(rows(folder, Path(temporary), options.side))
         prepare = "from cyclip_pl.data.prepare.__main__ import main; main()"
-        settings = ["csv", "--csv", str(table), "--output", str(OUTPUT)]
-        settings += ["--holdout", "500", "--resize", str(SIDE)]
+        settings = ["csv", "--csv", str(table), "--output", str(output)]
+        settings += ["--holdout", "500", "--resize", str(options.side)]
         subprocess.run([sys.executable, "-c", prepare, *settings], check=True)
 
 

@@ -12,7 +12,7 @@ from studies import plan, rows
 def one(cell: str, seed: int, **metrics: str) -> rows.Row:
     about = {
         "overrides": f"objective={cell}",
-        "cpu": "c",
+        "device": "c",
         "commit": "",
         "torch": "2",
         "seconds": "9",
@@ -33,10 +33,12 @@ def test_rows_are_by_cell_and_seed_and_columns_are_those_of_any(tmp_path: Path) 
     assert list(found[0]) == [*rows.ABOUT, "x", "y"]
 
 
-def test_a_run_gives_its_metrics_and_the_last_of_its_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cpu", "NVIDIA H100"])
+def test_a_run_gives_its_metrics_and_the_last_of_its_log(tmp_path: Path, device: str) -> None:
     metrics = {"s/zero_shot/acc1": 1 / 3, "s/zero_shot/acc1_low": 0.2, "train/seconds": 61.4}
     (tmp_path / "metrics.json").write_text(json.dumps({**metrics, "s/knn/k1": None}))
     about = {
+        "device": device,
         "cpu_kind": "AMD",
         "git": {"revision": "0123456789abcdef"},
         "packages": {"torch": "2.6"},
@@ -50,7 +52,7 @@ def test_a_run_gives_its_metrics_and_the_last_of_its_log(tmp_path: Path) -> None
         "cell": "clip",
         "seed": "2",
         "overrides": "objective=clip a=1",
-        "cpu": "AMD",
+        "device": "AMD" if device == "cpu" else device,
         "commit": "0123456789",
         "torch": "2.6",
         "seconds": "61",
