@@ -39,7 +39,8 @@ def differences(found: Values, study: Study, wanted: Mapping[str, Any], path: Pa
         axes.plot([], [], "o", ms=4, c=colour, label=cell)
     _differences_axis(axes, metrics)
     axes.set_xlabel(f"difference from {_baselines(table)}, percentage points; 95 % interval")
-    axes.legend(loc="best", fontsize=8)
+    if cells:
+        axes.legend(loc="best", fontsize=8)
     figure.savefig(path, dpi=130)
 
 
