@@ -8,6 +8,7 @@
         baseline: clip                   # or by cell, {cyclip: clip}; a second table of differences
         cells: [clip, cyclip]            # default: all
         rows: cells                      # or metrics
+        means: true                      # false: differences alone
     plots:
       accuracy.png: {kind: differences, table: accuracy}  # a kind of plots.py
     claims: …                            # see claims.py; into experiments/README.md

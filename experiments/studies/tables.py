@@ -14,7 +14,10 @@ VISIBLE = "*could be seen*"
 
 
 def tables(found: Values, wanted: Mapping[str, Any]) -> list[str]:
-    """The means, and if there is a baseline the paired differences from it, in Markdown."""
+    """The means, and if there is a baseline the paired differences from it, in Markdown.
+
+    `means: false` leaves out the means, for a table of cells whose means another table has.
+    """
     cells = [cell for cell in wanted.get("cells", found) if cell in found]
     metrics: dict[str, str] = wanted["metrics"]
 
@@ -38,7 +41,9 @@ def tables(found: Values, wanted: Mapping[str, Any]) -> list[str]:
                 seen.append(intervals.visible([ours - theirs for ours, theirs in pairs]))
         return text_of(max(seen), metric) if seen else "–"
 
-    made = [_table(cells, metrics, mean, wanted, counted(found, cells))]
+    made = []
+    if wanted.get("means", True):
+        made.append(_table(cells, metrics, mean, wanted, counted(found, cells)))
     if "baseline" in wanted:
         compared = [cell for cell in cells if baseline(wanted, cell) not in (None, cell)]
         notes = [f"minus `{baseline(wanted, cell)}`" for cell in compared]

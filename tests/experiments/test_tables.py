@@ -35,6 +35,12 @@ def test_means_and_paired_differences() -> None:
     assert f"| {VISIBLE} |  | {visible:.1f} |" in differences
 
 
+def test_differences_alone() -> None:
+    wanted = {"metrics": {"accuracy": ACC}, "baseline": "clip"}
+    both = tables(values(rows()), wanted)
+    assert tables(values(rows()), {**wanted, "means": False}) == both[1:]
+
+
 def test_rows_may_be_metrics() -> None:
     wanted = {"metrics": {"accuracy": ACC}, "baseline": {"cyclip": "clip"}, "rows": "metrics"}
     means, differences = tables(values(rows()), wanted)
