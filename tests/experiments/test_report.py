@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from studies import plan, plots, report
+from studies import intervals, plan, plots, report
+from studies.values import paired
 
 
 @pytest.mark.parametrize("name", plan.names())
@@ -24,3 +25,15 @@ def test_plots_are_drawn_of_a_part_of_the_runs(name: str, tmp_path: Path) -> Non
     for file, wanted in study.settings["plots"].items():
         plots.draw(found, study, wanted, tmp_path / file)
         assert (tmp_path / file).stat().st_size > 1000
+
+
+def test_the_headline_comes_again_with_other_seeds() -> None:
+    first, again = (report.numbers(plan.read(name)) for name in ("claims", "claims_rerun"))
+    metrics = plan.read("claims_rerun").settings["tables"]["accuracy"]["metrics"].values()
+    for metric in metrics:
+        one, other = (
+            intervals.of_pairs(*zip(*paired(found, "cyclip", "clip", metric), strict=True))
+            for found in (first, again)
+        )
+        assert (one.n, other.n) == (8, 5)
+        assert abs(one.value - other.value) < one.half + other.half, metric
