@@ -23,6 +23,7 @@ from pathlib import Path
 from studies import claims, plan, plots, rows
 from studies.effective_robustness import with_effective_robustness
 from studies.plan import Study
+from studies.status import status
 from studies.tables import tables
 from studies.values import Values, values
 
@@ -67,20 +68,6 @@ def referred(study: Study) -> set[str]:
     named = {claim.get("study") for claim in study.settings.get("claims", ())}
     named.add(study.settings.get("effective_robustness", {}).get("line", {}).get("study"))
     return named - {None}
-
-
-def status(study: Study) -> str:
-    """How much of the study there is, and on which devices."""
-    runs = study.runs()
-    found = rows.read(study.results)
-    wanted = {(run.cell, str(run.seed)) for run in runs}
-    done = sum((one["cell"], one["seed"]) in wanted for one in found)
-    if not done:
-        return f"None of the {len(runs)} runs has ended."
-    hours = sum(float(one["seconds"]) for one in found) / 3600
-    devices = ", ".join(sorted({one["device"] for one in found}))
-    ended = f"{done} of {len(runs)} runs have ended" if done < len(runs) else f"All {done} runs"
-    return f"{ended}: {hours:.1f} hours of training on {devices}."
 
 
 def placed(text: str, name: str, content: str) -> str:
